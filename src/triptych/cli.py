@@ -1,0 +1,276 @@
+"""The command line. PyTorch is imported by the commands that need it, so that help and mistakes come at once.
+
+Exit codes: 0 done, 2 the user's input, 3 some runs failed, 75 stopped and resumable.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from triptych.errors import InputError
+
+if TYPE_CHECKING:
+    from triptych.spec import StudySpec
+
+FAILED, STOPPED = 3, 75
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Which generative framework should I use on my images, and how sure can I be?",
+)
+console = Console()
+
+DataArgument = Annotated[
+    str, typer.Argument(help="mnist, a folder of IDX files, a folder of images, or an .npy or .npz file.")
+]
+OutOption = Annotated[Path | None, typer.Option("--out", help="The study's directory.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda:0.")]
+WorkersOption = Annotated[int | None, typer.Option(min=1, help="Runs at the same time.")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads a run.")]
+SizeOption = Annotated[int | None, typer.Option(help="Side in pixels, a multiple of 8 from 16 to 128.")]
+ChannelsOption = Annotated[int | None, typer.Option(help="1 for grey, 3 for colour; the data's own by default.")]
+FitOption = Annotated[str | None, typer.Option(help="How other shapes become squares: crop, pad or stretch.")]
+BrokenOption = Annotated[str, typer.Option(help="Images that cannot be read: error or skip.")]
+PresetOption = Annotated[str, typer.Option(help="quick, small or paper.")]
+
+
+@app.command()
+def compare(
+    data: DataArgument = "mnist",
+    frameworks: Annotated[str, typer.Option(help="Names, with commas between them.")] = "vae,gan,vaegan",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each framework.")] = 3,
+    images: Annotated[int | None, typer.Option(min=1, help="Images that each run trains on.")] = None,
+    preset: PresetOption = "quick",
+    out: OutOption = None,
+    size: SizeOption = None,
+    channels: ChannelsOption = None,
+    fit: FitOption = None,
+    broken: BrokenOption = "error",
+    optimiser: Annotated[str | None, typer.Option(help="Any torch.optim class, e.g. RMSprop.")] = None,
+    rate: Annotated[float | None, typer.Option(help="The learning rate.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Compare frameworks on your images: train, score, judge, and report."""
+    from triptych.data import guess_source
+    from triptych.presets import comparison
+
+    source, path = guess_source(data)
+    name = f"{Path(path).resolve().stem if path else source.replace(':', '-')}-{preset}"
+    study = comparison(
+        preset, [part.strip() for part in frameworks.split(",") if part.strip()], seeds, name=name,  # type: ignore[arg-type]
+        data={"source": source, "path": str(Path(path).resolve()) if path else None, "size": size,
+              "channels": channels, "fit": fit, "broken": broken},
+        optimiser={"name": optimiser, "rate": rate, **({"options": {}} if optimiser not in (None, "Adam") else {})},
+        training={"images": images, "batch_size": batch_size},
+        execution={"device": device, "workers": workers, "threads": threads},
+    )  # fmt: skip
+    raise typer.Exit(_carry_out(study, out or Path("results") / name))
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(help="A study in TOML.")],
+    out: OutOption = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda:0.")] = None,
+    workers: WorkersOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Run a study, or go on with one that was stopped."""
+    spec = _load(study, device, workers, threads)
+    home = study.parent if study.name == "study.toml" and (study.parent / "data").is_dir() else None
+    raise typer.Exit(_carry_out(spec, out or home or Path("results") / spec.name))
+
+
+def _load(path: Path, device: str | None, workers: int | None, threads: int | None) -> StudySpec:
+    """A study from its file, paths in it taken from where the file lies, execution as asked for here."""
+    from triptych.spec import load_study
+
+    study = load_study(path)
+    own = {"device": device, "workers": workers, "threads": threads}
+    execution = study.execution.model_copy(update={key: value for key, value in own.items() if value is not None})
+    data = study.data
+    if data.path is not None:
+        data = data.model_copy(update={"path": str((path.parent / data.path).resolve())})
+    return study.model_copy(update={"execution": execution, "data": data})
+
+
+def _carry_out(spec: StudySpec, out: Path) -> int:
+    """Prepare, say what it will cost, run, conclude; the exit code."""
+    from triptych import show, store, study
+    from triptych.plan import estimate, runs_of
+    from triptych.progress import Display, stop_on_signals
+
+    study.check_free(out, spec)
+    runs_of(spec)
+    with store.locked(out, wait=False) as mine:
+        if not mine:
+            raise InputError("another process is at work in this directory", where=str(out), mend="Wait for it.")
+        with show.preparing(console) as progress:
+            opened = study.prepare(out, spec, progress)
+        show.data(console, opened)
+        size = sum(file.stat().st_size for file in (out / "data").iterdir())
+        costs = estimate(opened.runs, opened.data.channels, opened.settled, size)
+        show.plan(console, opened.runs, opened.settled, costs)
+        with stop_on_signals(console) as caught, Display(console, show.costs(opened)) as display:
+            results = study.compute(opened, display.on_event, lambda: bool(caught))
+        if "stopped" in results.values():
+            console.print(f"Stopped. The same command goes on from here ({out}).")
+            return STOPPED
+        verdicts = study.conclude(out)
+    show.verdicts(console, verdicts)
+    failed = [name for name, result in results.items() if result == "failed"]
+    for name in failed:
+        console.print(f"failed: {name}, see {out / 'runs' / name / 'error.txt'}", markup=False)
+    console.print(f"Report: {out / 'report.html'}", markup=False, soft_wrap=True)
+    return FAILED if failed else 0
+
+
+@app.command()
+def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> None:
+    """Say what a study would run and what it would cost, and run nothing."""
+    from triptych import show
+    from triptych.plan import estimate, runs_of, settle
+
+    spec = _load(study, None, None, None)
+    runs = runs_of(spec)
+    settled = settle(spec.execution, len(runs))
+    channels = spec.data.channels or 1
+    show.runs(console, runs, channels)
+    show.plan(console, runs, settled, estimate(runs, channels, settled, 70_000 * channels * spec.data.size**2))
+
+
+@app.command()
+def status(directory: Annotated[Path, typer.Argument(help="A study's directory.")]) -> None:
+    """Show where every run of a study stands."""
+    from triptych import show, study
+
+    show.status(console, study.status(directory))
+
+
+@app.command()
+def report(directory: Annotated[Path, typer.Argument(help="A study's directory.")]) -> None:
+    """Judge the scores anew and write the report again."""
+    from triptych import show, study
+
+    study.status(directory)
+    show.verdicts(console, study.conclude(directory))
+    console.print(f"Report: {directory / 'report.html'}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def train(
+    framework: Annotated[str, typer.Argument(help="vae, gan, vaegan, vae_disl, or one with a preset.")],
+    data: DataArgument = "mnist",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    images: Annotated[int | None, typer.Option(min=1, help="Images to train on.")] = None,
+    preset: PresetOption = "quick",
+    out: OutOption = None,
+    size: SizeOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Train and score one framework at one seed: a study of one run."""
+    from triptych.data import guess_source
+    from triptych.presets import comparison
+
+    source, path = guess_source(data)
+    name = f"{framework.replace('@', '-')}-{Path(path).stem if path else source}-{preset}-s{seed}"
+    study = comparison(
+        preset, [framework], 1, name=name,  # type: ignore[arg-type]
+        data={"source": source, "path": str(Path(path).resolve()) if path else None, "size": size},
+        training={"images": images}, execution={"device": device, "threads": threads},
+    )  # fmt: skip
+    study = study.model_copy(update={"seeds": (seed,)})
+    raise typer.Exit(_carry_out(study, out or Path("results") / name))
+
+
+RunArgument = Annotated[Path, typer.Argument(help="A run's directory: DIR/runs/<id>.")]
+PictureOption = Annotated[Path, typer.Option("--out", help="The PNG to write.")]
+
+
+@app.command()
+def sample(
+    run: RunArgument,
+    n: Annotated[int, typer.Option("--number", "-n", min=1, help="How many.")] = 64,
+    seed: Annotated[int | None, typer.Option(help="Other latents than the run's own.")] = None,
+    out: PictureOption = Path("samples.png"),
+) -> None:
+    """Draw samples from a trained run into one picture."""
+    from triptych import grids, store
+    from triptych.run import Run
+
+    store.write(out, grids.png(Run(run).sample(n, seed)))
+    console.print(f"{n} samples: {out}", markup=False)
+
+
+@app.command()
+def reconstruct(
+    run: RunArgument,
+    data: DataArgument = "mnist",
+    n: Annotated[int, typer.Option("--number", "-n", min=1, help="How many test images.")] = 32,
+    out: PictureOption = Path("reconstructions.png"),
+) -> None:
+    """Reconstruct test images with a trained run: rows of originals, each above its reconstructions."""
+    import torch
+
+    from triptych import grids, store
+    from triptych.dataset import load_images
+    from triptych.run import Run
+
+    opened = Run(run)
+    spec = opened.spec.data
+    images = load_images(data, spec.size, opened.channels, spec.fit).test  # type: ignore[arg-type]
+    if len(images) < n:
+        raise InputError(f"there are only {len(images)} test images", where="--number", value=n)
+    originals = images.images(torch.arange(n))
+    store.write(out, grids.png(grids.alternate(originals, opened.reconstruct(originals))))
+    console.print(f"{n} images and their reconstructions: {out}", markup=False)
+
+
+@app.command()
+def networks(
+    preset: PresetOption = "paper",
+    size: SizeOption = None,
+    channels: Annotated[int, typer.Option(help="1 or 3.")] = 1,
+    latent: Annotated[int, typer.Option(min=1, help="Latent dimensions.")] = 128,
+    width: Annotated[float | None, typer.Option(help="Share of the paper's channels.")] = None,
+) -> None:
+    """Print encoder, decoder and discriminator layer by layer: shapes, parameters, FLOPs."""
+    from triptych import cost, show
+    from triptych.presets import comparison
+
+    given: dict[str, Any] = {"size": size, "channels": channels}
+    study = comparison(preset, ["vae"], 1, data=given, network={"width": width, "latent": latent})
+    show.networks(console, cost.layers(study.network, study.data.size, channels))
+
+
+@app.command()
+def doctor() -> None:
+    """Show versions, device and threads, and what is installed."""
+    from triptych import show
+    from triptych.environment import choose_device, environment
+
+    show.environment(console, environment(choose_device("auto")))
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one message on standard error and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        Console(stderr=True).print(f"triptych: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Executors: where the runs of a study are computed. `local` is a few processes on this machine."""

@@ -1,0 +1,77 @@
+"""The variational autoencoder (Kingma and Welling 2014, arXiv:1312.6114), with a Gaussian likelihood.
+
+One player owns Enc and Dec and descends  beta * KL(q(z|x) || p(z)) - E log p(x|z).  The default is the bound itself:
+sums over pixels and latent dimensions, beta 1. `sigma` fixes the likelihood's standard deviation, for images in
+[-1, 1]; None learns it as one scalar (Rybkin et al. 2021, arXiv:2006.13202).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from triptych.frameworks import Cut, Framework, Noise
+from triptych.losses import Reduction, gaussian_kl, gaussian_nll, reparameterise, squared_error
+from triptych.spec import Frozen
+
+
+class Options(Frozen):
+    """`reduction` "mean" averages squared errors over pixels and the KL over latent dimensions, without sigma, as the
+    paper's code does: at 64 pixels and 128 latents that is a beta of 16.
+    """
+
+    beta: float = Field(default=1.0, ge=0)
+    sigma: float | None = Field(default=1.0, gt=0)
+    reduction: Reduction = "sum"
+
+    @model_validator(mode="after")
+    def _means_know_no_sigma(self) -> Options:
+        if self.reduction == "mean" and self.sigma != 1:
+            raise ValueError('reduction = "mean" is a plain mean of squares: sigma must stay 1')
+        return self
+
+
+class Scale(nn.Module):
+    """log sigma of the likelihood, learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_sigma = nn.Parameter(torch.zeros(()))
+
+
+class VAE(Framework):
+    Options = Options
+
+    @property
+    def players(self) -> dict[str, tuple[str, ...]]:
+        return {"vae": ("enc", "dec", "likelihood") if self._learns_sigma else ("enc", "dec")}
+
+    @property
+    def losses(self) -> dict[str, dict[str, float]]:
+        return {"vae": {"prior": self.options.beta, "reconstruction": 1.0}}
+
+    @property
+    def _learns_sigma(self) -> bool:
+        return self.options.sigma is None
+
+    def own_networks(self, nets: nn.ModuleDict) -> dict[str, nn.Module]:
+        return {"likelihood": Scale()} if self._learns_sigma else {}
+
+    def terms(self, nets: nn.ModuleDict, x: Tensor, noise: Noise, cut: Cut) -> dict[str, Tensor]:
+        mean, log_variance = nets["enc"](x)
+        z = reparameterise(mean, log_variance, noise("z"))
+        prior = gaussian_kl(mean, log_variance, self.options.reduction)
+        return {"prior": prior.mean(), "reconstruction": self._error(nets, x, nets["dec"](z)).mean()}
+
+    def _error(self, nets: nn.ModuleDict, x: Tensor, x_tilde: Tensor) -> Tensor:
+        if self.options.reduction == "mean":
+            return squared_error(x, x_tilde, "mean")
+        if self._learns_sigma:
+            return gaussian_nll(x, x_tilde, nets["likelihood"].log_sigma)  # type: ignore[arg-type]
+        return gaussian_nll(x, x_tilde, math.log(self.options.sigma))
+
+
+FRAMEWORK = VAE

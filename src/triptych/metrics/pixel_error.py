@@ -1,0 +1,52 @@
+"""Reconstruction error by pixel: mean squared error and peak signal-to-noise ratio, on pixels from 0 to 1.
+
+The MSE is the mean over images, channels and pixels. The PSNR is -10 log10(MSE) of each image, averaged over
+images, as in image-coding practice. Reconstructions are taken as the framework gives them, not rounded to 8
+bits.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from triptych.evidence import Evidence, Undefined
+from triptych.metrics import Metric, Output
+
+
+def squared_errors(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """Mean squared errors [B], in float64 on the scale [0, 1], of images [B, C, H, W] in [-1, 1]."""
+    return ((images.double() - others.double()) / 2).square().mean((1, 2, 3))
+
+
+def _compute(evidence: Evidence) -> dict[str, float | Undefined]:
+    others = evidence.reconstructions
+    if isinstance(others, Undefined):
+        return {"reconstruction_mse": others, "psnr": others}
+    errors = squared_errors(evidence.real, others)
+    psnr = Undefined("some image is reconstructed perfectly") if bool((errors == 0).any()) else None
+    return {
+        "reconstruction_mse": float(errors.mean()),
+        "psnr": psnr or float(-10 * errors.log10().mean()),
+    }
+
+
+METRIC = Metric(
+    "pixel_error",
+    (
+        Output(
+            "reconstruction_mse", "Reconstruction MSE", "squared grey range", "lower",
+            smallest_effect=0.001,  # about 1 % of the error that an all-black image makes on MNIST (0.11)
+            family="primary",
+            about="Mean squared pixel error of reconstructed test images, with pixels from 0 to 1.",
+            question="reconstruction",
+        ),
+        Output(
+            "psnr", "PSNR", "dB", "higher",
+            smallest_effect=0.5,  # the step usually held to be visible in image coding
+            family="secondary",
+            about="Peak signal-to-noise ratio of reconstructed test images.",
+            question="reconstruction",
+        ),
+    ),
+    _compute,
+)  # fmt: skip

@@ -1,0 +1,54 @@
+"""Sharpness: the gradient energy of samples over that of real images.
+
+The energy is the mean squared difference of neighbouring pixels, across and down. A ratio below 1 is blur,
+above 1 noise or hardened edges; 1 is right, so the ratio itself has no better direction and its distance from
+1, in doublings (|log2 ratio|), has. It is a ratio of means: an average over all images, that noise can hide
+blur in.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from triptych.evidence import Evidence, Undefined
+from triptych.metrics import Metric, Output
+
+
+def gradient_energy(images: Tensor) -> float:
+    """The mean squared difference of neighbouring pixels of images [B, C, H, W], in float64."""
+    images = images.double()
+    return float(images.diff(dim=3).square().mean() + images.diff(dim=2).square().mean())
+
+
+def _compute(evidence: Evidence) -> dict[str, float | Undefined]:
+    real, samples = gradient_energy(evidence.real), gradient_energy(evidence.samples)
+    if real == 0:
+        reason = Undefined("the real images have no edges")
+        return {"sharpness": reason, "sharpness_gap": reason}
+    ratio = samples / real
+    gap = abs(math.log2(ratio)) if ratio > 0 else Undefined("the samples have no edges")
+    return {"sharpness": ratio, "sharpness_gap": gap}
+
+
+METRIC = Metric(
+    "sharpness",
+    (
+        Output(
+            "sharpness", "Sharpness", "ratio", "none",
+            smallest_effect=0.05,  # a twentieth of the energy of real images
+            family="secondary",
+            about="Gradient energy of samples over that of real test images: below 1 blur, above 1 noise.",
+            question="samples",
+        ),
+        Output(
+            "sharpness_gap", "Sharpness gap", "doublings", "lower",
+            smallest_effect=0.1,  # 7 % of the energy
+            family="secondary",
+            about="Doublings or halvings of the samples' gradient energy that would match real test images.",
+            question="samples",
+        ),
+    ),
+    _compute,
+)  # fmt: skip

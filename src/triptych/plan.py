@@ -1,0 +1,177 @@
+"""From a study to its runs, and what they will cost, before anything runs."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from triptych import cost
+from triptych.errors import InputError
+from triptych.frameworks import Framework
+from triptych.lookup import find, suggest
+from triptych.rng import stream
+from triptych.spec import ExecutionSpec, RunSpec, StudySpec, checked
+from triptych.state import State, initial
+from triptych.step import step, turns
+
+PARTS = ("options", "network", "optimiser", "training")
+
+
+def runs_of(study: StudySpec) -> list[RunSpec]:
+    """Every run of a study, by condition, then seed, then framework; raises InputError for what cannot be run."""
+    strangers = set(study.override) - set(study.frameworks)
+    if strangers:
+        stranger = min(strangers)
+        raise InputError(
+            "overrides a framework that the study does not run", where=f"override.{stranger}",
+            mend=suggest(stranger, study.frameworks),
+        )  # fmt: skip
+    runs = [
+        _run(study, framework, seed, point)
+        for point in study.conditions()
+        for seed in study.seeds
+        for framework in study.frameworks
+    ]
+    for run in runs:
+        if run.seed == study.seeds[0]:
+            validate(run)
+    return runs
+
+
+def validate(spec: RunSpec) -> Framework:
+    """Raise InputError now for whatever would stop the run later: options, networks, optimisers, players."""
+    state = initial(spec, spec.data.channels or 1, "meta")
+    turns(spec, state, 0.0)
+    return state.framework
+
+
+def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> RunSpec:
+    """One run: what all share, the grid's point over it, the framework's preset over that, its override on top."""
+    values = {part: getattr(study, part).model_dump() for part in ("data", "network", "optimiser", "training")}
+    values["options"] = {}
+    for key, value in point.items():
+        _lay(values, _nested(key, value))
+    _lay(values, _preset(study, framework))
+    if framework in study.override:
+        _lay(values, study.override[framework].model_dump())
+    condition = ", ".join(f"{key}={value}" for key, value in point.items())
+    return checked(
+        RunSpec, {**values, "framework": framework, "seed": seed, "condition": condition}, f"run {framework}"
+    )
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    """{"a": {"b": value}} from "a.b"; only what one run may have to itself can vary in a grid."""
+    head, _, rest = key.partition(".")
+    if head not in PARTS or not rest:
+        raise InputError(
+            "cannot vary in a grid", where=f"grid.{key}",
+            mend=f"Give a dotted field of {', '.join(PARTS)}, such as \"optimiser.rate\".",
+        )  # fmt: skip
+    for part in reversed(rest.split(".")):
+        value = {part: value}
+    return {head: value}
+
+
+def _preset(study: StudySpec, framework: str) -> dict[str, Any]:
+    """What the preset after the "@" lays over a run: one of the framework's own, or one that the study defines."""
+    game, at, preset = framework.partition("@")
+    kind: Any = find("frameworks", game, "FRAMEWORK", "frameworks")
+    if not at or preset in kind.presets:
+        return kind.presets.get(preset, {})
+    if framework in study.override:
+        return {}
+    raise InputError(
+        f"unknown preset of {game}", where="frameworks", value=framework,
+        mend=f'{suggest(preset, kind.presets)} Or define it: [override."{framework}".options].',
+    )  # fmt: skip
+
+
+def _lay(under: dict[str, Any], over: dict[str, Any]) -> None:
+    """Lay one nested table over another in place. An optimiser of another name brings its own options with it."""
+    for key, value in over.items():
+        if key == "optimiser" and value.get("name", under[key]["name"]) != under[key]["name"]:
+            under[key] = {**under[key], "options": {}}
+        if isinstance(value, dict) and isinstance(under.get(key), dict):
+            _lay(under[key], value)
+        else:
+            under[key] = copy.deepcopy(value)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """An execution with nothing left automatic."""
+
+    device: str
+    workers: int
+    threads: int
+    checkpoint_seconds: float
+
+
+def settle(execution: ExecutionSpec, runs: int) -> Settled:
+    """Fill in what is left automatic: on a CPU one worker a core, at most one a run, and the cores shared out
+    among them; on a GPU one worker."""
+    from triptych.environment import choose_device
+
+    device = choose_device(execution.device)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = execution.workers or (min(cores, runs) if device == "cpu" else 1)
+    threads = execution.threads or max(1, cores // workers)
+    return Settled(device, workers, threads, execution.checkpoint_seconds)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a study will take: counted FLOPs and bytes, and a time extrapolated from a few measured steps."""
+
+    flops: int
+    seconds: float
+    memory_bytes: int
+    disk_bytes: int
+
+
+def estimate(runs: list[RunSpec], channels: int, settled: Settled, data_bytes: int) -> Estimate:
+    """Count what the runs cost, and time a few steps of each framework to say how long they will take."""
+    flops, seconds, weights = 0, 0.0, 0
+    known: dict[tuple[str, str], tuple[int, float, int]] = {}
+    for run in runs:
+        key = (run.framework, run.condition)
+        if key not in known:
+            per_image = cost.flops_per_image(run, channels)
+            count = sum(cost.parameters(run, channels).values())
+            known[key] = (per_image, seconds_per_image(run, channels, settled, per_image), count)
+        per_image, seconds_each, count = known[key]
+        flops += per_image * run.training.images
+        seconds += seconds_each * run.training.images
+        weights = max(weights, count * 4)
+    finished = sum(known[run.framework, run.condition][2] * 4 for run in runs)
+    # Weights, gradients and two moments, for each worker; two generations of all but the gradients on disk.
+    memory = settled.workers * (4 * weights + data_bytes + 600 * 2**20)
+    disk = finished + settled.workers * 6 * weights + data_bytes
+    return Estimate(flops, seconds / settled.workers, memory, disk)
+
+
+def seconds_per_image(spec: RunSpec, channels: int, settled: Settled, flops_per_image: int) -> float:
+    """Time one step on noise, after one to warm up; of a smaller batch where a whole one would take long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(settled.threads)
+    try:
+        batch = max(2, min(spec.training.batch_size, int(2e11 // max(flops_per_image, 1))))
+        state: State = initial(spec, channels, settled.device)
+        shape = (batch, channels, spec.data.size, spec.data.size)
+        x = torch.rand(shape, generator=stream(0, "estimate")).mul(2).sub(1).to(settled.device)
+        step(state, spec, x, 0.0)
+        repeats = 1 if flops_per_image * batch > 2e10 else 4
+        start = time.perf_counter()
+        for _ in range(repeats):
+            step(state, spec, x, 0.0)
+        return (time.perf_counter() - start) / repeats / batch
+    finally:
+        torch.set_num_threads(before)
+
+

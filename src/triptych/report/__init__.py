@@ -1,0 +1,147 @@
+"""The report: a study's files in; one self-contained page, figures and tables out.
+
+The page holds all it shows (pictures as data URIs, figures as inline SVG) and asks the network for nothing;
+its own content-security policy forbids it. No PyTorch is imported, and the same files give the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from triptych import store
+from triptych.report import answers, caveats, figures, matched, pictures, tables
+from triptych.report.collect import Study, collect, display
+
+_HERE = Path(__file__).parent
+
+__all__ = ["write"]
+
+
+def write(study_dir: Path) -> Path:
+    """Write report.html, figures/*.pdf, table.csv and table.tex into a study's directory; the page's path.
+
+    Raises InputError when the directory is no study's. A study still under way gives a report that says so.
+    """
+    study_dir = Path(study_dir)
+    study = collect(study_dir)
+    store.write(study_dir / "table.csv", tables.as_csv(study).encode())
+    store.write(study_dir / "table.tex", tables.as_tex(study).encode())
+    _figures(study, study_dir / "figures")
+    page = study_dir / "report.html"
+    store.write(page, _page(study).encode())
+    return page
+
+
+def _figures(study: Study, folder: Path) -> None:
+    """One PDF a kind of figure and condition; those of an earlier report are taken away first."""
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.pdf"):
+        old.unlink()
+    for place, condition in enumerate(study.conditions, start=1):
+        tail = f"_{place}" if len(study.conditions) > 1 else ""
+        cells = tables.scores(study, condition)
+        measured = answers.directed(study)
+        sheets = {
+            "curves": figures.curves(study, condition),
+            "scores": figures.scores(study, cells, measured),
+        }
+        for name, panels in sheets.items():
+            if panels:
+                figures.pdf(panels, folder / f"{name}{tail}.pdf", study.frameworks)
+        for name in ("samples", "reconstructions"):
+            first = [r for r in study.of(condition) if r.seed == study.seeds[0]]
+            grids = [
+                (display(r.framework), last[1]) for r in first if (last := pictures.final(getattr(r, name)))
+            ]
+            if grids:
+                figures.pictures_pdf(grids, folder / f"{name}{tail}.pdf")
+
+
+def _section(study: Study, condition: str, album: pictures.Album) -> dict[str, Any]:
+    """All that the page shows of one condition."""
+    cells = tables.scores(study, condition)
+    grouped = answers.questions(study)
+    measured = answers.directed(study)
+    return {
+        "name": condition,
+        "answers": answers.answers(study, condition),
+        "pairs": list(
+            dict.fromkeys((v["a"], v["b"]) for v in study.verdicts if (v.get("condition") or "") == condition)
+        ),
+        "verdicts": {
+            question: [(m, study.verdicts_of(m["metric"], condition)) for m in metrics]
+            for question, metrics in grouped.items()
+        },
+        "cells": cells,
+        "metrics": grouped,
+        "pictures": _pictures(study, condition, album),
+        "development": pictures.development(study, condition, album),
+        "curves": figures.svgs(figures.curves(study, condition), f"{condition}/terms"),
+        "gradients": figures.svgs(figures.curves(study, condition, "gradient_norms"), f"{condition}/norms"),
+        "dots": figures.svgs(figures.scores(study, cells, measured), f"{condition}/scores"),
+        "costs": matched.costs(study, condition),
+        "certificate": matched.certificate(study, condition),
+    }
+
+
+def _pictures(
+    study: Study, condition: str, album: pictures.Album
+) -> dict[int, dict[str, list[dict[str, Any]]]]:
+    """Seed to its sample and reconstruction grids, a framework each, with the reason where there is none."""
+    by_seed: dict[int, dict[str, list[dict[str, Any]]]] = {}
+    for seed in study.seeds:
+        runs = [r for r in study.of(condition) if r.seed == seed]
+        kinds: dict[str, list[dict[str, Any]]] = {"samples": [], "reconstructions": []}
+        for run in runs:
+            for kind, entries in kinds.items():
+                last = pictures.final(getattr(run, kind))
+                uri = album.get(last[1]) if last else None
+                path = f"runs/{run.id}/{kind}/{last[1].name}" if last else ""
+                entries.append({"run": run, "images": last[0] if last else None, "uri": uri, "path": path})
+        by_seed[seed] = kinds
+    return by_seed
+
+
+def _versions(study: Study) -> dict[str, list[str]]:
+    """What the runs recorded of their environment: each field with all the values seen."""
+    seen: dict[str, dict[str, None]] = {}
+    for run in study.runs:
+        for key, value in run.environment.items():
+            if value is not None and not isinstance(value, (dict, list)):
+                seen.setdefault(key, {})[str(value)] = None
+    return {key: list(values) for key, values in seen.items()}
+
+
+def _page(study: Study) -> str:
+    """The page's HTML; every text in it is escaped by Jinja."""
+    from jinja2 import Environment, FileSystemLoader
+    from markupsafe import Markup
+
+    album = pictures.albums(study)
+    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    pages = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    pages.filters |= {
+        "number": tables.number,
+        "display": display,
+        "title_of": answers.title,
+        "listed": answers.listed,
+    }
+    return pages.get_template("page.html.j2").render(
+        study=study,
+        facts=answers.facts(study),
+        certainty=answers.certainty(study),
+        troubles=caveats.troubles(study),
+        limits=caveats.limits(study),
+        sections=[_section(study, condition, album) for condition in study.conditions],
+        versions=_versions(study),
+        album=album,
+        better=tables.BETTER,
+        spec_hash=matched.fingerprint,
+        style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        dashes=["", "7 3", "1.5 3", "8 3 1.5 3", "12 3", "4 2 1.5 2 1.5 2"],
+    )

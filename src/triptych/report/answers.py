@@ -1,0 +1,169 @@
+"""The answers in words: what the primary verdicts decide, how surely, and of which study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from triptych.report.collect import Row, Study, display, finite
+from triptych.report.tables import beaten, number
+
+SOURCES = {"mnist": "MNIST"}
+ASKED = {
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the primary verdicts say to one question under one condition."""
+
+    question: str
+    headline: str  # a framework, "GAN or VAE-GAN", "Not decided" ...
+    leaders: list[str]  # frameworks named by the headline
+    lines: list[tuple[str, str]]  # (metric's label, what its verdicts say)
+
+
+def listed(words: list[str], joint: str = "and") -> str:
+    """ "A, B and C"."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {joint} {words[-1]}" if words else ""
+
+
+def title(question: str) -> str:
+    """A question's name as a heading."""
+    return ASKED.get(question, question.replace("_", " ").capitalize() or "Other")
+
+
+def questions(study: Study, family: str | None = None) -> dict[str, list[Row]]:
+    """Metrics by the question they bear on, primary ones (and questions that have one) first."""
+    ranked = sorted(study.metrics, key=lambda m: m.get("family") != "primary")
+    groups: dict[str, list[Row]] = {}
+    for metric in ranked:
+        if family in (None, metric.get("family")):
+            groups.setdefault(str(metric.get("question") or "other"), []).append(metric)
+    return groups
+
+
+def directed(study: Study) -> list[Row]:
+    """The metrics of which less or more is better."""
+    return [m for m in study.metrics if m.get("better") in ("lower", "higher")]
+
+
+def answers(study: Study, condition: str) -> list[Answer]:
+    """One answer a question that has a primary metric."""
+    found = []
+    for question, metrics in questions(study, "primary").items():
+        standings = [_standing(study.verdicts_of(m["metric"], condition)) for m in metrics]
+        lines = [
+            (str(m.get("label") or m["metric"]), line)
+            for m, (_, _, line) in zip(metrics, standings, strict=True)
+        ]
+        heads = list(dict.fromkeys(head for head, _, _ in standings))
+        decided = [(head, leaders) for head, leaders, _ in standings if leaders]
+        if len(heads) == 1:
+            headline, leaders = heads[0], standings[0][1]
+        elif len({head for head, _ in decided}) == 1:
+            headline, leaders = (
+                f"{decided[0][0]}, by {len(decided)} of {len(metrics)} measures",
+                decided[0][1],
+            )
+        else:
+            headline, leaders = "The measures disagree" if decided else "Not decided", []
+        found.append(Answer(title(question), headline, leaders, lines))
+    return found
+
+
+def _standing(verdicts: list[Row]) -> tuple[str, list[str], str]:
+    """(headline, leaders, sentence) of one metric's verdicts."""
+    if not verdicts:
+        return "No verdict yet", [], "no verdict yet."
+    comparable = list(
+        dict.fromkeys(f for v in verdicts if v["verdict"] != "undefined" for f in (v["a"], v["b"]))
+    )
+    outside = [f for f in dict.fromkeys(f for v in verdicts for f in (v["a"], v["b"])) if f not in comparable]
+    won = beaten(verdicts)
+    front = [f for f in comparable if all(loser != f for _, loser in won)]
+    parts = []
+    for f in comparable:
+        if losers := [display(g) for g in comparable if (f, g) in won]:
+            parts.append(f"{display(f)} is better than {listed(losers)}")
+    for v in verdicts:
+        pair = f"{display(v['a'])} and {display(v['b'])}"
+        if v["verdict"] == "equivalent":
+            parts.append(f"{pair} are equivalent")
+        elif v["verdict"] == "undecided":
+            seeds = finite(v.get("seeds_needed"))
+            parts.append(
+                f"{pair} are undecided" + (f" (about {seeds:.0f} seeds would settle it)" if seeds else "")
+            )
+    if outside:
+        parts.append(f"{listed([display(f) for f in outside])} cannot be compared")
+    return *_headline(verdicts, comparable, front, won), "; ".join(parts) + "."
+
+
+def _headline(
+    verdicts: list[Row], comparable: list[str], front: list[str], won: set[Any]
+) -> tuple[str, list[str]]:
+    if len(comparable) < 2:
+        return "Nothing to compare", []
+    if len(front) == 1 and all((front[0], f) in won for f in comparable if f != front[0]):
+        return display(front[0]), front
+    if won and len(front) < len(comparable):
+        return listed([display(f) for f in front], "or") or "Not decided", front
+    if all(v["verdict"] in ("equivalent", "undefined") for v in verdicts):
+        return "No difference that matters", []
+    return "Not decided", []
+
+
+def facts(study: Study) -> dict[str, str]:
+    """The study in a few words: frameworks, seeds, data, network, budget; from a run, else the study file."""
+    spec = next((r.spec for r in study.runs if r.spec), study.config)
+    part = {
+        k: v if isinstance(v := spec.get(k), dict) else {}
+        for k in ("data", "network", "training", "optimiser")
+    }
+    data, net, training, optimiser = part.values()
+    varied = {key.split(".")[-1] for key in study.config.get("grid") or {}}
+
+    def field(table: Row, key: str, words: str) -> str:
+        return "" if table.get(key) is None or key in varied else words.format(number(table[key], 8))
+
+    source = str(data.get("source", "unknown data"))
+    if source != "mnist" and data.get("path"):
+        source = str(data["path"]).rstrip("/").replace("\\", "/").rpartition("/")[2]
+    return {
+        "frameworks": listed([display(f) for f in study.frameworks]),
+        "seeds": f"{len(study.seeds)} seed{'s' * (len(study.seeds) != 1)}",
+        "data": SOURCES.get(source, source),
+        "size": field(data, "size", "{} px"),
+        "network": ", ".join(
+            filter(None, [field(net, "width", "width {}"), field(net, "latent", "{} latents")])
+        ),
+        "budget": field(training, "images", "{} training images a run"),
+        "optimiser": ""
+        if "name" in varied
+        else f"{optimiser.get('name', '')} {field(optimiser, 'rate', 'at {}')}".strip(),
+    }
+
+
+def certainty(study: Study) -> str:
+    """How sure the decided comparisons are, and how many are open."""
+    primary = {m["metric"] for m in study.metrics if m.get("family") == "primary"}
+    asked = [v for v in study.verdicts if v["metric"] in primary]
+    count = {
+        w: sum(v["verdict"] == w for v in asked)
+        for w in ("better", "worse", "equivalent", "undecided", "undefined")
+    }
+    decided = count["better"] + count["worse"]
+    if not asked:
+        return "No comparison has been made yet, so nothing is decided."
+    text = f"Of {len(asked)} primary comparisons {decided} are decided"
+    rest = [f"{count[w]} {w}" for w in ("equivalent", "undecided", "undefined") if count[w]]
+    text += (f", {listed(rest)}" if rest else "") + ". "
+    p = [
+        x
+        for v in asked
+        if v["verdict"] in ("better", "worse") and (x := finite(v.get("p_adjusted"))) is not None
+    ]
+    if p:
+        text += f"The largest adjusted p-value among the decided is {number(max(p), 2)}. "
+    return text + "Comparisons are paired by seed and adjusted for their number."

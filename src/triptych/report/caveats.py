@@ -1,0 +1,92 @@
+"""What a reader must know before believing the answers: troubles of the runs, and what does not follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from triptych.report.answers import facts, listed
+from triptych.report.collect import Study, display, finite
+from triptych.report.tables import number
+
+
+def troubles(study: Study) -> list[str]:
+    """Diverged, unfinished and missing runs, and files that could not be read, one sentence each."""
+    found = []
+    for status, words in (
+        ("diverged", "diverged"),
+        ("unfinished", "not finished yet"),
+        ("missing", "not started or lost"),
+    ):
+        runs = [r for r in study.runs if r.status == status]
+        if runs:
+            names = [
+                f"{display(r.framework)} seed {r.seed}" + (f" ({r.condition})" if r.condition else "")
+                + (f" after {number(r.images, 8)} images" if status == "diverged" else "")
+                for r in runs
+            ]  # fmt: skip
+            found.append(f"{len(runs)} of {len(study.runs)} runs {words}: {listed(names)}.")
+    if not study.scores:
+        found.append("There are no scores yet.")
+    if not study.verdicts:
+        found.append("There are no verdicts yet.")
+    return found + study.problems
+
+
+def limits(study: Study) -> list[str]:
+    """What does not follow from this study, from its own numbers."""
+    return [*_of_the_design(study), *_of_the_outcome(study)]
+
+
+def _of_the_design(study: Study) -> Iterator[str]:
+    said, n = facts(study), len(study.seeds)
+    if n > 1:
+        yield (
+            f"It rests on {said['seeds']} a framework. Intervals take the differences between seeds to be "
+            "about normal; a test without that assumption could at this number of seeds reach no p-value "
+            f"under {number(2 / 2**n, 2)}."
+        )
+    else:
+        yield "It rests on one seed a framework: how seeds differ is unknown, so nothing can be decided."
+    size = f", at one size ({said['size']})" if said["size"] else ""
+    yield f"It is one data set, {said['data']}{size}: other images may order the frameworks otherwise."
+    counts = study.data.get("counts")
+    train = finite(counts.get("train")) if isinstance(counts, dict) else None
+    images = next((finite((r.spec.get("training") or {}).get("images")) for r in study.runs if r.spec), None)
+    if said["budget"]:
+        passes = f", {number(images / train, 2)} times the training set" if train and images else ""
+        yield (
+            f"The budget is {said['budget']}{passes}: who leads early need not lead late. Equal images are "
+            "not equal cost; the cost table shows what each framework took."
+        )
+    if said["network"] or said["optimiser"]:
+        yield (
+            f"One network setting ({said['network'] or 'varied'}) and one optimiser setting "
+            f"({said['optimiser'] or 'varied'}) served all; each framework's own best may be another."
+        )
+
+
+def _of_the_outcome(study: Study) -> Iterator[str]:
+    undecided = sum(v["verdict"] == "undecided" for v in study.verdicts)
+    if undecided:
+        yield (
+            f"{undecided} of {len(study.verdicts)} comparisons are undecided. That is no evidence that the "
+            "frameworks are alike; only “equivalent” says so."
+        )
+    diverged = {r.id for r in study.runs if r.status == "diverged"}
+    scored = diverged & {s.get("run") for s in study.scores if finite(s.get("value")) is not None}
+    if scored:
+        yield (
+            f"Diverged runs stand in means and intervals with their last finite state, short of the budget: "
+            f"{len(scored)} of {len(study.runs)} runs."
+        )
+    if diverged - scored:
+        yield (
+            f"Diverged runs without scores, {len(diverged - scored)} of {len(study.runs)}, are in no mean: "
+            "means and intervals describe only the runs that survived."
+        )
+    features = sorted({str(s["features"]) for s in study.scores if s.get("features")})
+    if features:
+        yield (
+            f"Distances between sets of images are measured in features ({listed(features)}); what these do "
+            "not see, the distances do not see."
+        )

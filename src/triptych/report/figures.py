@@ -1,0 +1,259 @@
+"""Figures: learning curves with seed bands and scores with intervals, as inline SVG for the page and as PDF.
+
+One drawing serves both. For the page it is made in stand-in colours, which are then exchanged for the page's
+CSS variables, so that a figure follows the reader's light or dark scheme. Frameworks differ by colour (after
+Okabe and Ito, "Color universal design", 2008), by line style and by marker, never by colour alone.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from markupsafe import Markup, escape
+
+from triptych import store
+from triptych.report.collect import Row, Run, Study, display, finite
+from triptych.report.tables import Cell, number
+
+PAPER = ["#0072b2", "#d55e00", "#009e73", "#aa4499", "#b8860b", "#555555"]
+DASHES: list[Any] = [
+    "-",
+    (0, (5, 1.6)),
+    (0, (1.2, 1.2)),
+    (0, (6, 1.5, 1.2, 1.5)),
+    (0, (9, 2)),
+    (0, (3, 1, 1, 1, 1, 1)),
+]
+MARKERS = ["o", "s", "^", "D", "v", "P"]
+_STAND_INS = {"#010203": "var(--ink)", "#010204": "var(--muted)", "#010205": "var(--line)"}
+_SERIES = [f"#0a0b{i:02x}" for i in range(len(PAPER))]
+_RC = {
+    "svg.fonttype": "none", "text.parse_math": False, "font.size": 9,
+    "font.family": "sans-serif", "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
+    "xtick.major.size": 3, "ytick.major.size": 3, "ytick.minor.size": 0, "pdf.fonttype": 42,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ink:
+    """The colours one drawing is made in: text, secondary text, hair lines, and one a framework."""
+
+    text: str
+    muted: str
+    line: str
+    series: list[str]
+
+
+ON_PAGE = Ink("#010203", "#010204", "#010205", _SERIES)
+ON_PAPER = Ink("#000000", "#444444", "#dddddd", PAPER)
+Draw = Callable[[Any, Ink], None]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One small figure: what it shows, how it is drawn, and its words for those who do not see it."""
+
+    title: str
+    alt: str
+    draw: Draw
+    height: float = 2.3
+
+
+def curves(study: Study, condition: str, group: str = "terms") -> list[Panel]:
+    """One panel a term (or a player's gradient norm): each framework's mean over seeds and its range."""
+    runs = study.of(condition)
+    names = dict.fromkeys(name for run in runs for row in run.log for name in row.get(group) or {})
+    panels = []
+    for name in names:
+        series = {f: _track(study.of(condition, f), group, name) for f in study.frameworks}
+        series = {f: track for f, track in series.items() if track}
+        if series:
+            last = ", ".join(f"{display(f)} ends at {number(track[-1][1])}" for f, track in series.items())
+            panels.append(
+                Panel(name, f"{name} against training images: {last}.", _curve(study, condition, series))
+            )
+    return panels
+
+
+def _track(runs: list[Run], group: str, name: str) -> list[tuple[int, float, float, float]]:
+    """(images, mean, lowest, highest) over the seeds that have a finite value at each logged point."""
+    points: dict[int, list[float]] = {}
+    for run in runs:
+        for row in run.log:
+            value = finite((row.get(group) or {}).get(name))
+            if value is not None:
+                points.setdefault(int(row.get("images", 0)), []).append(value)
+    return [(x, sum(v) / len(v), min(v), max(v)) for x, v in sorted(points.items())]
+
+
+def _curve(study: Study, condition: str, series: dict[str, list[tuple[int, float, float, float]]]) -> Draw:
+    def draw(axes: Any, ink: Ink) -> None:
+        lowest = min(low for track in series.values() for _, _, low, _ in track)
+        highest = max(high for track in series.values() for _, _, _, high in track)
+        for framework, track in series.items():
+            place = study.frameworks.index(framework)
+            colour, dash = ink.series[place % len(ink.series)], DASHES[place % len(DASHES)]
+            x, mean, low, high = zip(*track, strict=True)
+            axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+            axes.plot(x, mean, color=colour, linestyle=dash, linewidth=1.6)
+            ends = [r.images for r in study.of(condition, framework) if r.status == "diverged"]
+            reached = [max((p for p in track if p[0] <= end), default=track[0]) for end in ends]
+            if reached:
+                axes.plot(
+                    [p[0] for p in reached], [p[1] for p in reached], "x", color=colour, markersize=7, mew=2
+                )
+        if lowest > 0 and highest / lowest > 60:
+            axes.set_yscale("log")
+        _dress(axes, ink)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(_ticker().MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]))
+        axes.set_xlabel("images", color=ink.muted)
+
+    return draw
+
+
+def scores(study: Study, cells: dict[tuple[str, str], Cell], rows: list[Row]) -> list[Panel]:
+    """One panel a metric: every seed's value, their mean and its 95 % t interval, a framework a line."""
+    panels = []
+    for metric in rows:
+        shown = [(f, cells[metric["metric"], f]) for f in study.frameworks]
+        shown = [(f, cell) for f, cell in shown if cell.values]
+        if shown:
+            alt = "; ".join(f"{display(f)} {cell.text}" for f, cell in shown)
+            title = metric.get("label") or metric["metric"]
+            height = 0.55 + 0.32 * len(shown)
+            panels.append(
+                Panel(title, f"{title}, mean and interval over seeds: {alt}.", _dots(study, shown), height)
+            )
+    return panels
+
+
+def _dots(study: Study, shown: list[tuple[str, Cell]]) -> Draw:
+    def draw(axes: Any, ink: Ink) -> None:
+        for line, (framework, cell) in enumerate(shown):
+            place = study.frameworks.index(framework)
+            colour, marker = ink.series[place % len(ink.series)], MARKERS[place % len(MARKERS)]
+            values = [value for _, value in cell.values]
+            axes.plot(values, [line] * len(values), marker, color=colour, alpha=0.45, markersize=4, mew=0)
+            if cell.low is not None and cell.high is not None:
+                axes.plot([cell.low, cell.high], [line, line], color=colour, linewidth=1.6)
+            axes.plot([cell.mean], [line], marker, color=colour, markersize=7.5, mew=0)
+        _dress(axes, ink)
+        axes.set_yticks(range(len(shown)), [display(f) for f, _ in shown])
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.grid(visible=False, axis="y")
+        axes.xaxis.set_major_locator(_ticker().MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+
+    return draw
+
+
+def _ticker() -> Any:
+    import matplotlib.ticker
+
+    return matplotlib.ticker
+
+
+def _dress(axes: Any, ink: Ink) -> None:
+    """Quiet axes: hair lines, secondary ink, short numbers without mathematics."""
+    short = _ticker().FuncFormatter(lambda value, _: number(value, 3, short=True))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(short)
+        axis.set_minor_formatter(_ticker().NullFormatter())
+    axes.tick_params(colors=ink.muted, labelcolor=ink.muted, width=0.7)
+    axes.grid(visible=True, color=ink.line, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for spine in axes.spines.values():
+        spine.set_color(ink.line)
+
+
+@contextmanager
+def _drawing(salt: str = "") -> Iterator[Any]:
+    """matplotlib's settings for one figure; a glyph that its font lacks is no reason to stop."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    settings = cast(Any, _RC | {"svg.hashsalt": f"triptych{salt}"})
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield Figure
+
+
+def svg(panel: Panel, salt: str = "") -> Markup:
+    """The panel as an inline `<svg>` in the page's own colours, sized by its box.
+
+    The ids inside are derived from the drawing and `salt`, which must be another for each figure of a page.
+    """
+    with _drawing(salt) as figure_of:
+        figure = figure_of(figsize=(3.6, panel.height), layout="constrained")
+        panel.draw(figure.add_subplot(), ON_PAGE)
+        sheet = io.StringIO()
+        figure.savefig(sheet, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = re.sub(
+        r"^.*?(?=<svg)|<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->",
+        "",
+        sheet.getvalue(),
+        flags=re.S,
+    )
+    text = re.sub(r'<g id="[^"]*"', "<g", text).replace("xlink:href", "href")
+    text = re.sub(r'<svg[^>]*?(viewBox="[^"]*")[^>]*>', r"<svg \1>", text, count=1)
+    text = re.sub(
+        r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), re.sub(r">\s+<", "><", text)
+    ).strip()
+    for stand_in, colour in [*_STAND_INS.items(), *((s, f"var(--f{i})") for i, s in enumerate(_SERIES))]:
+        text = text.replace(stand_in, colour)
+    return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{escape(panel.alt)}" ', 1))
+
+
+def svgs(panels: list[Panel], place: str) -> list[tuple[str, Markup]]:
+    """The panels' titles and drawings; `place` tells this list from the others on the page."""
+    return [(panel.title, svg(panel, f"{place}/{number}")) for number, panel in enumerate(panels)]
+
+
+def pdf(panels: list[Panel], path: Path, frameworks: list[str]) -> None:
+    """All panels on one sheet, three in a row, with a legend."""
+    columns, rows = min(3, len(panels)), -(-len(panels) // 3)
+    with _drawing() as figure_of:
+        from matplotlib.lines import Line2D
+
+        figure = figure_of(figsize=(3.4 * columns, 0.4 + panels[0].height * rows), layout="constrained")
+        for place, panel in enumerate(panels, start=1):
+            axes = figure.add_subplot(rows, columns, place)
+            panel.draw(axes, ON_PAPER)
+            axes.set_title(panel.title, fontsize=9, loc="left")
+        keys = [
+            Line2D(
+                [], [], color=PAPER[i % 6], linestyle=DASHES[i % 6], marker=MARKERS[i % 6], label=display(f)
+            )
+            for i, f in enumerate(frameworks)
+        ]
+        figure.legend(handles=keys, loc="outside lower center", ncols=min(4, len(keys)), frameon=False)
+        _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    """The figure as PDF, without the date and versions that would change its bytes."""
+    sheet = io.BytesIO()
+    figure.savefig(sheet, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    store.write(path, sheet.getvalue())
+
+
+def pictures_pdf(pictures: list[tuple[str, Path]], path: Path) -> None:
+    """Grids side by side under their titles."""
+    from PIL import Image
+
+    with _drawing() as figure_of:
+        figure = figure_of(figsize=(2.6 * len(pictures), 2.9), layout="constrained")
+        for place, (title, source) in enumerate(pictures, start=1):
+            axes = figure.add_subplot(1, len(pictures), place)
+            with Image.open(source) as image:
+                axes.imshow(image.convert("RGB"), interpolation="none")
+            axes.set_title(title, fontsize=9)
+            axes.set_axis_off()
+        _save(figure, path)

@@ -1,0 +1,90 @@
+"""A run on disk, opened: its specification, its networks, its log and scores, and what it can make.
+
+    run = triptych.open_run("results/runs/vaegan-s0-1a2b3c4d")
+    run.sample(64)                # [64, C, S, S] in [-1, 1]
+    run.reconstruct(images)       # the same shape
+    run.networks["dec"]           # a torch.nn.Module
+    run.log()                     # a DataFrame
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from triptych import store
+from triptych.errors import InputError
+from triptych.evidence import prior_latents
+from triptych.features import in_batches
+from triptych.spec import RunSpec, checked
+from triptych.state import initial, load_weights
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class Run:
+    """A finished or diverged run. `networks` are in evaluation mode and ask for no gradient."""
+
+    def __init__(self, folder: Path | str, device: str = "cpu") -> None:
+        """Raises InputError when there is no run in `folder`, or one that has not come to its end."""
+        self.folder, self.device = Path(folder), device
+        if not (self.folder / "spec.json").exists():
+            raise InputError("holds no run (no spec.json)", where=str(self.folder))
+        if not (self.folder / "outcome.json").exists():
+            raise InputError(
+                "this run has not come to its end", where=str(self.folder), mend="Run its study again to go on."
+            )
+        self.spec = checked(RunSpec, store.read_json(self.folder / "spec.json"), str(self.folder / "spec.json"))
+        self.outcome: dict[str, Any] = store.read_json(self.folder / "outcome.json")
+
+    @cached_property
+    def networks(self) -> nn.ModuleDict:
+        """The trained networks that this framework has, by name: "enc", "dec", "dis"."""
+        nets = initial(self.spec, self.channels, self.device).nets
+        for name, network in nets.items():
+            load_weights(network, (self.folder / "weights" / f"{name}.safetensors").read_bytes())
+        return nets.eval().requires_grad_(False)
+
+    @property
+    def channels(self) -> int:
+        return self.outcome["channels"]
+
+    @property
+    def has_encoder(self) -> bool:
+        return "enc" in self.networks
+
+    def sample(self, n: int, seed: int | None = None) -> Tensor:
+        """n samples [n, C, S, S] in [-1, 1]; the run's own seed unless another is given."""
+        return self.decode(prior_latents(self.spec.seed if seed is None else seed, n, self.spec.network.latent))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images [B, C, S, S] in [-1, 1] from latents [B, L]."""
+        return in_batches(lambda part: self.networks["dec"](part.to(self.device)), latents)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Codes [B, L], the mean of q(z|x), of images [B, C, S, S]; raises InputError without an encoder."""
+        if not self.has_encoder:
+            raise InputError("this framework has no encoder", where=str(self.folder), value=self.spec.framework)
+        return in_batches(lambda part: self.networks["enc"](part.to(self.device))[0], images)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """The images of the codes of images [B, C, S, S]; raises InputError without an encoder."""
+        return self.decode(self.encode(images))
+
+    def log(self) -> pandas.DataFrame:
+        """What was logged, a row per interval: images, every term, loss and gradient norm, seconds, memory."""
+        import pandas
+
+        log = pandas.json_normalize(store.read_lines(self.folder / "log.jsonl"))
+        timing = pandas.DataFrame(store.read_lines(self.folder / store.TIMING))
+        return log.merge(timing, on="images", how="left")
+
+    def scores(self) -> pandas.DataFrame:
+        """The run's scores, a row per metric."""
+        import pandas
+
+        return pandas.DataFrame(store.read_lines(self.folder / "scores.jsonl"))

@@ -1,0 +1,229 @@
+"""What a run is and what a study is: every number of them, validated, frozen, TOML in and JSON out.
+
+Nothing here imports PyTorch, so that a specification can be checked, hashed and shown anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from triptych.errors import InputError
+from triptych.lookup import suggest
+
+
+class Frozen(BaseModel):
+    """A value: no unknown keys, no change after it is made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataSpec(Frozen):
+    """Which images, and how they become squares of `size` pixels."""
+
+    source: str = "mnist"
+    path: str | None = None
+    size: int = Field(default=32, ge=16, le=128, multiple_of=8)
+    channels: Literal[1, 3] | None = None
+    fit: Literal["crop", "pad", "stretch"] | None = None
+    broken: Literal["error", "skip"] = "error"
+
+
+class NetworkSpec(Frozen):
+    """The three networks that every framework of a study shares; `options` are the family's own."""
+
+    family: str = "conv"
+    width: float = Field(default=0.25, gt=0, le=8)
+    latent: int = Field(default=128, ge=1)
+    options: dict[str, Any] = {}
+
+
+class OptimiserSpec(Frozen):
+    """Any `torch.optim` class by name; `rates` gives single players a learning rate of their own."""
+
+    name: str = "Adam"
+    rate: float = Field(default=0.001, gt=0)
+    rates: dict[str, float] = {}
+    options: dict[str, Any] = {"betas": [0.5, 0.999]}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _betas_are_adams(cls, values: Any) -> Any:
+        """The default betas belong to Adam alone; another optimiser starts from its own defaults."""
+        if isinstance(values, dict) and values.get("name", "Adam") != "Adam":
+            return {"options": {}, **values}
+        return values
+
+
+class TrainingSpec(Frozen):
+    """The budget, counted in images, and the order in which the players move.
+
+    `order` names the players one after another for sequential updates (a player may stand there twice); each then
+    sees the networks as the ones before it left them. `translate` shifts each training image by up to that share of
+    the side in both directions, the background filled with black.
+    """
+
+    images: int = Field(default=20_000, ge=1)
+    batch_size: int = Field(default=64, ge=2)
+    updates: Literal["simultaneous", "sequential"] = "simultaneous"
+    order: tuple[str, ...] | None = None
+    translate: float = Field(default=0.0, ge=0, le=0.5)
+    log_images: int = Field(default=640, ge=1)
+
+    @model_validator(mode="after")
+    def _order_goes_with_sequential(self) -> TrainingSpec:
+        if self.order is not None and self.updates != "sequential":
+            raise ValueError('an order needs updates = "sequential"')
+        return self
+
+
+class RunSpec(Frozen):
+    """All numbers of one run: everything that decides its weights, bit for bit, on one machine."""
+
+    framework: str
+    seed: int = Field(default=0, ge=0)
+    options: dict[str, Any] = {}
+    data: DataSpec = DataSpec()
+    network: NetworkSpec = NetworkSpec()
+    optimiser: OptimiserSpec = OptimiserSpec()
+    training: TrainingSpec = TrainingSpec()
+    condition: str = ""
+
+    @property
+    def game(self) -> str:
+        """The framework's file: what stands before the "@" of "vaegan@larsen-code"."""
+        return self.framework.partition("@")[0]
+
+    @property
+    def id(self) -> str:
+        """A readable name and the first 8 hex digits of the hash of everything above."""
+        name = "".join(c if c.isalnum() or c in "_-." else "-" for c in self.framework)
+        return f"{name}-s{self.seed}-{digest(self)[:8]}"
+
+
+class Override(Frozen):
+    """What one framework of a study has to itself, laid over what all share."""
+
+    options: dict[str, Any] = {}
+    network: dict[str, Any] = {}
+    optimiser: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+
+
+class ScoringSpec(Frozen):
+    """How many samples and test images are scored, by which metrics (all by default), against which margins."""
+
+    images: int = Field(default=10_000, ge=50)
+    metrics: tuple[str, ...] | None = None
+    smallest_effect: dict[str, float] = {}
+
+
+class ExecutionSpec(Frozen):
+    """Where and how a study is computed; it is recorded, and no part of what the study is."""
+
+    device: str = "auto"
+    workers: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1)
+    checkpoint_seconds: float = Field(default=30.0, ge=0)
+
+
+class StudySpec(Frozen):
+    """A grid of runs and the questions asked of it.
+
+    Every framework runs at every seed and every point of `grid` (a dotted field to the values that it takes, such as
+    "optimiser.rate"). `override` gives one framework its own options; the name "vaegan@larsen-code" takes a preset
+    of that framework, and any other name after the "@" is a variant that `override` defines.
+    """
+
+    name: str = "study"
+    frameworks: tuple[str, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    data: DataSpec = DataSpec()
+    network: NetworkSpec = NetworkSpec()
+    optimiser: OptimiserSpec = OptimiserSpec()
+    training: TrainingSpec = TrainingSpec()
+    override: dict[str, Override] = {}
+    grid: dict[str, list[Any]] = {}
+    scoring: ScoringSpec = ScoringSpec()
+    execution: ExecutionSpec = ExecutionSpec()
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_or_list(cls, value: Any) -> Any:
+        """`seeds = 3` stands for the seeds 0, 1 and 2."""
+        if isinstance(value, int) and not isinstance(value, bool):
+            if value < 1:
+                raise ValueError("at least 1 seed is needed")
+            return tuple(range(value))
+        return value
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> StudySpec:
+        for field in ("frameworks", "seeds"):
+            values = getattr(self, field)
+            if not values or len(set(values)) != len(values):
+                raise ValueError(f"{field} must be one or more, each once")
+        return self
+
+    def conditions(self) -> list[dict[str, Any]]:
+        """The points of the grid, in order; one empty point when there is no grid."""
+        return [dict(zip(self.grid, point, strict=True)) for point in itertools.product(*self.grid.values())]
+
+
+def digest(spec: Frozen) -> str:
+    """SHA-256 of the canonical JSON of a specification, as 64 hex digits."""
+    return hashlib.sha256(json.dumps(spec.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+Spec = TypeVar("Spec", bound=BaseModel)
+
+
+def checked(kind: type[Spec], values: Any, where: str) -> Spec:
+    """Validate `values` as `kind`; every fault is named at once, with its field and, for a typo, the nearest key."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        faults = [_fault(kind, fault) for fault in error.errors()]
+        raise InputError("; ".join(faults), where=where) from None
+
+
+def _fault(kind: type[BaseModel], fault: Any) -> str:
+    """One line for one of pydantic's faults."""
+    path = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        owner: Any = kind
+        for part in fault["loc"][:-1]:
+            field = getattr(owner, "model_fields", {}).get(part)
+            owner = field.annotation if field else None
+        known = list(getattr(owner, "model_fields", {}))
+        return f"unknown key {path!r}. {suggest(str(fault['loc'][-1]), known)}"
+    message = fault["msg"].removeprefix("Value error, ")
+    seen = f" (got {fault['input']!r})" if fault["type"] != "missing" else ""
+    return f"{path or kind.__name__}: {message}{seen}"
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table in a TOML file; raises InputError when there is no such file or it cannot be parsed."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("no such file", where=str(path)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise InputError(f"not a TOML file ({error})", where=str(path)) from None
+
+
+def load_study(path: Path) -> StudySpec:
+    """The study in a TOML file."""
+    return checked(StudySpec, read_toml(path), str(path))
+
+
+def to_toml(study: StudySpec) -> str:
+    """The study as TOML, which `load_study` reads back to an equal value."""
+    return tomli_w.dumps(study.model_dump(mode="json", exclude_none=True))

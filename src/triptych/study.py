@@ -1,0 +1,178 @@
+"""A study in its directory: prepare the data, compute the runs, collect the scores, answer the questions.
+
+Each stage reads the files of the one before and can be run again alone. What has been done is what the run
+directories say; nothing else remembers it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from triptych import dataset, report, store, verdicts
+from triptych.errors import InputError
+from triptych.executors import local
+from triptych.features import choose_extractor
+from triptych.plan import Settled, runs_of, settle
+from triptych.scoring import describe, metrics_of
+from triptych.spec import RunSpec, StudySpec, load_study, to_toml
+
+STUDY, DATA, FITTED, SCORES, METRICS, VERDICTS = (
+    "study.toml", "data", "features", "scores.jsonl", "metrics.json", "verdicts.json",
+)  # fmt: skip
+BEFORE_CLAIM = (".lock", DATA, FITTED)
+"""What a command that failed before its first run may have left, and the next may use."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A study that has a directory, data and a settled execution."""
+
+    folder: Path
+    spec: StudySpec
+    runs: list[RunSpec]
+    settled: Settled
+    data: dataset.Dataset
+
+    def folder_of(self, run: RunSpec) -> Path:
+        return self.folder / "runs" / run.id
+
+
+def check_free(folder: Path, study: StudySpec) -> None:
+    """Raise InputError, and touch nothing, if the directory is another study's or something else's."""
+    file = folder / STUDY
+    if not file.exists():
+        if folder.exists() and any(path.name not in BEFORE_CLAIM for path in folder.iterdir()):
+            raise InputError("holds something else than a study", where=str(folder), mend="Choose another --out.")
+        return
+    if differences := _differences(load_study(file), study):
+        raise InputError(
+            f"holds another study, which differs in {', '.join(differences)}", where=str(folder),
+            mend="Choose another --out, or delete this one.",
+        )  # fmt: skip
+
+
+def _differences(one: StudySpec, other: StudySpec) -> list[str]:
+    """The fields in which two studies differ, how they are executed left out."""
+    left, right = _flat(one.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
+    return [
+        f"{key} ({left.get(key)!r} there, {right.get(key)!r} here)"
+        for key in sorted(left.keys() | right.keys())
+        if left.get(key) != right.get(key) and not key.startswith("execution.")
+    ]
+
+
+def _flat(table: dict[str, Any], before: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
+    return flat
+
+
+def prepare(folder: Path, study: StudySpec, progress: Callable[[int, int], None] | None = None) -> Opened:
+    """Everything before the runs: check all that can be checked, then prepare data and feature extractor once.
+
+    The study is written into its directory last, so that a command that fails here can be mended and given again.
+    """
+    runs = runs_of(study)
+    metrics_of(study.scoring)
+    settled = settle(study.execution, len(runs))
+    check_free(folder, study)
+    try:
+        dataset.prepare(study.data, folder / DATA, progress)
+    except InputError:
+        _remove_if_empty(folder / DATA, folder)
+        raise
+    data = dataset.open(folder / DATA)
+    for run in runs:
+        dataset.batch_indices(run.seed, 0, len(data.train), run.training.batch_size)
+    store.sweep(folder / FITTED)
+    choose_extractor(data, folder / FITTED)
+    store.write(folder / STUDY, to_toml(study).encode())
+    return Opened(folder, study, runs, settled, data)
+
+
+def _remove_if_empty(*folders: Path) -> None:
+    for folder in folders:
+        (folder / ".lock").unlink(missing_ok=True)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def compute(
+    opened: Opened,
+    on_event: Callable[[local.Event], None] = lambda event: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, str]:
+    """Bring every run that is not whole to its end; returns "finished", "stopped" or "failed" by run id."""
+    whole = {run.id: "finished" for run in opened.runs if store.is_whole(opened.folder_of(run))}
+    jobs = [_job(opened, run) for run in opened.runs if run.id not in whole]
+    for run_id in whole:
+        on_event({"id": run_id, "event": "finished"})
+    return whole | local.execute(jobs, opened.settled.workers, on_event, should_stop)
+
+
+def _job(opened: Opened, run: RunSpec) -> local.Job:
+    return {
+        "id": run.id,
+        "folder": str(opened.folder_of(run)),
+        "spec": run.model_dump(mode="json"),
+        "data": str(opened.folder / DATA),
+        "fitted": str(opened.folder / FITTED),
+        "scoring": opened.spec.scoring.model_dump(mode="json"),
+        "device": opened.settled.device,
+        "threads": opened.settled.threads,
+        "checkpoint_seconds": opened.settled.checkpoint_seconds,
+    }
+
+
+def conclude(folder: Path) -> list[dict[str, Any]]:
+    """Collect the scores of the runs that are whole, answer every question, and write the report.
+
+    Reads the directory alone. Returns the verdicts.
+    """
+    study = load_study(folder / STUDY)
+    runs = runs_of(study)
+    whole = [run for run in runs if store.is_whole(folder / "runs" / run.id)]
+    scores = [line for run in whole for line in store.read_lines(folder / "runs" / run.id / "scores.jsonl")]
+    store.write(folder / SCORES, store.to_lines(scores))
+    label_names = json.loads((folder / DATA / "data.json").read_text(encoding="utf-8"))["label_names"]
+    described = describe(study.scoring, label_names)
+    store.write(folder / METRICS, store.to_json(described))
+    diverged = Counter(
+        (run.framework, run.condition)
+        for run in whole
+        if store.read_json(folder / "runs" / run.id / "outcome.json")["status"] == "diverged"
+    )
+    conditions = list(dict.fromkeys(run.condition for run in runs))
+    questions = verdicts.questions_for(study.frameworks, described, conditions)
+    answers = [verdict.to_dict() for verdict in verdicts.judge(scores, questions, diverged=diverged)]
+    store.write(folder / VERDICTS, store.to_json(answers))
+    report.write(folder)
+    return answers
+
+
+def status(folder: Path) -> list[dict[str, Any]]:
+    """Where every run of a study stands: {"run", "state", "images", "of"}; reads only."""
+    if not (folder / STUDY).exists():
+        raise InputError(f"holds no study (no {STUDY})", where=str(folder))
+    return [_stands(folder / "runs" / run.id, run) for run in runs_of(load_study(folder / STUDY))]
+
+
+def _stands(folder: Path, run: RunSpec) -> dict[str, Any]:
+    log = folder / "log.jsonl"
+    # The last line may be half-written by a run under way.
+    lines = log.read_text(encoding="utf-8").split("\n")[:-1] if log.exists() else []
+    row = {"run": run.id, "images": json.loads(lines[-1])["images"] if lines else 0, "of": run.training.images}
+    if store.is_whole(folder):
+        outcome = store.read_json(folder / "outcome.json")
+        return {**row, "state": outcome["status"], "images": outcome["images"]}
+    if (folder / "error.txt").exists():
+        return {**row, "state": "failed"}
+    if (folder / "outcome.json").exists():
+        return {**row, "state": "trained"}
+    return {**row, "state": "begun" if folder.exists() else "waiting"}

@@ -1,0 +1,100 @@
+"""One run of a study in a process of its own: train it, score it, commit it.
+
+The job comes as one line of JSON on standard input, events go out as lines of JSON on standard output. A further line
+on standard input asks the worker to stop at the next step with a checkpoint; its end means that the parent is dead,
+and the worker dies at once, which a run directory survives by design.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+STOPPED = 75
+
+
+def main() -> int:
+    job = json.loads(sys.stdin.readline())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    stop = threading.Event()
+    threading.Thread(target=_listen, args=(stop,), daemon=True).start()
+    folder = Path(job["folder"])
+    try:
+        finished = compute(job, folder, stop)
+        (folder / "error.txt").unlink(missing_ok=True)
+        return 0 if finished else STOPPED
+    except Exception as error:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        tell("failed", message=f"{type(error).__name__}: {error}")
+        return 1
+
+
+def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
+    """Bring one run to its end; False when it was asked to stop before."""
+    from triptych import dataset, store
+    from triptych.environment import settle
+    from triptych.run import Run
+    from triptych.scoring import score
+    from triptych.spec import RunSpec, ScoringSpec
+    from triptych.train import train
+
+    settle(job["device"], job["threads"])
+    with store.locked(folder, wait=True):  # a worker whose parent has just been killed may still hold it
+        if store.is_whole(folder):
+            return True
+        store.sweep(folder)
+        data = dataset.open(Path(job["data"]), job["device"])
+        spec = RunSpec.model_validate(job["spec"])
+        finished = train(
+            folder,
+            spec,
+            data,
+            device=job["device"],
+            checkpoint_seconds=job["checkpoint_seconds"],
+            progress=_throttled(),
+            should_stop=stop.is_set,
+        )
+        if not finished:
+            return False
+        tell("scoring")
+        score(Run(folder, job["device"]), data, ScoringSpec.model_validate(job["scoring"]), Path(job["fitted"]))
+        store.write_manifest(folder)
+        store.drop_checkpoints(folder)
+        return True
+
+
+def tell(event: str, **values: Any) -> None:
+    print(json.dumps({"event": event, **values}), flush=True)
+
+
+def _throttled(seconds: float = 0.2) -> Any:
+    """A progress callback that speaks at most that often."""
+    last = 0.0
+
+    def progress(images: int, trained: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= seconds:
+            last = now
+            tell("training", images=images, seconds=trained)
+
+    return progress
+
+
+def _listen(stop: threading.Event) -> None:
+    if sys.stdin.readline():
+        stop.set()
+        sys.stdin.readline()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

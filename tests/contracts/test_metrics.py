@@ -1,0 +1,250 @@
+"""What every metric in the folder owes, on real digits; a new file there is tested from the start."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import itertools
+import math
+import sys
+import types
+from collections.abc import Callable
+from importlib import resources
+
+import numpy as np
+import pytest
+import torch
+
+from triptych import lookup
+from triptych.classifier import resize
+from triptych.errors import InputError
+from triptych.evidence import Evidence, Undefined
+from triptych.features import Extractor, mnist_extractor
+from triptych.metrics import Metric, Output, load, score
+
+NAMES = lookup.names("metrics")
+QUESTIONS = {"samples", "diversity", "reconstruction"}
+FIELDS = {"metric", "value", "unit", "better", "undefined", "n", "features"}
+COUNT = 500
+
+# what stands when samples and reconstructions are the real images themselves
+IDEAL = {
+    "frechet_distance": 0, "precision": 1, "recall": 1, "density": 1, "coverage": 1, "reconstruction_mse": 0,
+    "ssim": 1, "class_distance": 0, "classes_shown": 10, "sharpness": 1, "sharpness_gap": 0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Real digits [500, 1, 32, 32], as many others, and the others' labels, all from the test images."""
+    folder = resources.files("triptych.data") / "mnist_idx"
+    pixels = gzip.decompress((folder / "t10k-images-idx3-ubyte.gz").read_bytes())
+    labels = gzip.decompress((folder / "t10k-labels-idx1-ubyte.gz").read_bytes())
+    images = torch.from_numpy(np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, 1, 28, 28)[::10].copy())
+    images = resize(images.float() / 127.5 - 1, 32)
+    return (
+        images[::2],
+        images[1::2],
+        torch.from_numpy(np.frombuffer(labels, np.uint8, offset=8)[10::20].copy()),
+    )
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return mnist_extractor()
+
+
+@pytest.fixture(scope="module")
+def make(digits, extractor):
+    """`make(corruption, amount)` is the evidence of corrupted digits; its features serve all metrics."""
+    real, other, labels = digits
+
+    @functools.cache
+    def evidence(corruption: str, amount: float = 0) -> Evidence:
+        if corruption == "classes":
+            some = other[labels < amount]
+            return Evidence(real, lambda n: some[torch.arange(n) % len(some)], extractor)
+        corrupt = {"none": lambda images, _: images, "noise": noisy, "blur": blurred}[corruption]
+        result = Evidence(real, lambda n: corrupt(other[:n], amount), extractor)
+        result.reconstructions = corrupt(real, amount)
+        return result
+
+    return evidence
+
+
+def copy_of(images: torch.Tensor, extractor: Extractor) -> Evidence:
+    """Evidence of a framework without encoder that samples the real images themselves."""
+    return Evidence(images, lambda n: images[:n], extractor)
+
+
+def values(name: str, given: Evidence) -> dict[str, float]:
+    """The defined values of one metric."""
+    rows = score(given, load([name]))
+    return {row["metric"]: row["value"] for row in rows if row["value"] is not None}
+
+
+def noisy(images: torch.Tensor, amount: float) -> torch.Tensor:
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    return (images + amount * noise).clamp(-1, 1)
+
+
+def blurred(images: torch.Tensor, size: int) -> torch.Tensor:
+    return resize(resize(images, size), 32)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs_are_declared_in_full(name):
+    (metric,) = load([name])
+    outputs = metric.outputs_for(["a", "b"])
+    assert metric.name == name and outputs
+    for output in outputs:
+        assert output.better in ("lower", "higher", "none")
+        assert output.smallest_effect > 0 and math.isfinite(output.smallest_effect)
+        assert output.family in ("primary", "secondary") and output.question in QUESTIONS
+        assert output.label and output.unit and output.about.endswith(".")
+
+
+def test_names_of_outputs_are_unique_and_the_primary_ones_few():
+    outputs = [output for metric in load(NAMES) for output in metric.outputs_for(["a", "b"])]
+    assert len({output.metric for output in outputs}) == len(outputs)
+    primary = {output.metric for output in outputs if output.family == "primary"}
+    assert primary == {"frechet_distance", "coverage", "reconstruction_mse"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_are_whole_and_values_finite(name, make, extractor):
+    for row in score(make("noise", 0.1), load([name])):
+        assert set(row) == FIELDS
+        assert row["undefined"] is None and isinstance(row["value"], float) and math.isfinite(row["value"])
+        assert row["n"] == COUNT
+        assert row["features"] == (extractor.identity if load([name])[0].features else "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_real_images_themselves_are_ideal(name, digits, extractor):
+    perfect = copy_of(digits[0], extractor)
+    perfect.reconstructions = digits[0]
+    found = values(name, perfect)
+    assert found == pytest.approx({key: IDEAL.get(key, value) for key, value in found.items()}, abs=1e-5)
+    assert found.get("kid", 0) <= 0  # unbiased, so below zero for a copy
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_order_does_not_matter(name, make, shuffled):
+    # float32 features may change in their last bits with an image's place in its batch
+    assert values(name, shuffled) == pytest.approx(values(name, make("noise", 0.1)), rel=1e-4, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def shuffled(make, extractor):
+    """The evidence of noise in another order."""
+    given, order = make("noise", 0.1), torch.randperm(COUNT, generator=torch.Generator().manual_seed(0))
+    result = Evidence(given.real[order], lambda n: given.samples.flip(0), extractor)
+    result.reconstructions = given.reconstructions[order]
+    return result
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("corruption", "amounts"), [("noise", (0.1, 0.2, 0.4, 0.8)), ("blur", (24, 16, 12, 8))]
+)
+def test_growing_corruption_never_looks_better(name, corruption, amounts, make):
+    steps = [values(name, make(corruption, amount)) for amount in amounts]
+    for output in load([name])[0].outputs:
+        # blur removes what is untypical, and samples in dense places are what precision and density reward
+        rewards_blur = corruption == "blur" and output.metric in ("precision", "density")
+        if output.better == "none" or output.question == "diversity" or rewards_blur:
+            continue
+        assert_worsens(output, [step[output.metric] for step in steps])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_losing_classes_never_looks_more_diverse(name, make):
+    steps = [values(name, make("classes", kept)) for kept in (10, 6, 3, 1)]
+    for output in load([name])[0].outputs:
+        if output.question == "diversity" and output.better != "none":
+            assert_worsens(output, [step[output.metric] for step in steps])
+
+
+def assert_worsens(output: Output, found: list[float]) -> None:
+    """No step is an improvement in the declared direction, and together they matter."""
+    sign = 1 if output.better == "lower" else -1
+    assert all(sign * (after - before) >= 0 for before, after in itertools.pairwise(found)), (
+        output.metric,
+        found,
+    )
+    assert abs(found[-1] - found[0]) > output.smallest_effect
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_an_encoder_reconstruction_alone_is_undefined(name, make, extractor):
+    (metric,) = load([name])
+    questions = {output.metric: output.question for output in metric.outputs_for(extractor.label_names)}
+    for row in score(make("classes", 10), [metric]):
+        expected = "no encoder" if questions[row["metric"]] == "reconstruction" else None
+        assert row["undefined"] == expected and (row["value"] is None) == (expected is not None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_samples_that_are_not_finite_or_too_few_give_a_reason_and_no_number(name, digits, extractor):
+    real = digits[0]
+    for value in (math.nan, math.inf):
+        for row in score(Evidence(real, lambda n: torch.full_like(real, value), extractor), load([name])):  # noqa: B023
+            assert row["value"] is None and row["undefined"] in ("some samples are not finite", "no encoder")
+    for row in score(copy_of(real[:1], extractor), load([name])):
+        assert (row["value"] is None) == bool(row["undefined"])
+        assert row["undefined"] or not math.isnan(row["value"])
+
+
+def test_without_labels_there_are_no_classes(digits):
+    unlabelled = Extractor("pixels", "0" * 64, 16, lambda images: resize(images, 4).flatten(1))
+    rows = score(copy_of(digits[0], unlabelled), load(["class_shares", "frechet"]))
+    undefined = {row["metric"]: row["undefined"] for row in rows}
+    assert undefined.pop("frechet_distance") is None
+    assert set(undefined) == {"class_entropy", "class_distance", "classes_shown"}
+    assert set(undefined.values()) == {"no classifier: the data have no labels"}
+
+
+def test_class_shares_sum_to_one_and_follow_the_labels(digits, make):
+    found = values("class_shares", make("none"))
+    shares = np.array([found[f"class_share_{i}"] for i in range(10)])
+    assert shares.sum() == pytest.approx(1)
+    expected = np.bincount(digits[2].numpy(), minlength=10) / COUNT
+    assert np.abs(shares - expected).sum() / 2 < 0.02  # the classifier errs on less than one image in fifty
+
+
+def outside(compute: Callable[[Evidence], dict[str, float | Undefined]]) -> Metric:
+    """A metric from outside the package."""
+    output = Output("outside", "Outside", "", "none", 1.0, "secondary", "From outside.", "samples")
+    return Metric("outside", (output,), compute)
+
+
+def test_a_failing_metric_leaves_its_reason_and_the_others_go_on(digits, extractor):
+    def fail(_: Evidence) -> dict[str, float | Undefined]:
+        raise RuntimeError("out of luck")
+
+    metrics = [fail, lambda _: {"outside": math.nan}, lambda _: {}, lambda _: {"outside": np.float32(3)}]
+    rows = score(copy_of(digits[0], extractor), [outside(compute) for compute in metrics])
+    assert [row["value"] for row in rows] == [None, None, None, 3.0]
+    reasons = ["RuntimeError: out of luck", "not finite: nan", "the metric gave no such value", None]
+    assert [row["undefined"] for row in rows] == reasons
+    assert type(rows[3]["value"]) is float
+
+
+def test_metrics_are_found_by_name_inside_and_outside(monkeypatch):
+    module = types.ModuleType("somebodys")
+    module.SHINE = outside(lambda _: {"outside": 2.5})  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setitem(sys.modules, "somebodys", module)
+    assert [metric.name for metric in load(["somebodys:SHINE", "kid"])] == ["outside", "kid"]
+    with pytest.raises(InputError, match="Did you mean 'frechet'"):
+        load(["frechett"])
+    with pytest.raises(InputError, match="not a Metric"):
+        load(["triptych.metrics.prdc:K"])

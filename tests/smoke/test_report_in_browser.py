@@ -1,0 +1,130 @@
+"""The report in a real browser: quiet, narrow enough for a phone, legible in both schemes, whole in print."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "unit"))
+from fake_study import STEPS, make
+
+from triptych import report
+
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium on this machine (Debian: apt install chromium)"
+)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("browser") / "study"
+    make(
+        folder, frameworks=("vae", "gan", "vaegan", "pkg.mod:AVeryLongFrameworkName<b>"), diverged=("gan", 1)
+    )
+    return report.write(folder).as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def test_opens_offline_without_a_request_or_a_complaint(browser: Any, address: str) -> None:
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    requests: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda r: requests.append(r.url))
+    page.on("console", lambda m: complaints.append(m.text))
+    page.on("pageerror", lambda e: complaints.append(str(e)))
+    page.goto(address)
+    page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    assert [r for r in requests if not r.startswith("data:")] == [address]
+    assert complaints == []
+    context.close()
+
+
+@pytest.mark.parametrize("width", [320, 360, 768, 1280])
+def test_never_scrolls_sideways(browser: Any, address: str, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(address)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.close()
+
+
+CONTRASTS = """() => {
+  const rgb = c => c.match(/[\\d.]+/g).map(Number);
+  const linear = v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+  const light = c => { const [r, g, b] = rgb(c).map(v => linear(v / 255));
+                       return .2126 * r + .7152 * g + .0722 * b; };
+  const ground = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
+                        if (!(rgb(c).length === 4 && rgb(c)[3] === 0)) return c; } };
+  const found = [];
+  for (const e of document.querySelectorAll("body *")) {
+    if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || e.closest("script")) continue;
+    const style = getComputedStyle(e), svg = e.closest("svg");
+    const both = [light(svg ? style.fill : style.color), light(ground(svg ? svg.parentElement : e))];
+    const [a, b] = both.sort((x, y) => y - x);
+    found.push([(a + .05) / (b + .05), e.tagName, e.textContent.slice(0, 30)]);
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_has_contrast(browser: Any, address: str, scheme: str) -> None:
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(address)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    found = page.evaluate(CONTRASTS)
+    assert any(tag == "text" for _, tag, _ in found)  # figures too
+    assert [f for f in found if f[0] < 4.5] == []  # WCAG 2.2, AA
+    page.close()
+
+
+def test_slider_walks_through_training(browser: Any, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    assert page.locator(".step:visible").count() == 1
+    slider = page.get_by_label("Training images", exact=True)
+    slider.focus()
+    page.keyboard.press("Home")
+    assert page.locator(".step:visible").get_attribute("data-label") == f"{STEPS[0]} images"
+    assert page.locator(".development output").inner_text() == f"{STEPS[0]} images"
+    page.close()
+
+
+def test_is_whole_without_scripts(browser: Any, address: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    assert page.locator(".step:visible").count() == len(STEPS)
+    assert not page.locator(".control").is_visible()
+    context.close()
+
+
+def test_print_opens_every_detail(browser: Any, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    closed = page.locator("details:not([open])").count()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert closed > 3
+    assert page.locator("details:not([open])").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details:not([open])").count() == closed
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.locator(".step:visible").count() == len(STEPS)
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.close()

@@ -1,0 +1,400 @@
+"""Verdicts follow from the numbers in their records, hold their level, and say what they rest on."""
+
+# A None where a number belongs fails the test by itself.
+# pyright: reportOptionalOperand=false, reportOperatorIssue=false, reportArgumentType=false, reportCallIssue=false
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import ttost_paired
+
+from triptych import stats, verdicts
+from triptych.errors import InputError
+from triptych.verdicts import Question, Verdict, judge, questions_for
+
+FD = {"metric": "fd", "label": "Fréchet distance", "unit": "", "better": "lower", "smallest_effect": 2.0,
+      "family": "primary", "question": "samples"}  # fmt: skip
+PSNR = {"metric": "psnr", "label": "PSNR", "unit": "dB", "better": "higher", "smallest_effect": 0.5,
+        "family": "secondary", "question": "reconstruction"}  # fmt: skip
+SHARE = {"metric": "share", "label": "Share of sevens", "unit": "", "better": "none", "smallest_effect": None,
+         "family": "secondary", "question": "diversity"}  # fmt: skip
+METRICS = [FD, PSNR, SHARE]
+THREE = ["vae", "gan", "vaegan"]
+
+
+def lines(metric: dict, framework: str, values, condition: str = "") -> list[dict]:
+    """Score lines of seeds 0, 1, ...; a string in place of a value is a reason why it is undefined."""
+    return [
+        {
+            "run": f"{framework}-s{seed}", "framework": framework, "seed": seed, "condition": condition,
+            "metric": metric["metric"], "value": None if isinstance(v, str) else v, "unit": metric["unit"],
+            "better": metric["better"], "undefined": v if isinstance(v, str) else None,
+            "n": 100, "features": None,
+        }
+        for seed, v in enumerate(values)
+    ]  # fmt: skip
+
+
+def one(metric: dict, a, b, **keywords) -> Verdict:
+    scores = lines(metric, "vaegan", a) + lines(metric, "vae", b)
+    (verdict,) = judge(scores, questions_for(["vaegan", "vae"], [metric]), **keywords)
+    return verdict
+
+
+def by_the_rule(record: dict) -> str:
+    """The verdict once more, from the written record and nothing else."""
+    if record["undefined"]:
+        return "undefined"
+    if (record["p_equivalence_adjusted"] or 0) < record["alpha"] and record[
+        "p_equivalence_adjusted"
+    ] is not None:
+        return "equivalent"
+    if record["p_adjusted"] is None or record["p_adjusted"] >= record["alpha"]:
+        return "undecided"
+    gain = record["difference"] if record["better"] == "higher" else -record["difference"]
+    return "better" if gain > 0 else "worse"
+
+
+def test_every_pair_by_every_metric_with_a_direction_is_asked():
+    asked = questions_for(THREE, METRICS, ["x=1", "x=2"])
+    assert len(asked) == 2 * 2 * 3
+    assert {(q.a, q.b) for q in asked} == {("vae", "gan"), ("vae", "vaegan"), ("gan", "vaegan")}
+    assert {q.metric for q in asked} == {"fd", "psnr"}
+    assert {q.family for q in asked if q.metric == "psnr"} == {"secondary"}
+
+
+def test_a_clear_win_reads_as_one():
+    assert one(FD, [10.0, 11.0, 12.0], [22.0, 23.5, 24.0]).sentence == (
+        "VAE-GAN's samples are better than VAE's by Fréchet distance: "
+        "12.17 lower (95 % interval 11.45 to 12.88, 3 seeds, p < 0.001)."
+    )
+    assert one(PSNR, [18.0, 18.2, 18.1], [20.0, 20.3, 20.0]).verdict == "worse"
+
+
+def test_higher_is_better_where_the_metric_says_so():
+    up = one(PSNR, [25.0, 25.1, 25.3, 25.2], [20.0, 20.2, 20.1, 20.1])
+    down = one(PSNR | {"better": "lower"}, [25.0, 25.1, 25.3, 25.2], [20.0, 20.2, 20.1, 20.1])
+    assert (up.verdict, down.verdict) == ("better", "worse")
+    assert "5.05 dB higher" in up.sentence
+    assert "5.05 dB higher" in down.sentence
+
+
+def test_equivalent_wins_over_better():
+    # A difference of 0.1 dB, seen beyond doubt, is still too small to matter.
+    v = one(PSNR, [20.1, 20.2, 20.3, 20.11], [20.0, 20.1, 20.21, 20.0])
+    assert v.p_adjusted < 0.05
+    assert v.verdict == "equivalent"
+    assert "less than 0.5 dB would not matter" in v.sentence
+
+
+def test_undecided_says_how_many_seeds_would_settle_it():
+    v = one(FD, [10.0, 14.0, 12.0], [13.0, 13.0, 15.0])
+    assert v.verdict == "undecided"
+    assert v.seeds_needed == stats.seeds_needed(v.difference, v.sd, 2.0, 0.05)
+    assert v.seeds_needed > 3
+    assert f"about {v.seeds_needed} seeds would settle it" in v.sentence
+    assert re.search(r"95 % interval [\d.]+ lower to [\d.]+ higher, 3 seeds, p = ", v.sentence)
+
+
+def test_a_gan_without_encoder_is_undefined_and_leaves_the_family():
+    scores = [*lines(PSNR, "vae", [20.0, 20.1, 20.3]), *lines(PSNR, "vaegan", [19.0, 19.1, 19.2])]
+    scores += lines(PSNR, "gan", ["no encoder"] * 3)
+    result = {(v.a, v.b): v for v in judge(scores, questions_for(THREE, METRICS[1:]))}
+    undefined = result["vae", "gan"]
+    assert undefined.verdict == "undefined"
+    assert undefined.sentence == "Undefined, VAE against GAN: GAN has no PSNR (no encoder)."
+    assert result["vae", "vaegan"].comparisons == 1
+    alone = judge(scores, questions_for(["vae", "vaegan"], [PSNR]))[0]
+    assert result["vae", "vaegan"].p_adjusted == alone.p_adjusted
+
+
+def test_families_are_adjusted_apart():
+    draw = np.random.default_rng(3)
+    scores = [x for m in (FD, PSNR) for f in THREE for x in lines(m, f, draw.normal(20, 1, 5))]
+    result = judge(scores, questions_for(THREE, METRICS))
+    for metric in (FD, PSNR):
+        mine = [v for v in result if v.metric == metric["metric"]]
+        kept = [x for x in scores if x["metric"] == metric["metric"]]
+        values = {f: np.array([x["value"] for x in kept if x["framework"] == f]) for f in THREE}
+        raw = [stats.paired(values[v.a], values[v.b]).p for v in mine]
+        np.testing.assert_allclose(
+            [v.p_adjusted for v in mine], multipletests(raw, method="holm")[1], rtol=1e-9
+        )
+        margin = metric["smallest_effect"]
+        raw = [ttost_paired(values[v.a], values[v.b], -margin, margin)[0] for v in mine]
+        np.testing.assert_allclose(
+            [v.p_equivalence_adjusted for v in mine], multipletests(raw, method="holm")[1], rtol=1e-9
+        )
+        assert {v.comparisons for v in mine} == {3}
+
+
+def test_one_seed_is_undecided_with_a_reason():
+    v = one(FD, [10.0], [20.0])
+    assert (v.verdict, v.n, v.low, v.p_adjusted, v.seeds_needed) == ("undecided", 1, None, None, None)
+    assert v.sentence == (
+        "Undecided: by Fréchet distance, VAE-GAN's samples score 10 lower than VAE's, "
+        "but a single seed gives neither an interval nor a test."
+    )
+
+
+def test_an_untestable_question_still_counts_in_its_family():
+    scores = (
+        lines(FD, "vae", [10.0, 11.0, 12.5])
+        + lines(FD, "gan", [20.0, 21.0, 22.0])
+        + lines(FD, "vaegan", [9.0])
+    )
+    result = {(v.a, v.b): v for v in judge(scores, questions_for(THREE, [FD]))}
+    assert result["vae", "gan"].comparisons == 3
+    alone = judge(scores, questions_for(["vae", "gan"], [FD]))[0]
+    assert result["vae", "gan"].p_adjusted == pytest.approx(3 * alone.p_adjusted)
+
+
+def test_no_common_seed_is_undecided_with_a_reason():
+    v = one(FD, [10.0, "too few samples"], ["too few samples", 20.0])
+    assert (v.verdict, v.n, v.difference) == ("undecided", 0, None)
+    assert v.sentence == (
+        "Undecided: by Fréchet distance, no seed has a score of both VAE-GAN and VAE; "
+        "1 seed left out (VAE: too few samples); 1 seed left out (VAE-GAN: too few samples)."
+    )
+
+
+def test_seeds_without_a_pair_are_left_out_and_told_of():
+    full = one(FD, [10.0, 11.0, 12.5], [20.0, 21.0, 22.0])
+    part = one(FD, [10.0, 11.0, 12.5, "too few samples", 9.0, 9.0], [20.0, 21.0, 22.0, 1.0])
+    assert part.n == 3
+    assert part.p_adjusted == full.p_adjusted
+    assert part.sentence == full.sentence.removesuffix(".") + (
+        "; 1 seed left out (VAE-GAN: too few samples); 2 seeds left out (VAE: no score)."
+    )
+
+
+def test_diverged_runs_stay_in_and_are_told_of():
+    told = one(FD, [10.0, 11.0, 12.5], [20.0, 21.0, 22.0], diverged={"vae": 2, ("vaegan", ""): 1, "gan": 3})
+    assert told.diverged == {"vaegan": 1, "vae": 2}
+    assert told.n == 3
+    assert "; 1 VAE-GAN run diverged and is scored from its last finite state" in told.sentence
+    assert "; 2 VAE runs diverged and are scored from their last finite state" in told.sentence
+
+
+def test_display_names_can_be_given():
+    v = one(FD, [10.0, 11.0, 12.5], [20.0, 21.0, 22.0], names={"vae": "Mine"})
+    assert v.sentence.startswith("VAE-GAN's samples are better than Mine's")
+
+
+def test_conditions_are_kept_apart():
+    scores = []
+    for condition, gap in (("optimiser.name=Adam", 10.0), ("optimiser.name=SGD", -10.0)):
+        scores += lines(FD, "vae", [20.0, 21.0, 22.0], condition)
+        scores += lines(FD, "vaegan", [20.1 + gap, 21.0 + gap, 22.2 + gap], condition)
+    conditions = ["optimiser.name=Adam", "optimiser.name=SGD"]
+    adam, sgd = judge(scores, questions_for(["vaegan", "vae"], [FD], conditions))
+    assert (adam.verdict, sgd.verdict) == ("worse", "better")
+    assert adam.sentence.startswith("With optimiser.name=Adam: VAE-GAN's samples are worse")
+
+
+def test_identical_differences_are_not_mistaken_for_certainty():
+    same = one(FD, [10.0, 10.0, 10.0], [10.0, 10.0, 10.0])
+    assert same.verdict == "undecided"
+    assert (
+        "score the same as VAE's (the same in all 3 seeds, p = 1 for a difference and 0.12 for"
+        in same.sentence
+    )
+    assert one(FD, [10.0] * 5, [10.0] * 5).verdict == "equivalent"
+    assert one(FD, [10.0] * 6, [20.0] * 6).verdict == "better"
+    assert one(FD, [10.0] * 5, [20.0] * 5).seeds_needed == 6
+
+
+def test_without_a_smallest_effect_nothing_is_equivalent():
+    v = one(FD | {"smallest_effect": None}, [10.0, 10.1, 10.2], [10.0, 10.2, 10.1])
+    assert v.p_equivalence_adjusted is None
+    assert v.verdict == "undecided"
+    assert "equivalence" not in v.sentence
+
+
+def test_a_p_value_never_reads_on_the_wrong_side_of_alpha():
+    shown = [verdicts._digits(p, 0.05) for p in (0.04996, 0.05, 0.0502, 0.0041)]
+    assert shown == ["= 0.04996", "= 0.05", "= 0.05", "= 0.0041"]
+
+
+def test_labels_stand_well_in_mid_sentence():
+    labels = ["Reconstruction error", "PSNR", "Fréchet distance", "share of sevens"]
+    assert [verdicts._mid(x) for x in labels] == ["reconstruction error", *labels[1:]]
+
+
+@pytest.mark.parametrize(("unit", "spoken"), [("bits", " bits"), ("share", ""), ("squared MMD", "")])
+def test_units_are_spoken_where_they_read_well(unit: str, spoken: str):
+    v = one(FD | {"unit": unit}, [10.0, 11.0, 12.0], [22.0, 23.5, 24.0])
+    assert f": 12.17{spoken} lower (" in v.sentence
+    assert v.to_dict()["unit"] == unit
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"value": math.nan}, "finite"), ({"value": math.inf}, "finite"), ({"value": "3"}, "finite"),
+        ({"value": None}, "a value or a reason"), ({"undefined": "no encoder"}, "a value or a reason"),
+        ({"unit": "dB"}, "differ in unit"), ({"features": "other"}, "differ in features"),
+        ({"better": "higher"}, "differ in better"), ({"seed": 1}, "a second score of vae by fd for seed 1"),
+    ],
+)  # fmt: skip
+def test_bad_scores_are_refused_with_their_place(change: dict, message: str):
+    scores = lines(FD, "vaegan", [10.0, 11.0]) + lines(FD, "vae", [20.0, 21.0])
+    scores = [line | {"features": "own"} for line in scores]
+    scores[2] |= change
+    with pytest.raises(InputError, match=message) as caught:
+        judge(scores, questions_for(["vaegan", "vae"], [FD]))
+    assert "scores" in caught.value.where
+
+
+def test_bad_questions_are_refused():
+    for arguments, message in (
+        (("fd", "vae", "vae", 1.0), "itself"), (("fd", "vae", "gan", -1.0), "positive"),
+        (("fd", "vae", "gan", math.nan), "positive"),
+        (("fd", "vae", "gan", None, "primary", "", "up"), "direction"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            Question(*arguments)
+    with pytest.raises(InputError, match="direction"):
+        judge(
+            lines(SHARE, "vae", [0.1]) + lines(SHARE, "gan", [0.2]), [Question("share", "vae", "gan", None)]
+        )
+    with pytest.raises(InputError, match="alpha"):
+        judge([], [], alpha=0.0)
+
+
+MIRROR = {"better": "worse", "worse": "better"}
+VALUES = st.one_of(
+    st.floats(-1e6, 1e6, allow_nan=False), st.sampled_from([0.0, 1.0, 10.0, 10.5]), st.just("no encoder")
+)
+
+
+@st.composite
+def studies(draw):
+    """Scores of up to three frameworks by two metrics, gappy and tied at times, some with real effects."""
+    scores = []
+    for metric in (FD, PSNR):
+        for framework in THREE:
+            count = draw(st.integers(0, 6))
+            if draw(st.booleans()):
+                values = draw(st.lists(VALUES, min_size=count, max_size=count))
+            else:
+                noise = np.random.default_rng(draw(st.integers(0, 10**6))).normal(size=count)
+                values = list(
+                    draw(st.sampled_from([0.0, 10.0, 11.0, 1e4])) + draw(st.floats(1e-3, 3)) * noise
+                )
+            scores += lines(metric, framework, values)
+    return scores
+
+
+@settings(max_examples=150, deadline=None)
+@given(studies(), st.sampled_from([0.01, 0.05, 0.2]))
+def test_the_verdict_follows_from_the_record_alone(scores: list[dict], alpha: float):
+    for v in judge(scores, questions_for(THREE, METRICS), alpha=alpha):
+        record = json.loads(json.dumps(v.to_dict(), allow_nan=False))
+        assert record == v.to_dict()
+        assert record["verdict"] == by_the_rule(record)
+        if record["n"]:
+            assert record["difference"] == pytest.approx(
+                record["mean_a"] - record["mean_b"], rel=1e-6, abs=1e-6
+            )
+        if record["low"] is not None:
+            assert record["low"] <= record["difference"] <= record["high"]
+        if record["verdict"] == "undecided" and record["sd"] is not None:
+            level, effect = alpha / record["comparisons"], record["smallest_effect"]
+            assert record["seeds_needed"] == stats.seeds_needed(
+                record["difference"], record["sd"], effect, level
+            )
+            assert record["seeds_needed"] is None or record["seeds_needed"] > record["n"]
+        else:
+            assert record["seeds_needed"] is None
+
+
+@settings(max_examples=100, deadline=None)
+@given(studies())
+def test_swapping_a_and_b_mirrors_the_verdict(scores: list[dict]):
+    asked = questions_for(THREE, METRICS)
+    swapped = [replace(q, a=q.b, b=q.a) for q in asked]
+    for v, w in zip(judge(scores, asked), judge(scores, swapped), strict=True):
+        assert w.verdict == MIRROR.get(v.verdict, v.verdict)
+        assert (w.n, w.p_adjusted, w.p_equivalence_adjusted) == (v.n, v.p_adjusted, v.p_equivalence_adjusted)
+        assert (w.mean_a, w.mean_b, w.seeds_needed) == (v.mean_b, v.mean_a, v.seeds_needed)
+        if v.difference is not None:
+            assert w.difference == -v.difference
+        if v.low is not None:
+            assert (w.low, w.high) == (-v.high, -v.low)
+
+
+@settings(max_examples=150, deadline=None)
+@given(studies())
+def test_every_sentence_contains_the_numbers_it_rests_on(scores: list[dict]):
+    for v in judge(scores, questions_for(THREE, METRICS), diverged={"gan": 2}):
+        text = v.sentence
+        assert text.endswith(".")
+        assert "\n" not in text
+        assert not re.search(r"\bnan\b|\binf\b|None|\b1 seeds", text)
+        assert all(name in text for name in v.names)
+        if v.verdict == "undefined":
+            assert all(reason in text for reason in v.undefined.values())
+            continue
+        numbers = [float(x) for x in re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?:e[+-]?\d+)?", text)]
+        resolution = (v.high - v.low) / 40 if v.low is not None else 0.0
+        for x in (v.difference, v.low, v.high):
+            if x:
+                assert any(abs(number - abs(x)) <= max(resolution, 0.006 * abs(x)) for number in numbers), (
+                    x,
+                    text,
+                )
+        p = v.p_equivalence_adjusted if v.verdict == "equivalent" else v.p_adjusted
+        if p is not None:
+            assert f"{v.n} seed" in text
+            assert "p < 0.001" in text if p < 0.001 else any(abs(y - p) <= 0.051 * p for y in numbers)
+            assert (f"Holm over {v.comparisons} comparisons" in text) == (v.comparisons > 1)
+        if v.verdict in ("better", "worse"):
+            assert f" {v.verdict} than " in text
+            assert ("lower" in text) == (v.difference < 0)
+        if v.seeds_needed:
+            assert f"about {v.seeds_needed} seeds would settle it" in text
+        if "gan" in (v.a, v.b):
+            assert "2 GAN runs diverged" in text
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_false_verdicts_stay_at_their_level_under_the_null(n: int):
+    """Nobody differs: any better or worse in the family is false; 4 binomial deviations of slack."""
+    draws, draw = 1000, np.random.default_rng(n)
+    open_ended = {"smallest_effect": None, "family": "primary"}
+    asked, false = questions_for(THREE, [FD | open_ended, PSNR | open_ended]), 0
+    for _ in range(draws):
+        luck = draw.normal(size=(2, n))
+        scores = [
+            line
+            for k, metric in enumerate((FD, PSNR))
+            for f in THREE
+            for line in lines(metric, f, (luck[k] + draw.normal(size=n)).tolist())
+        ]
+        false += any(v.verdict in MIRROR for v in judge(scores, asked))
+    # Below: one question of the six alone errs at 0.05 / 6.
+    assert 0.05 / 6 < false / draws < 0.05 + 4 * math.sqrt(0.05 * 0.95 / draws)
+
+
+def test_false_equivalence_stays_at_its_level_at_the_margin():
+    """The true difference of each pair is the smallest effect, where equivalence is easiest to feign."""
+    draws, n, draw = 1000, 5, np.random.default_rng(11)
+    metrics = [FD | {"metric": f"fd{k}"} for k in range(4)]
+    asked, false = questions_for(["vae", "vaegan"], metrics), 0
+    for _ in range(draws):
+        scores = []
+        for metric in metrics:
+            scores += lines(metric, "vae", draw.normal(10, 0.3, n).tolist())
+            scores += lines(metric, "vaegan", draw.normal(12, 0.3, n).tolist())
+        false += any(v.verdict == "equivalent" for v in judge(scores, asked))
+    assert 0.05 / 4 < false / draws < 0.05 + 4 * math.sqrt(0.05 * 0.95 / draws)

@@ -1,0 +1,298 @@
+"""A made-up study on disk, in the formats that a real one leaves, for tests of what reads them."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+FRAMEWORKS = ("vae", "gan", "vaegan")
+STEPS = (640, 1280, 2560, 5120, 10240, 20000)
+METRICS: list[dict[str, Any]] = [
+    {
+        "metric": "frechet",
+        "label": "Fréchet distance",
+        "unit": "",
+        "better": "lower",
+        "smallest_effect": 2.0,
+        "family": "primary",
+        "about": "Distance between samples and test images.",
+        "question": "samples",
+    },
+    {
+        "metric": "kid",
+        "label": "KID",
+        "unit": "1e-3",
+        "better": "lower",
+        "smallest_effect": 1.0,
+        "family": "secondary",
+        "about": "Kernel distance between samples and test images.",
+        "question": "samples",
+    },
+    {
+        "metric": "recall",
+        "label": "Recall",
+        "unit": "",
+        "better": "higher",
+        "smallest_effect": 0.02,
+        "family": "primary",
+        "about": "Share of test images within reach of a sample.",
+        "question": "diversity",
+    },
+    {
+        "metric": "mse",
+        "label": "Reconstruction error",
+        "unit": "",
+        "better": "lower",
+        "smallest_effect": 0.002,
+        "family": "primary",
+        "about": "Mean squared error.",
+        "question": "reconstruction",
+    },
+    {
+        "metric": "psnr",
+        "label": "PSNR",
+        "unit": "dB",
+        "better": "higher",
+        "smallest_effect": 0.5,
+        "family": "secondary",
+        "about": "Peak signal to noise ratio.",
+        "question": "reconstruction",
+    },
+    {
+        "metric": "share_0",
+        "label": "Share of class 0",
+        "unit": "",
+        "better": "none",
+        "smallest_effect": 0.0,
+        "family": "secondary",
+        "about": "Share of samples taken for a 0.",
+        "question": "diversity",
+    },
+]
+LEVELS = {
+    "frechet": {"vae": 41.0, "gan": 17.0, "vaegan": 14.5},
+    "kid": {"vae": 30.0, "gan": 9.0, "vaegan": 7.0},
+    "recall": {"vae": 0.62, "gan": 0.66, "vaegan": 0.655},
+    "mse": {"vae": 0.0125, "vaegan": 0.0241},
+    "psnr": {"vae": 19.1, "vaegan": 16.2},
+    "share_0": {"vae": 0.098, "gan": 0.13, "vaegan": 0.101},
+}
+TERMS = {"vae": ("prior", "reconstruction"), "gan": ("gan",), "vaegan": ("prior", "reconstruction", "gan")}
+PLAYERS = {"vae": ("vae",), "gan": ("dec", "dis"), "vaegan": ("enc", "dec", "dis")}
+NETS = {"vae": ("enc", "dec"), "gan": ("dec", "dis"), "vaegan": ("enc", "dec", "dis")}
+
+
+def make(
+    folder: Path,
+    *,
+    frameworks: tuple[str, ...] = FRAMEWORKS,
+    seeds: int = 3,
+    conditions: tuple[str, ...] = ("",),
+    diverged: tuple[str, int] | None = None,
+    source: str = "mnist",
+) -> Path:
+    """Write a whole study; `diverged` names one (framework, seed). Unknown frameworks behave like the VAE."""
+    (folder / "data").mkdir(parents=True)
+    grid = (
+        f'\n[grid]\n"optimiser.name" = {json.dumps([c.partition("=")[2] for c in conditions])}\n'
+        if any(conditions)
+        else ""
+    )
+    toml = f"""name = "study"\nframeworks = {json.dumps(list(frameworks))}\nseeds = {list(range(seeds))}\n
+[data]\nsource = {json.dumps(source)}\nsize = 32\n
+[training]\nimages = 20000\nbatch_size = 64\n
+[execution]\nworkers = 2\n{grid}"""
+    (folder / "study.toml").write_text(toml)
+    fact = {
+        "source": source,
+        "counts": {"train": 50_000, "validation": 10_000, "test": 10_000},
+        "fingerprint": sha("data"),
+    }
+    put(folder / "data" / "data.json", fact)
+    scores: list[dict[str, Any]] = []
+    for condition, framework, seed in itertools.product(conditions, frameworks, range(seeds)):
+        scores += _run(folder, framework, seed, condition, (framework, seed) == diverged, source)
+    (folder / "scores.jsonl").write_text("".join(json.dumps(s) + "\n" for s in scores))
+    put(folder / "metrics.json", METRICS)
+    put(folder / "verdicts.json", [v for c in conditions for v in _verdicts(frameworks, seeds, c)])
+    return folder
+
+
+def put(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value))
+
+
+def sha(text: object) -> str:
+    return hashlib.sha256(str(text).encode()).hexdigest()
+
+
+def _run(
+    folder: Path, framework: str, seed: int, condition: str, diverged: bool, source: str
+) -> list[dict[str, Any]]:
+    game = framework if framework in FRAMEWORKS else "vae"
+    images = 5120 if diverged else 20000
+    run = folder / "runs" / f"{sha(framework)[:6]}-s{seed}-{sha((framework, seed, condition))[:8]}"
+    for part in ("samples", "reconstructions")[: 2 if "enc" in NETS[game] else 1]:
+        (run / part).mkdir(parents=True)
+        for step in (s for s in STEPS if s <= images):
+            _grid(game, part, step, seed).save(run / part / f"{step:09d}.png")
+    spec = {
+        "framework": framework,
+        "options": {},
+        "seed": seed,
+        "data": {"source": source, "path": None, "size": 32},
+        "network": {"family": "conv", "width": 0.25, "latent": 128},
+        "optimiser": {"name": condition.partition("=")[2] or "Adam", "rate": 0.001},
+        "training": {"images": 20000, "batch_size": 64, "updates": "simultaneous"},
+        "condition": condition,
+    }
+    put(run / "spec.json", spec)
+    put(
+        run / "environment.json",
+        {
+            "triptych": "0.1.0",
+            "python": "3.11.9",
+            "torch": "2.13.0",
+            "numpy": "2.3.0",
+            "platform": "Linux",
+            "cpu": "a processor",
+            "device": "cpu",
+            "threads": 1,
+        },
+    )
+    log, timing = [], []
+    for step in range(640, images + 1, 640):
+        log.append(_log_row(game, step, seed))
+        timing.append(
+            {
+                "images": step,
+                "seconds": step * 0.004 * (1 + len(NETS[game])),
+                "images_per_second": 250.0,
+                "peak_memory_bytes": 400_000_000 + 10**7 * seed,
+            }
+        )
+    (run / "log.jsonl").write_text("".join(json.dumps(r) + "\n" for r in log))
+    (run / "timing.jsonl").write_text("".join(json.dumps(r) + "\n" for r in timing))
+    proof = {
+        "data": sha("data"),
+        "data_order": sha(("order", seed)),
+        "latents": sha(("latents", seed)),
+        "budget_images": 20000,
+        "batch_size": 64,
+        "initial_weights": {net: sha((net, seed)) for net in NETS[game]},
+    }
+    put(
+        run / "outcome.json",
+        {
+            "status": "diverged" if diverged else "finished",
+            "images": images,
+            "certificate": proof,
+            "message": "a gradient of dis was not finite" if diverged else "",
+            "parameters": {net: 512_345 + len(net) for net in NETS[game]},
+            "flops_per_image": 10**8 * len(NETS[game]),
+        },
+    )
+    put(run / "manifest.json", {"files": {}})
+    return [_score(run.name, framework, game, seed, condition, m, diverged) for m in METRICS]
+
+
+def _log_row(game: str, step: int, seed: int) -> dict[str, Any]:
+    decay, wave = math.exp(-step / 3000), 0.03 * math.sin(seed + step / 900)
+    level = {
+        "prior": 22 - 15 * decay + wave * 8,
+        "gan": -1.2 + decay + wave,
+        "reconstruction": 12 + 190 * decay + wave * 20,
+    }
+    return {
+        "images": step,
+        "step": step // 64,
+        "terms": {t: level[t] for t in TERMS[game]},
+        "losses": dict.fromkeys(PLAYERS[game], 1.0),
+        "gradient_norms": {p: 2 + decay + wave for p in PLAYERS[game]},
+        "skipped_updates": {},
+    }
+
+
+def _score(
+    run: str, framework: str, game: str, seed: int, condition: str, m: dict[str, Any], diverged: bool
+) -> dict[str, Any]:
+    level = LEVELS[m["metric"]].get(game)
+    wobble = 1 + 0.04 * math.sin(7 * seed + len(framework) + len(condition)) + 0.3 * diverged
+    return {
+        "run": run,
+        "framework": framework,
+        "seed": seed,
+        "condition": condition,
+        "metric": m["metric"],
+        "value": None if level is None else level * wobble,
+        "undefined": "no encoder" if level is None else None,
+        "unit": m["unit"],
+        "better": m["better"],
+        "n": 10_000,
+        "features": "mnist-classifier" if m["metric"] == "frechet" else "",
+    }
+
+
+def _verdicts(frameworks: tuple[str, ...], seeds: int, condition: str) -> list[dict[str, Any]]:
+    found = []
+    for m, (a, b) in itertools.product(METRICS[:5], itertools.combinations(frameworks, 2)):
+        level = LEVELS[m["metric"]]
+        x, y = level.get(a), level.get(b)
+        gap = None if x is None or y is None else x - y
+        if gap is None:
+            verdict, why = "undefined", "no value without an encoder"
+        elif abs(gap) < m["smallest_effect"]:
+            verdict, why = "equivalent", f"within {m['smallest_effect']}"
+        elif abs(gap) < 2 * m["smallest_effect"]:
+            verdict, why = "undecided", "about 9 seeds would settle it"
+        else:
+            verdict, why = (
+                "better" if (gap < 0) == (m["better"] == "lower") else "worse",
+                f"difference {gap:.3g}, p = 0.01",
+            )
+        found.append(
+            {
+                "metric": m["metric"],
+                "a": a,
+                "b": b,
+                "verdict": verdict,
+                "difference": gap,
+                "n": seeds if gap else 0,
+                "low": None if gap is None else gap - 1,
+                "high": None if gap is None else gap + 1,
+                "p_adjusted": 0.01,
+                "seeds_needed": 9 if verdict == "undecided" else None,
+                "family": m["family"],
+                "condition": condition,
+                "sentence": f"{a} against {b} by {m['label']}: {verdict} ({why}).",
+            }
+        )
+    return found
+
+
+def _grid(game: str, kind: str, step: int, seed: int) -> Image.Image:
+    """8 by 8 cells of digits, ghostly early in training; every other row of reconstructions the original."""
+    noise = np.random.default_rng([seed, step, len(game)])
+    digits = np.random.default_rng(seed).integers(0, 10, 64)
+    font = ImageFont.load_default(size=26)
+    cells = []
+    for place in range(64):
+        which = (
+            int(digits[place % 8 + (place // 16) * 8]) if kind == "reconstructions" else int(digits[place])
+        )
+        cell = Image.new("L", (32, 32))
+        ImageDraw.Draw(cell).text((8, 0), str(which), fill=255, font=font)
+        image = np.asarray(cell, float)
+        if kind == "samples" or place // 8 % 2:
+            strength = {"vae": 20, "gan": 60, "vaegan": 35}[game] * (1 + 4000 / step)
+            image = image * min(1, step / 4000 + 0.3) + noise.normal(0, strength, (32, 32))
+        cells.append(np.clip(image, 0, 255).astype(np.uint8))
+    rows = [np.concatenate(cells[r * 8 : r * 8 + 8], axis=1) for r in range(8)]
+    return Image.fromarray(np.concatenate(rows))

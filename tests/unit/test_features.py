@@ -1,0 +1,278 @@
+"""Extractors and evidence: the shipped classifier's worth, fitted extractors, and independence of batches."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from triptych import features as subject
+from triptych.classifier import Classifier, accuracy, resize, train
+from triptych.evidence import NO_ENCODER, Evidence, Undefined, prior_latents
+from triptych.features import choose_extractor, in_batches, mnist_extractor
+
+WEIGHTS = resources.files("triptych") / "weights"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def mnist_test():
+    """The test images [10000, 1, 28, 28] in [-1, 1] and their labels, from the package's own files."""
+    folder = resources.files("triptych.data") / "mnist_idx"
+    pixels, labels = (
+        np.frombuffer(gzip.decompress((folder / f"t10k-{name}-ubyte.gz").read_bytes()), np.uint8)
+        for name in ("images-idx3", "labels-idx1")
+    )
+    images = torch.from_numpy(pixels[16:].reshape(-1, 1, 28, 28).copy()).float() / 127.5 - 1
+    return images, torch.from_numpy(labels[8:].astype(np.int64))
+
+
+@dataclass
+class Split:
+    pictures: torch.Tensor
+    labels: torch.Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def images(self, indices: torch.Tensor) -> torch.Tensor:
+        return self.pictures[indices]
+
+
+@dataclass
+class Data:
+    train: Split
+    validation: Split
+    source: str = "arrays"
+    channels: int = 3
+    label_names: list[str] | None = None
+    fingerprint: str = "some data"
+
+
+def coloured(labelled: bool, size: int = 32, count: int = 200) -> Data:
+    """Squares bright in the left or in the right half, of random colour."""
+    generator = torch.Generator().manual_seed(0)
+
+    def split(count: int) -> Split:
+        labels = torch.randint(2, (count,), generator=generator)
+        pictures = torch.rand(count, 3, size, size, generator=generator) - 1
+        for picture, label in zip(pictures, labels.tolist(), strict=True):
+            half = picture[..., label * size // 2 :][..., : size // 2]
+            half += torch.rand(3, 1, 1, generator=generator)
+        return Split(pictures, labels if labelled else None)
+
+    return Data(split(count), split(100), label_names=["left", "right"] if labelled else None)
+
+
+# the shipped classifier
+
+
+def test_shipped_weights_are_those_of_their_record_and_small():
+    weights = (WEIGHTS / "mnist_classifier.safetensors").read_bytes()
+    record = json.loads((WEIGHTS / "mnist_classifier.json").read_text())
+    assert hashlib.sha256(weights).hexdigest() == record["sha256"] == mnist_extractor().sha256
+    assert len(weights) < 3_000_000
+    assert record["test_accuracy"]["28"] >= 0.993
+
+
+def test_shipped_classifier_reads_all_test_images_above_99_3_percent(mnist_test):
+    images, labels = mnist_test
+    record = json.loads((WEIGHTS / "mnist_classifier.json").read_text())
+    probabilities = mnist_extractor().probabilities(images)
+    assert probabilities is not None
+    right = float((probabilities.argmax(1) == labels.numpy()).mean())
+    assert right >= 0.993
+    assert right == pytest.approx(
+        record["test_accuracy"]["28"], abs=5e-4
+    )  # another machine may round a few otherwise
+
+
+@pytest.mark.parametrize("size", [16, 32, 64])
+def test_shipped_classifier_knows_images_of_other_sizes(mnist_test, size):
+    images, labels = (part[::10] for part in mnist_test)
+    probabilities = mnist_extractor().probabilities(resize(images, size))
+    assert probabilities is not None and (probabilities.argmax(1) == labels.numpy()).mean() >= 0.99
+
+
+def test_shipped_classifier_sees_colour_in_grey(mnist_test):
+    images, extractor = mnist_test[0][:200], mnist_extractor()
+    np.testing.assert_allclose(extractor(images.expand(-1, 3, -1, -1)), extractor(images), atol=1e-4)
+
+
+def test_extractor_does_not_depend_on_how_images_are_batched(mnist_test):
+    images, extractor = mnist_test[0][:600], mnist_extractor()
+    whole = extractor(images)
+    assert whole.shape == (600, extractor.dimension) and whole.dtype == np.float64
+    np.testing.assert_array_equal(whole[:7], extractor(images[:7]))
+    np.testing.assert_array_equal(whole[250:], extractor(images[250:]))
+    np.testing.assert_allclose(whole[::-1], extractor(images.flip(0)), atol=1e-4)
+    probabilities = extractor.probabilities(images)
+    assert probabilities is not None
+    np.testing.assert_array_equal(probabilities, extractor.classify(whole))  # pyright: ignore[reportArgumentType]
+
+
+def test_in_batches_gives_every_call_the_same_size():
+    seen = []
+
+    def double(x: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        return 2 * x
+
+    inputs = torch.arange(10.0).reshape(5, 2)
+    assert torch.equal(in_batches(double, inputs, size=3), 2 * inputs)
+    assert seen == [3, 3]
+
+
+# training
+
+
+def test_training_is_a_function_of_its_seed_and_leaves_the_global_generator_alone():
+    data = coloured(labelled=True)
+    images, labels = data.train.pictures, data.train.labels
+    assert labels is not None
+    state = torch.get_rng_state()
+    one, same, other = (
+        train(images, labels, 2, total_images=512, seed=seed).state_dict() for seed in (0, 0, 1)
+    )
+    mnist_extractor()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(one[key], same[key]) for key in one)
+    assert not torch.equal(one["head.weight"], other["head.weight"])
+
+
+def test_accuracy_counts_the_right_ones():
+    network = Classifier().eval()
+    images = torch.rand(7, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    guesses = network(images).argmax(1)
+    assert accuracy(network, images, guesses, batch_size=3) == 1
+    guesses[:2] += 1
+    assert accuracy(network, images, guesses) == pytest.approx(5 / 7)
+
+
+# choosing an extractor
+
+
+def test_mnist_gets_the_shipped_classifier(tmp_path):
+    data = coloured(labelled=False)
+    data.source = "mnist"
+    assert choose_extractor(data, tmp_path).identity == mnist_extractor().identity
+    assert not list(tmp_path.iterdir())
+
+
+def test_labelled_images_get_their_own_classifier_kept_and_used_again(tmp_path, monkeypatch):
+    data = coloured(labelled=True)
+    first = choose_extractor(data, tmp_path)
+    assert (first.name, first.label_names) == ("own-classifier", ("left", "right"))
+    probabilities = first.probabilities(data.validation.pictures)
+    assert probabilities is not None and data.validation.labels is not None
+    assert (probabilities.argmax(1) == data.validation.labels.numpy()).mean() > 0.95
+    assert json.loads((tmp_path / "extractor.json").read_text())["held_out_accuracy"] > 0.95
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["extractor.json", "extractor.safetensors"]
+
+    def refuse(_):
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(subject, "_fit_classifier", refuse)
+    again = choose_extractor(data, tmp_path)
+    assert again.identity == first.identity
+    np.testing.assert_array_equal(again(data.validation.pictures), first(data.validation.pictures))
+
+
+def test_a_kept_extractor_of_other_data_or_torn_is_made_anew(tmp_path):
+    data = coloured(labelled=False)
+    first = choose_extractor(data, tmp_path)
+    weights = tmp_path / "extractor.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1])
+    assert choose_extractor(data, tmp_path).identity == first.identity
+    assert weights.read_bytes() == whole
+    data.fingerprint, data.train.pictures = "other data", data.train.pictures.flip(3).square()
+    assert choose_extractor(data, tmp_path).identity != first.identity
+
+
+@pytest.mark.parametrize("single_label", [False, True])
+def test_unlabelled_images_get_principal_components(tmp_path, single_label):
+    data = coloured(labelled=False, size=28)
+    if single_label:
+        data.train.labels = torch.zeros(len(data.train), dtype=torch.long)
+    extractor = choose_extractor(data, tmp_path)
+    assert (extractor.name, extractor.dimension, extractor.label_names) == ("pixel-components", 64, None)
+    assert extractor.probabilities(data.train.pictures) is None
+    features = extractor(data.train.pictures)
+    covariance = np.cov(features.T)
+    np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=1e-9)  # uncorrelated
+    assert np.trace(covariance) / 64 == pytest.approx(1, rel=1e-9)
+    pixels = data.train.pictures.flatten(1).double().numpy()
+    spectrum = np.linalg.svd(pixels - pixels.mean(0), compute_uv=False)[:64] ** 2
+    np.testing.assert_allclose(
+        np.diag(covariance) / np.trace(covariance), spectrum / spectrum.sum(), rtol=1e-9
+    )
+    components = safetensors.torch.load_file(tmp_path / "extractor.safetensors")["components"].numpy()
+    assert (components[np.abs(components).argmax(0), np.arange(64)] > 0).all()
+
+
+def test_few_and_constant_images_still_have_components(tmp_path):
+    data = coloured(labelled=False)
+    data.train.pictures = torch.zeros(3, 3, 32, 32)
+    features = choose_extractor(data, tmp_path)(data.train.pictures)
+    assert features.shape == (3, 2) and (features == 0).all()
+
+
+# evidence
+
+
+def test_evidence_is_made_once_and_only_when_asked_for():
+    calls = []
+
+    def sample(n: int) -> torch.Tensor:
+        calls.append(n)
+        return torch.zeros(n, 1, 32, 32)
+
+    real = torch.zeros(5, 1, 32, 32)
+    evidence = Evidence(
+        real, sample, mnist_extractor(), encode=lambda images: images.mean((1, 2, 3))[:, None], n=7
+    )
+    assert calls == []
+    assert evidence.features("samples").shape == (7, 64)
+    assert evidence.samples is evidence.samples and evidence.features("samples") is evidence.features(
+        "samples"
+    )
+    assert calls == [7]
+    assert evidence.reconstructions == NO_ENCODER == evidence.features("reconstructions")
+    assert isinstance(evidence.codes, torch.Tensor) and evidence.codes.shape == (5, 1)
+    assert isinstance(evidence.features("train"), Undefined)
+
+
+def test_features_of_real_images_are_kept_by_their_content(tmp_path):
+    extractor, real = mnist_extractor(), torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+
+    def features(images: torch.Tensor) -> np.ndarray:
+        return Evidence(images, torch.zeros, extractor, cache=tmp_path / "features").features("real")
+
+    first = features(real)
+    (kept,) = (tmp_path / "features").glob("*.npy")
+    np.save(kept, first + 1)
+    np.testing.assert_array_equal(features(real), first + 1)  # read, not computed
+    kept.write_bytes(kept.read_bytes()[:-8])
+    np.testing.assert_array_equal(features(real), first)  # torn, so made again
+    features(real + 1e-3)
+    assert len(list((tmp_path / "features").glob("*.npy"))) == 2
+
+
+def test_prior_latents_are_a_function_of_the_seed():
+    assert torch.equal(prior_latents(3, 50, 8), prior_latents(3, 50, 8))
+    assert not torch.equal(prior_latents(3, 50, 8), prior_latents(4, 50, 8))

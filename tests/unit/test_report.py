@@ -1,0 +1,339 @@
+"""The report says what the files say, whole and safe, from whatever of the files is there."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from fake_study import LEVELS, TERMS, make, put
+
+from triptych import report
+from triptych.errors import InputError
+from triptych.report import answers, figures, matched, pictures, tables
+from triptych.report.collect import collect
+
+EVIL = "pkg:<script>alert(1)</script>"
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text of each section."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.sections: dict[str, str] = {"": ""}
+        self.here = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "section":
+            self.here = dict(attrs).get("id") or ""
+            self.sections[self.here] = ""
+
+    def handle_data(self, data: str) -> None:
+        self.sections[self.here] += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole study and its report; tests that change it take a copy."""
+    folder = make(tmp_path_factory.mktemp("whole") / "study")
+    report.write(folder)
+    return folder
+
+
+@pytest.fixture
+def copy(study: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(study, tmp_path / "copy"))
+
+
+def change(path: Path, **fields: object) -> None:
+    put(path, {**json.loads(path.read_text()), **fields})
+
+
+def run_of(folder: Path, framework: str, seed: int) -> Path:
+    for spec in (folder / "runs").glob("*/spec.json"):
+        content = json.loads(spec.read_text())
+        if (content["framework"], content["seed"]) == (framework, seed):
+            return spec.parent
+    raise LookupError(framework)
+
+
+def test_sections_stand_in_order_answer_first(study: Path) -> None:
+    page = Page(study / "report.html")
+    assert list(page.sections)[1:] == [
+        "answer", "pictures", "curves", "scores", "verdicts", "cost", "matched", "reproduce", "limits",
+    ]  # fmt: skip
+    assert len(page.all("h1")) == len(page.all("main")) == 1
+
+
+def test_page_refers_to_nothing_outside_itself(study: Path) -> None:
+    page = Page(study / "report.html")
+    targets = [
+        a[k] or "" for _, a in page.tags for k in ("src", "href", "xlink:href", "data", "poster") if k in a
+    ]
+    assert targets
+    assert all(t.startswith(("data:", "#")) for t in targets)
+    style = (study / "report.html").read_text().partition("<style>")[2].partition("</style>")[0]
+    assert "url(" not in style
+    assert "@import" not in style
+    policies = [
+        a["content"] or "" for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert policies[0].startswith("default-src 'none'")
+
+
+def test_every_picture_has_words_and_every_fragment_exists_once(study: Path) -> None:
+    page = Page(study / "report.html")
+    assert all(a["alt"] for a in page.all("img"))
+    assert all(a.get("aria-label") or a.get("aria-hidden") for a in page.all("svg"))
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert {a["href"] for a in page.all("a")} <= {f"#{i}" for i in ids}
+
+
+def test_same_files_give_same_bytes_in_another_folder(study: Path, copy: Path) -> None:
+    shutil.rmtree(copy / "figures")
+    report.write(copy)
+    made = [p.relative_to(study) for p in study.rglob("*") if p.suffix in (".html", ".pdf", ".csv", ".tex")]
+    assert len(made) == 7
+    for path in made:
+        assert (study / path).read_bytes() == (copy / path).read_bytes(), path
+
+
+def test_intervals_are_students(study: Path) -> None:
+    with (study / "table.csv").open(newline="") as file:
+        rows = {(r["metric"], r["framework"]): r for r in csv.DictReader(file)}
+    lines = [json.loads(line) for line in (study / "scores.jsonl").read_text().splitlines()]
+    values = [s["value"] for s in lines if (s["metric"], s["framework"]) == ("frechet", "gan")]
+    half = 4.302652729911275 * statistics.stdev(values) / 3**0.5  # t at 0.975 with 2 degrees of freedom
+    row = rows["frechet", "gan"]
+    mean = statistics.mean(values)
+    assert [float(row[k]) for k in ("mean", "low", "high")] == pytest.approx([mean, mean - half, mean + half])
+    assert (rows["mse", "gan"]["mean"], rows["mse", "gan"]["undefined"]) == ("", "no encoder")
+
+
+def test_undefined_is_shown_as_its_reason(study: Path) -> None:
+    page = Page(study / "report.html")
+    assert "undefined: no encoder" in page.sections["scores"]
+    assert "No encoder, so nothing to reconstruct." in page.sections["pictures"]
+    assert "nan" not in page.sections["scores"].lower()
+
+
+def test_every_verdict_sentence_is_there(study: Path) -> None:
+    told = Page(study / "report.html").sections["verdicts"]
+    sentences = [v["sentence"] for v in json.loads((study / "verdicts.json").read_text())]
+    assert all(sentence in told for sentence in sentences)
+    assert told.index("by Fréchet distance") < told.index("by KID")  # primary before secondary
+
+
+def test_names_from_users_stay_text(tmp_path: Path) -> None:
+    folder = make(tmp_path / "s", frameworks=("vae", EVIL), seeds=2, source="<script>alert(2)</script>")
+    page = Page(report.write(folder))
+    assert len(page.all("script")) == 1
+    assert "alert" not in (folder / "report.html").read_text().rpartition("<script>")[2]
+    assert EVIL in page.sections["scores"]
+    assert "<script>alert(2)</script>" in page.sections[""]
+
+
+def test_diverged_run_is_said_before_the_answer(tmp_path: Path) -> None:
+    page = Page(report.write(make(tmp_path / "s", diverged=("gan", 1))))
+    assert "1 of 9 runs diverged: GAN seed 1 after 5\N{NARROW NO-BREAK SPACE}120 images." in page.sections[""]
+    assert "a gradient of dis was not finite" in page.sections["reproduce"]
+    assert "1 of 9 runs" in page.sections["limits"]
+
+
+def test_whole_study_has_nothing_to_warn_of(study: Path) -> None:
+    page = Page(study / "report.html")
+    assert "Before you read on" not in page.sections[""]
+    assert "Not matched" not in page.sections["matched"]
+
+
+@pytest.mark.parametrize("what", ["data_order", "latents", "budget_images"])
+def test_a_broken_match_is_named(copy: Path, what: str) -> None:
+    outcome = run_of(copy, "gan", 2) / "outcome.json"
+    proof = json.loads(outcome.read_text())["certificate"]
+    change(outcome, certificate=proof | {what: "0123456789abcdef"})
+    rows = {row["name"]: [c["state"] for c in row["cells"]] for row in matched.certificate(collect(copy), "")}
+    broken = {name for name, states in rows.items() if "differ" in states}
+    assert len(broken) == 1
+    assert rows[broken.pop()] == ["same", "same", "differ"]
+
+
+def test_a_broken_match_is_loud(copy: Path) -> None:
+    outcome = run_of(copy, "gan", 2) / "outcome.json"
+    proof = json.loads(outcome.read_text())["certificate"]
+    change(outcome, certificate=proof | {"initial_weights": {"dec": "0123456789abcdef"}})
+    told = Page(report.write(copy)).sections["matched"]
+    assert "Not matched. Frameworks differ in: initial weights of Dec." in told
+    assert "✗ differs" in told
+
+
+def test_a_network_is_matched_among_those_that_have_it(study: Path) -> None:
+    rows = {row["name"]: row["cells"] for row in matched.certificate(collect(study), "")}
+    assert list(rows["initial weights of Dis"][0]["values"]) == ["gan", "vaegan"]
+    assert list(rows["data order"][0]["values"]) == ["vae", "gan", "vaegan"]
+
+
+def test_a_study_that_has_not_begun_says_so(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text('frameworks = ["vae", "gan"]\nseeds = 2\n')
+    page = Page(report.write(tmp_path))
+    for words in ("4 of 4 runs not started", "There are no scores yet.", "There are no verdicts yet."):
+        assert words in page.sections[""]
+    assert "nothing is decided" in page.sections["answer"]
+
+
+def test_a_study_under_way_is_reported_as_far_as_it_came(copy: Path) -> None:
+    for name in ("scores.jsonl", "verdicts.json", "metrics.json"):
+        (copy / name).unlink()
+    run = run_of(copy, "vaegan", 0)
+    for name in ("manifest.json", "outcome.json"):
+        (run / name).unlink()
+    with (run / "log.jsonl").open("a") as log:
+        log.write('{"images": 20480, "ter')
+    shutil.rmtree(run_of(copy, "vae", 2))
+    page = Page(report.write(copy))
+    assert "1 of 9 runs not finished yet: VAE-GAN seed 0." in page.sections[""]
+    assert "1 of 9 runs not started or lost: VAE seed 2." in page.sections[""]
+    assert "is not JSON" not in page.sections[""]  # a torn last line is a run still writing
+    assert not (copy / "figures" / "scores.pdf").exists()  # of the earlier report, no longer true
+
+
+def test_torn_files_are_named_and_left_out(copy: Path) -> None:
+    (copy / "verdicts.json").write_text("[{")
+    (run_of(copy, "vae", 1) / "samples" / "000020000.png").write_bytes(b"no image")
+    page = Page(report.write(copy))
+    assert "verdicts.json is not whole JSON" in page.sections[""]
+    assert "1 grids are left out" in page.sections["pictures"]
+
+
+def test_no_study_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not the directory of a study"):
+        report.write(tmp_path)
+
+
+def test_a_grid_gets_a_part_for_each_condition_and_stays_small(tmp_path: Path) -> None:
+    conditions = ("optimiser.name=RMSprop", "optimiser.name=Adam")
+    path = report.write(make(tmp_path / "s", conditions=conditions, seeds=2))
+    page = Page(path)
+    assert all(
+        page.sections[s].count(c) >= 1
+        for s in ("answer", "pictures", "scores", "matched")
+        for c in conditions
+    )
+    assert page.sections["scores"].index(conditions[0]) < page.sections["scores"].index(conditions[1])
+    assert path.stat().st_size < 3_000_000
+    assert (tmp_path / "s" / "figures" / "curves_2.pdf").is_file()
+
+
+def test_pictures_beyond_the_budget_are_counted(study: Path) -> None:
+    grid = run_of(study, "vae", 0) / "samples" / "000020000.png"
+    album = pictures.Album(left=10)
+    assert album.get(grid) is None
+    assert album.get(grid) is None
+    assert album.left_out == 1
+    assert (pictures.Album().get(grid) or "").startswith("data:image/png;base64,")
+
+
+def verdict(a: str, b: str, outcome: str, seeds: int | None = None) -> dict[str, object]:
+    return {"metric": "frechet", "a": a, "b": b, "verdict": outcome, "seeds_needed": seeds}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "headline", "leaders"),
+    [
+        (("better", "better", "undecided"), "VAE", ["vae"]),
+        (("worse", "undecided", "better"), "GAN", ["gan"]),
+        (("worse", "worse", "undecided"), "GAN or VAE-GAN", ["gan", "vaegan"]),
+        (("undecided", "undecided", "undecided"), "Not decided", []),
+        (("undecided", "equivalent", "undecided"), "Not decided", []),
+        (("equivalent", "equivalent", "equivalent"), "No difference that matters", []),
+        (("undefined", "better", "undefined"), "VAE", ["vae"]),
+        (("undefined", "undefined", "undefined"), "Nothing to compare", []),
+    ],
+)
+def test_headline_follows_from_the_verdicts(
+    copy: Path, outcomes: tuple[str, str, str], headline: str, leaders: list[str]
+) -> None:
+    pairs = (("vae", "gan"), ("vae", "vaegan"), ("gan", "vaegan"))
+    put(copy / "verdicts.json", [verdict(a, b, o, 12) for (a, b), o in zip(pairs, outcomes, strict=True)])
+    answer = answers.answers(collect(copy), "")[0]
+    assert (answer.question, answer.headline, answer.leaders) == ("Samples", headline, leaders)
+    assert answer.lines[0][1].count("about 12 seeds would settle it") == outcomes.count("undecided")
+
+
+def test_bold_is_only_for_the_one_above_all_others(study: Path) -> None:
+    cells = tables.scores(collect(study), "")
+    assert [f for f in LEVELS["mse"] if cells["mse", f].leads] == ["vae"]
+    assert not any(cells["frechet", f].leads for f in LEVELS["frechet"])  # GAN and VAE-GAN are undecided
+
+
+def test_curves_are_well_formed_in_the_pages_colours(study: Path) -> None:
+    panels = figures.curves(collect(study), "")
+    assert {p.title for p in panels} == {t for terms in TERMS.values() for t in terms}
+    for panel in panels:
+        text = figures.svg(panel)
+        ET.fromstring(text)
+        assert "var(--ink)" in text or "var(--muted)" in text
+        assert not re.search(r"#0[1a]0", text)
+        assert not re.search(r'<g id="', text)
+
+
+def test_band_is_from_the_lowest_seed_to_the_highest(study: Path) -> None:
+    runs = collect(study).of("", "vae")
+    x, mean, low, high = figures._track(runs, "terms", "prior")[3]
+    values = [r.log[3]["terms"]["prior"] for r in runs]
+    assert (x, low, high) == (2560, min(values), max(values))
+    assert mean == pytest.approx(statistics.mean(values))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0125, "0.0125"), (12.3456, "12.35"), (-3.0, "−3"), (20000, "20\u202f000"),
+     (1234567.8, "1\u202f234\u202f568"),
+     (0.0, "0"), (0.0000123, "1.23e−05"), (None, "–"), (float("nan"), "–")],
+)  # fmt: skip
+def test_numbers_for_people(value: float | None, text: str) -> None:
+    assert tables.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(48.27, "48.3 s"), (192, "3 min 12 s"), (7500, "2 h 5 min"), (None, "–")]
+)
+def test_durations_for_people(seconds: float | None, text: str) -> None:
+    assert matched.duration(seconds) == text
+
+
+def test_latex_is_harmless(copy: Path) -> None:
+    metrics = json.loads((copy / "metrics.json").read_text())
+    metrics[0]["label"] = "\\input{x} 5 % & $y_1$ #"
+    put(copy / "metrics.json", metrics)
+    report.write(copy)
+    line = next(t for t in (copy / "table.tex").read_text().splitlines() if "input" in t)
+    assert line.startswith(r"\textbackslash{}input\{x\} 5 \% \& \$y\_1\$ \# $\downarrow$ & ")
+    assert len(re.findall(r"(?<!\\)&", line)) == 3
+
+
+def test_import_needs_neither_torch_nor_matplotlib() -> None:
+    code = "import sys, triptych.report; print({'torch', 'pandas', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    assert done.stdout.strip() == "set()"
