@@ -15,6 +15,7 @@ _HOMES = {
     "load_study": "spec",
     "comparison": "presets",
     "compare": "api",
+    "run_study": "api",
     "open_run": "api",
     "open_study": "api",
     "load_images": "dataset",

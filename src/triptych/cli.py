@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -35,7 +35,9 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda:0.")]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Runs at the same time.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads a run.")]
 SizeOption = Annotated[int | None, typer.Option(help="Side in pixels, a multiple of 8 from 16 to 128.")]
-ChannelsOption = Annotated[int | None, typer.Option(help="1 for grey, 3 for colour; the data's own by default.")]
+ChannelsOption = Annotated[
+    int | None, typer.Option(help="1 for grey, 3 for colour; the data's own by default.")
+]
 FitOption = Annotated[str | None, typer.Option(help="How other shapes become squares: crop, pad or stretch.")]
 BrokenOption = Annotated[str, typer.Option(help="Images that cannot be read: error or skip.")]
 PresetOption = Annotated[str, typer.Option(help="quick, small or paper.")]
@@ -61,20 +63,14 @@ def compare(
     threads: ThreadsOption = None,
 ) -> None:
     """Compare frameworks on your images: train, score, judge, and report."""
-    from triptych.data import guess_source
     from triptych.presets import comparison
 
-    source, path = guess_source(data)
-    name = f"{Path(path).resolve().stem if path else source.replace(':', '-')}-{preset}"
+    names = [part.strip() for part in frameworks.split(",") if part.strip()]
     study = comparison(
-        preset, [part.strip() for part in frameworks.split(",") if part.strip()], seeds, name=name,  # type: ignore[arg-type]
-        data={"source": source, "path": str(Path(path).resolve()) if path else None, "size": size,
-              "channels": channels, "fit": fit, "broken": broken},
-        optimiser={"name": optimiser, "rate": rate, **({"options": {}} if optimiser not in (None, "Adam") else {})},
-        training={"images": images, "batch_size": batch_size},
-        execution={"device": device, "workers": workers, "threads": threads},
+        data, names, seeds, preset, images=images, size=size, channels=channels, fit=fit, broken=broken,
+        optimiser=optimiser, rate=rate, batch_size=batch_size, device=device, workers=workers, threads=threads,
     )  # fmt: skip
-    raise typer.Exit(_carry_out(study, out or Path("results") / name))
+    raise typer.Exit(_carry_out(study, out or Path("results") / study.name))
 
 
 @app.command()
@@ -97,7 +93,9 @@ def _load(path: Path, device: str | None, workers: int | None, threads: int | No
 
     study = load_study(path)
     own = {"device": device, "workers": workers, "threads": threads}
-    execution = study.execution.model_copy(update={key: value for key, value in own.items() if value is not None})
+    execution = study.execution.model_copy(
+        update={key: value for key, value in own.items() if value is not None}
+    )
     data = study.data
     if data.path is not None:
         data = data.model_copy(update={"path": str((path.parent / data.path).resolve())})
@@ -114,7 +112,9 @@ def _carry_out(spec: StudySpec, out: Path) -> int:
     runs_of(spec)
     with store.locked(out, wait=False) as mine:
         if not mine:
-            raise InputError("another process is at work in this directory", where=str(out), mend="Wait for it.")
+            raise InputError(
+                "another process is at work in this directory", where=str(out), mend="Wait for it."
+            )
         with show.preparing(console) as progress:
             opened = study.prepare(out, spec, progress)
         show.data(console, opened)
@@ -146,7 +146,9 @@ def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> Non
     settled = settle(spec.execution, len(runs))
     channels = spec.data.channels or 1
     show.runs(console, runs, channels)
-    show.plan(console, runs, settled, estimate(runs, channels, settled, 70_000 * channels * spec.data.size**2))
+    show.plan(
+        console, runs, settled, estimate(runs, channels, settled, 70_000 * channels * spec.data.size**2)
+    )
 
 
 @app.command()
@@ -180,17 +182,11 @@ def train(
     threads: ThreadsOption = None,
 ) -> None:
     """Train and score one framework at one seed: a study of one run."""
-    from triptych.data import guess_source
     from triptych.presets import comparison
 
-    source, path = guess_source(data)
-    name = f"{framework.replace('@', '-')}-{Path(path).stem if path else source}-{preset}-s{seed}"
-    study = comparison(
-        preset, [framework], 1, name=name,  # type: ignore[arg-type]
-        data={"source": source, "path": str(Path(path).resolve()) if path else None, "size": size},
-        training={"images": images}, execution={"device": device, "threads": threads},
-    )  # fmt: skip
-    study = study.model_copy(update={"seeds": (seed,)})
+    study = comparison(data, [framework], 1, preset, images=images, size=size, device=device, threads=threads)
+    name = f"{framework.replace('@', '-')}-s{seed}-{study.name}"
+    study = study.model_copy(update={"seeds": (seed,), "name": name})
     raise typer.Exit(_carry_out(study, out or Path("results") / name))
 
 
@@ -249,8 +245,7 @@ def networks(
     from triptych import cost, show
     from triptych.presets import comparison
 
-    given: dict[str, Any] = {"size": size, "channels": channels}
-    study = comparison(preset, ["vae"], 1, data=given, network={"width": width, "latent": latent})
+    study = comparison("mnist", ["vae"], 1, preset, size=size, channels=channels, width=width, latent=latent)
     show.networks(console, cost.layers(study.network, study.data.size, channels))
 
 
@@ -268,7 +263,9 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        Console(stderr=True).print(f"triptych: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        Console(stderr=True).print(
+            f"triptych: {error}", style="red", markup=False, highlight=False, soft_wrap=True
+        )
         sys.exit(2)
 
 

@@ -66,7 +66,7 @@ def _layers(network: nn.Module, inputs: torch.Tensor) -> list[dict]:
         rows.append(
             {
                 "layer": name,
-                "kind": f"{type(module).__name__}({module.extra_repr()})",
+                "kind": _kind(module),
                 "shape": list(output.shape[1:]),
                 "parameters": sum(p.numel() for p in module.parameters()),
                 "inputs": arguments,
@@ -86,3 +86,14 @@ def _layers(network: nn.Module, inputs: torch.Tensor) -> list[dict]:
     for row in rows:
         row["flops"] = forward_flops(row.pop("module"), *row.pop("inputs"))
     return rows
+
+
+def _kind(module: nn.Module) -> str:
+    """A layer in few words, e.g. "Conv2d 5x5, stride 2, padding 2"."""
+    parts = [type(module).__name__]
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        parts[0] += " {}x{}".format(*module.kernel_size)
+        parts += [f"stride {module.stride[0]}", f"padding {module.padding[0]}"]
+    elif isinstance(module, nn.LeakyReLU):
+        parts[0] += f" {module.negative_slope}"
+    return ", ".join(parts)

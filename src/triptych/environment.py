@@ -10,7 +10,17 @@ import torch
 
 from triptych.errors import InputError
 
-PACKAGES = ("triptych", "torch", "numpy", "scipy", "pillow", "safetensors", "torchmetrics", "pydantic", "matplotlib")
+PACKAGES = (
+    "triptych",
+    "torch",
+    "numpy",
+    "scipy",
+    "pillow",
+    "safetensors",
+    "torchmetrics",
+    "pydantic",
+    "matplotlib",
+)
 
 
 def versions() -> dict[str, str | None]:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from triptych.data import guess_source
 from triptych.errors import InputError
 from triptych.lookup import suggest
-from triptych.spec import StudySpec, checked
+from triptych.spec import (
+    DataSpec,
+    ExecutionSpec,
+    NetworkSpec,
+    OptimiserSpec,
+    StudySpec,
+    TrainingSpec,
+    checked,
+)
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"data": {"size": 32}, "network": {"width": 0.125}, "training": {"images": 60_000}},
@@ -19,12 +30,45 @@ PRESETS: dict[str, dict[str, Any]] = {
 MATCHED: dict[str, Any] = {"optimiser": {"name": "Adam", "rate": 0.001, "options": {"betas": [0.5, 0.999]}}}
 """One optimiser setting for every framework; docs/reference/defaults.md says how it was chosen."""
 
+HOMES: dict[str, str] = {
+    field: part
+    for part, kind in (
+        ("data", DataSpec), ("network", NetworkSpec), ("optimiser", OptimiserSpec), ("training", TrainingSpec),
+        ("execution", ExecutionSpec),
+    )
+    for field in kind.model_fields
+    if field not in ("source", "path", "name", "options")
+}  # fmt: skip
+"""Which part of a study each single field belongs to."""
 
-def comparison(preset: str, frameworks: list[str], seeds: int, **own: dict[str, Any]) -> StudySpec:
-    """The study behind `triptych compare`: a preset, the matched defaults, and what the user asked for over them."""
+
+def comparison(
+    data: str = "mnist",
+    frameworks: Sequence[str] = ("vae", "gan", "vaegan"),
+    seeds: int = 3,
+    preset: str = "quick",
+    *,
+    optimiser: str | None = None,
+    **fields: Any,
+) -> StudySpec:
+    """The study behind `triptych compare`: a preset, the matched defaults, and over them what was asked for.
+
+    `data` is what DATA is on the command line. `fields` are single fields of the study's parts by their own names
+    (`size`, `channels`, `fit`, `broken`; `width`, `latent`; `rate`; `images`, `batch_size`; `device`, `workers`,
+    `threads`); None leaves the default. Raises InputError for an unknown preset, data set or field.
+    """
     if preset not in PRESETS:
         raise InputError("unknown preset", where="--preset", value=preset, mend=suggest(preset, PRESETS))
-    values: dict[str, Any] = {"name": own.pop("name", "comparison"), "frameworks": frameworks, "seeds": seeds}
+    source, path = guess_source(data)
+    name = f"{Path(path).resolve().stem if path else source.replace(':', '-')}-{preset}"
+    values: dict[str, Any] = {"name": name, "frameworks": list(frameworks), "seeds": seeds}
+    own: dict[str, dict[str, Any]] = {"data": {"source": source, "path": path and str(Path(path).resolve())}}
+    if optimiser is not None and optimiser != MATCHED["optimiser"]["name"]:
+        own["optimiser"] = {"name": optimiser, "options": {}}
+    for field, value in fields.items():
+        if field not in HOMES:
+            raise InputError("unknown field", where="comparison", value=field, mend=suggest(field, HOMES))
+        own.setdefault(HOMES[field], {})[field] = value
     for layer in (MATCHED, PRESETS[preset], own):
         for part, table in layer.items():
             values[part] = {**values.get(part, {}), **{key: v for key, v in table.items() if v is not None}}

@@ -1,10 +1,10 @@
 """A run on disk, opened: its specification, its networks, its log and scores, and what it can make.
 
-    run = triptych.open_run("results/runs/vaegan-s0-1a2b3c4d")
-    run.sample(64)                # [64, C, S, S] in [-1, 1]
-    run.reconstruct(images)       # the same shape
-    run.networks["dec"]           # a torch.nn.Module
-    run.log()                     # a DataFrame
+run = triptych.open_run("results/runs/vaegan-s0-1a2b3c4d")
+run.sample(64)                # [64, C, S, S] in [-1, 1]
+run.reconstruct(images)       # the same shape
+run.networks["dec"]           # a torch.nn.Module
+run.log()                     # a DataFrame
 """
 
 from __future__ import annotations
@@ -36,9 +36,13 @@ class Run:
             raise InputError("holds no run (no spec.json)", where=str(self.folder))
         if not (self.folder / "outcome.json").exists():
             raise InputError(
-                "this run has not come to its end", where=str(self.folder), mend="Run its study again to go on."
+                "this run has not come to its end",
+                where=str(self.folder),
+                mend="Run its study again to go on.",
             )
-        self.spec = checked(RunSpec, store.read_json(self.folder / "spec.json"), str(self.folder / "spec.json"))
+        self.spec = checked(
+            RunSpec, store.read_json(self.folder / "spec.json"), str(self.folder / "spec.json")
+        )
         self.outcome: dict[str, Any] = store.read_json(self.folder / "outcome.json")
 
     @cached_property
@@ -59,7 +63,9 @@ class Run:
 
     def sample(self, n: int, seed: int | None = None) -> Tensor:
         """n samples [n, C, S, S] in [-1, 1]; the run's own seed unless another is given."""
-        return self.decode(prior_latents(self.spec.seed if seed is None else seed, n, self.spec.network.latent))
+        return self.decode(
+            prior_latents(self.spec.seed if seed is None else seed, n, self.spec.network.latent)
+        )
 
     def decode(self, latents: Tensor) -> Tensor:
         """Images [B, C, S, S] in [-1, 1] from latents [B, L]."""
@@ -68,7 +74,9 @@ class Run:
     def encode(self, images: Tensor) -> Tensor:
         """Codes [B, L], the mean of q(z|x), of images [B, C, S, S]; raises InputError without an encoder."""
         if not self.has_encoder:
-            raise InputError("this framework has no encoder", where=str(self.folder), value=self.spec.framework)
+            raise InputError(
+                "this framework has no encoder", where=str(self.folder), value=self.spec.framework
+            )
         return in_batches(lambda part: self.networks["enc"](part.to(self.device))[0], images)
 
     def reconstruct(self, images: Tensor) -> Tensor:

@@ -25,7 +25,10 @@ def describe(scoring: ScoringSpec, label_names: list[str] | None) -> list[dict[s
     """What `metrics.json` says of each metric's outputs, with the study's own smallest effects put in."""
     outputs = [vars(output) for metric in metrics_of(scoring) for output in metric.outputs_for(label_names)]
     own = scoring.smallest_effect
-    return [{**output, "smallest_effect": own.get(output["metric"], output["smallest_effect"])} for output in outputs]
+    return [
+        {**output, "smallest_effect": own.get(output["metric"], output["smallest_effect"])}
+        for output in outputs
+    ]
 
 
 def evidence_of(run: Run, dataset: Dataset, images: int, fitted: Path) -> Evidence:

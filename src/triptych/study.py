@@ -47,7 +47,9 @@ def check_free(folder: Path, study: StudySpec) -> None:
     file = folder / STUDY
     if not file.exists():
         if folder.exists() and any(path.name not in BEFORE_CLAIM for path in folder.iterdir()):
-            raise InputError("holds something else than a study", where=str(folder), mend="Choose another --out.")
+            raise InputError(
+                "holds something else than a study", where=str(folder), mend="Choose another --out."
+            )
         return
     if differences := _differences(load_study(file), study):
         raise InputError(
@@ -167,7 +169,11 @@ def _stands(folder: Path, run: RunSpec) -> dict[str, Any]:
     log = folder / "log.jsonl"
     # The last line may be half-written by a run under way.
     lines = log.read_text(encoding="utf-8").split("\n")[:-1] if log.exists() else []
-    row = {"run": run.id, "images": json.loads(lines[-1])["images"] if lines else 0, "of": run.training.images}
+    row = {
+        "run": run.id,
+        "images": json.loads(lines[-1])["images"] if lines else 0,
+        "of": run.training.images,
+    }
     if store.is_whole(folder):
         outcome = store.read_json(folder / "outcome.json")
         return {**row, "state": outcome["status"], "images": outcome["images"]}

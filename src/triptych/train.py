@@ -19,7 +19,7 @@ from triptych.dataset import Dataset, batch_indices, epoch_order
 from triptych.environment import environment
 from triptych.rng import stream
 from triptych.spec import RunSpec
-from triptych.state import State, digest, fingerprint, from_files, initial, is_finite, to_files, weights
+from triptych.state import digest, fingerprint, from_files, initial, is_finite, to_files, weights
 from triptych.step import Diverged, Measured, step
 from triptych.transforms import random_translate
 

@@ -50,7 +50,11 @@ class VAEDisl(Framework):
     @property
     def losses(self) -> dict[str, dict[str, float]]:
         generator = {"gen": {"fooling": 1.0}} if self._pretrains else {}
-        return {"vae": {"prior": self.options.beta, "llike": self.options.gamma}, "dis": {"gan": 1.0}, **generator}
+        return {
+            "vae": {"prior": self.options.beta, "llike": self.options.gamma},
+            "dis": {"gan": 1.0},
+            **generator,
+        }
 
     def own_networks(self, nets: nn.ModuleDict) -> dict[str, nn.Module]:
         return {"gen": copy.deepcopy(nets["dec"])} if self._pretrains else {}

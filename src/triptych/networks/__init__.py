@@ -24,7 +24,8 @@ from triptych.spec import Frozen, NetworkSpec, checked
 
 def options_of(spec: NetworkSpec) -> Frozen:
     """The family's own options, validated."""
-    return checked(lookup.find("networks", spec.family, "Options", "network.family"), spec.options, "network.options")  # type: ignore[arg-type]
+    kind: Any = lookup.find("networks", spec.family, "Options", "network.family")
+    return checked(kind, spec.options, "network.options")
 
 
 def describe(spec: NetworkSpec, size: int, channels: int) -> nn.ModuleDict:

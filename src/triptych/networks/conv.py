@@ -33,7 +33,9 @@ class Options(Frozen):
     @model_validator(mode="after")
     def _first_layer_has_no_norm(self) -> Options:
         if self.tap_layer == 1 and self.tap_point == "norm":
-            raise ValueError("Dis's first convolution has no BatchNorm: tap_point must be convolution or activation")
+            raise ValueError(
+                "Dis's first convolution has no BatchNorm: tap_point must be convolution or activation"
+            )
         return self
 
 
@@ -47,7 +49,9 @@ def _block(layer: nn.Module, norm: nn.Module | None) -> nn.Sequential:
 class Encoder(nn.Module):
     """Images [B, C, S, S] to the mean and log variance [B, L] of q(z|x)."""
 
-    def __init__(self, size: int, channels: int, widths: list[int], hidden: int, latent: int, momentum: float) -> None:
+    def __init__(
+        self, size: int, channels: int, widths: list[int], hidden: int, latent: int, momentum: float
+    ) -> None:
         super().__init__()
         convolutions = [
             _block(nn.Conv2d(before, after, 5, stride=2, padding=2), nn.BatchNorm2d(after, momentum=momentum))
@@ -74,7 +78,10 @@ class Decoder(nn.Module):
         super().__init__()
         side, flat = size // 8, widths[0] * (size // 8) ** 2
         upsampling = [
-            _block(nn.ConvTranspose2d(before, after, 6, stride=2, padding=2), nn.BatchNorm2d(after, momentum=momentum))
+            _block(
+                nn.ConvTranspose2d(before, after, 6, stride=2, padding=2),
+                nn.BatchNorm2d(after, momentum=momentum),
+            )
             for before, after in zip(widths, widths[1:], strict=False)
         ]
         self.body = nn.Sequential(
@@ -98,7 +105,8 @@ class Discriminator(nn.Module):
         first = _block(nn.Conv2d(channels, widths[0], 5, padding=2), None)
         strided = [
             _block(
-                nn.Conv2d(before, after, 5, stride=2, padding=2), nn.BatchNorm2d(after, momentum=options.momentum)
+                nn.Conv2d(before, after, 5, stride=2, padding=2),
+                nn.BatchNorm2d(after, momentum=options.momentum),
             )
             for before, after in zip(widths, widths[1:], strict=False)
         ]
