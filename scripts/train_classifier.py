@@ -34,9 +34,7 @@ def read(folder: Path, part: str) -> tuple[Tensor, Tensor]:
     pixels = gzip.decompress((folder / f"{part}-images-idx3-ubyte.gz").read_bytes())
     labels = gzip.decompress((folder / f"{part}-labels-idx1-ubyte.gz").read_bytes())
     images = torch.from_numpy(np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, 1, 28, 28).copy())
-    return images.float() / 127.5 - 1, torch.from_numpy(
-        np.frombuffer(labels, np.uint8, offset=8).astype(np.int64)
-    )
+    return images.float() / 127.5 - 1, torch.from_numpy(np.frombuffer(labels, np.uint8, offset=8).astype(np.int64))
 
 
 def accuracies(network: Classifier, images: Tensor, labels: Tensor) -> dict[str, float]:
@@ -85,9 +83,7 @@ def test(folder: Path) -> dict[str, object]:
 def main() -> None:
     """Train and record, or with --test add the accuracy on the test images to the record."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--data", type=Path, default=PACKAGE / "data" / "mnist_idx", help="folder of IDX .gz files"
-    )
+    parser.add_argument("--data", type=Path, default=PACKAGE / "data" / "mnist_idx", help="folder of IDX .gz files")
     parser.add_argument("--total-images", type=int, default=700_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--test", action="store_true", help="train nothing; test the weights that are there")

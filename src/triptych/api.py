@@ -79,9 +79,7 @@ def run_study(spec: StudySpec, out: Path | str) -> Study:
         results = studies.compute(studies.prepare(folder, spec))
         failed = [name for name, result in results.items() if result != "finished"]
         if failed:
-            raise RuntimeError(
-                f"{len(failed)} of {len(results)} runs failed; see error.txt in {folder / 'runs'}"
-            )
+            raise RuntimeError(f"{len(failed)} of {len(results)} runs failed; see error.txt in {folder / 'runs'}")
         studies.conclude(folder)
     return Study(folder)
 
@@ -113,5 +111,5 @@ def build_networks(
     seed: int = 0,
     family: str = "conv",
 ) -> nn.ModuleDict:
-    """The untrained networks "enc", "dec" and "dis" with the weights of a seed (`triptych.networks` says their form)."""
+    """The untrained networks "enc", "dec" and "dis" with the weights of a seed; `triptych.networks` has their form."""
     return networks.build(NetworkSpec(family=family, width=width, latent=latent), size, channels, seed)

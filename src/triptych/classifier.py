@@ -96,9 +96,7 @@ def _augment(images: Tensor, generator: torch.Generator) -> Tensor:
     images = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     half, quarter = count // 2, count // 4
     slices = {32: images[half : half + quarter], 16: images[half + quarter :]}
-    return torch.cat(
-        [images[:half], *(resize(resize(part, size)) for size, part in slices.items() if len(part))]
-    )
+    return torch.cat([images[:half], *(resize(resize(part, size)) for size, part in slices.items() if len(part))])
 
 
 def train(

@@ -35,9 +35,7 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda:0.")]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Runs at the same time.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads a run.")]
 SizeOption = Annotated[int | None, typer.Option(help="Side in pixels, a multiple of 8 from 16 to 128.")]
-ChannelsOption = Annotated[
-    int | None, typer.Option(help="1 for grey, 3 for colour; the data's own by default.")
-]
+ChannelsOption = Annotated[int | None, typer.Option(help="1 for grey, 3 for colour; the data's own by default.")]
 FitOption = Annotated[str | None, typer.Option(help="How other shapes become squares: crop, pad or stretch.")]
 BrokenOption = Annotated[str, typer.Option(help="Images that cannot be read: error or skip.")]
 PresetOption = Annotated[str, typer.Option(help="quick, small or paper.")]
@@ -93,9 +91,7 @@ def _load(path: Path, device: str | None, workers: int | None, threads: int | No
 
     study = load_study(path)
     own = {"device": device, "workers": workers, "threads": threads}
-    execution = study.execution.model_copy(
-        update={key: value for key, value in own.items() if value is not None}
-    )
+    execution = study.execution.model_copy(update={key: value for key, value in own.items() if value is not None})
     data = study.data
     if data.path is not None:
         data = data.model_copy(update={"path": str((path.parent / data.path).resolve())})
@@ -112,9 +108,7 @@ def _carry_out(spec: StudySpec, out: Path) -> int:
     runs_of(spec)
     with store.locked(out, wait=False) as mine:
         if not mine:
-            raise InputError(
-                "another process is at work in this directory", where=str(out), mend="Wait for it."
-            )
+            raise InputError("another process is at work in this directory", where=str(out), mend="Wait for it.")
         with show.preparing(console) as progress:
             opened = study.prepare(out, spec, progress)
         show.data(console, opened)
@@ -146,9 +140,7 @@ def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> Non
     settled = settle(spec.execution, len(runs))
     channels = spec.data.channels or 1
     show.runs(console, runs, channels)
-    show.plan(
-        console, runs, settled, estimate(runs, channels, settled, 70_000 * channels * spec.data.size**2)
-    )
+    show.plan(console, runs, settled, estimate(runs, channels, settled, 70_000 * channels * spec.data.size**2))
 
 
 @app.command()
@@ -263,9 +255,7 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        Console(stderr=True).print(
-            f"triptych: {error}", style="red", markup=False, highlight=False, soft_wrap=True
-        )
+        Console(stderr=True).print(f"triptych: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
 
 

@@ -84,18 +84,14 @@ def open(folder: Path, device: str | torch.device = "cpu", resident_bytes: int =
     try:
         record = json.loads((folder / COMMIT).read_text(encoding="utf-8"))
         mapped = {name: np.load(folder / f"{name}-images.npy", mmap_mode="r") for name in SPLITS}
-        labels = (
-            {name: np.load(folder / f"{name}-labels.npy") for name in SPLITS} if record["label_names"] else {}
-        )
+        labels = {name: np.load(folder / f"{name}-labels.npy") for name in SPLITS} if record["label_names"] else {}
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise InputError(
             f"no prepared data, or incomplete ({error})", where=str(folder), mend="Prepare the data again."
         ) from error
     counts, device = record["counts"], torch.device(device)
     if {name: len(pixels) for name, pixels in mapped.items()} != counts:
-        raise InputError(
-            "image files and data.json disagree", where=str(folder), mend="Prepare the data again."
-        )
+        raise InputError("image files and data.json disagree", where=str(folder), mend="Prepare the data again.")
     resident = sum(pixels.nbytes for pixels in mapped.values()) <= resident_bytes
     splits = {
         name: Split(
@@ -142,9 +138,7 @@ def epoch_order(seed: int, epoch: int, n: int) -> torch.Tensor:
     return torch.randperm(n, generator=stream(seed, "data/order", epoch))
 
 
-_recent_order = functools.lru_cache(maxsize=4)(
-    epoch_order
-)  # a batch asks for the same epoch as the one before
+_recent_order = functools.lru_cache(maxsize=4)(epoch_order)  # a batch asks for the same epoch as the one before
 
 
 def batch_indices(seed: int, step: int, n: int, batch_size: int) -> torch.Tensor:

@@ -126,9 +126,7 @@ def mnist_extractor() -> Extractor:
     weights = (files / "mnist_classifier.safetensors").read_bytes()
     record = json.loads((files / "mnist_classifier.json").read_text())
     if store.sha256(weights) != record["sha256"]:
-        raise ValueError(
-            "weights/mnist_classifier.safetensors is not the file of mnist_classifier.json; reinstall"
-        )
+        raise ValueError("weights/mnist_classifier.safetensors is not the file of mnist_classifier.json; reinstall")
     return _extractor(safetensors.torch.load(weights), record | {"name": "mnist-classifier"})
 
 
@@ -159,9 +157,7 @@ def _extractor(tensors: dict[str, Tensor], record: dict[str, Any]) -> Extractor:
     def embed(images: Tensor) -> Tensor:  # a classifier of grey images sees colour ones in grey
         return network.features(images.mean(1, keepdim=True) if record["channels"] == 1 else images)
 
-    return Extractor(
-        record["name"], record["sha256"], record["features"], embed, network.logits, tuple(names)
-    )
+    return Extractor(record["name"], record["sha256"], record["features"], embed, network.logits, tuple(names))
 
 
 def _some(split: Split) -> tuple[Tensor, Tensor]:

@@ -53,9 +53,7 @@ def reached(root: Tensor) -> set[int]:
     return leaves
 
 
-def gradients(
-    terms: dict[str, Tensor], losses: Losses, parameters: Parameters, cuts: Cuts
-) -> dict[str, list[Tensor]]:
+def gradients(terms: dict[str, Tensor], losses: Losses, parameters: Parameters, cuts: Cuts) -> dict[str, list[Tensor]]:
     """Each player's gradient of its loss, in the order of its `parameters`.
 
     `losses` and `parameters` hold just the players that move. Raises ValueError when a player's loss does not reach
@@ -84,9 +82,7 @@ def gradients(
             continue
         places = sorted({place for _, place in crossed})
         direct = [p for player in weights for p in parameters[player] if id(p) in ends]
-        swept = torch.autograd.grad(
-            term, [cuts.leaves[place] for place in places] + direct, retain_graph=True
-        )
+        swept = torch.autograd.grad(term, [cuts.leaves[place] for place in places] + direct, retain_graph=True)
         for player, weight in weights.items():
             for place, share in zip(places, swept, strict=False):
                 if (player, place) in crossed:
@@ -120,7 +116,5 @@ def _complete(player: str, parameters: Iterable[Parameter], total: dict[int, Ten
     found = [total.get(id(parameter)) for parameter in parameters]
     missing = sum(gradient is None for gradient in found)
     if missing:
-        raise ValueError(
-            f"the loss of player {player!r} does not reach {missing} of its {len(found)} parameters"
-        )
+        raise ValueError(f"the loss of player {player!r} does not reach {missing} of its {len(found)} parameters")
     return [gradient for gradient in found if gradient is not None]

@@ -52,9 +52,7 @@ def validate(spec: RunSpec) -> Framework:
 
 def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> RunSpec:
     """One run: what all share, the grid's point over it, the framework's preset over that, its override on top."""
-    values = {
-        part: getattr(study, part).model_dump() for part in ("data", "network", "optimiser", "training")
-    }
+    values = {part: getattr(study, part).model_dump() for part in ("data", "network", "optimiser", "training")}
     values["options"] = {}
     for key, value in point.items():
         _lay(values, _nested(key, value))

@@ -64,9 +64,7 @@ class Display:
             self.bars.update(self.tasks[name], completed=images, speed="scoring")
         else:
             self._end(name, kind, event.get("message", ""))
-        self.bars.update(
-            self.whole, completed=self._flops(), speed=f"{self.finished} of {len(self.costs)} runs"
-        )
+        self.bars.update(self.whole, completed=self._flops(), speed=f"{self.finished} of {len(self.costs)} runs")
         self._speak()
 
     def _end(self, name: str, kind: str, message: str) -> None:
@@ -90,13 +88,9 @@ class Display:
         self.spoke, done = now, self._flops()
         worked = done - self.skipped
         left = (now - self.began) * (self.total - done) / worked if worked > 0 else float("nan")
-        runs = ", ".join(
-            f"{name} {self.done[name]:,} of {self.costs[name][1]:,} images" for name in self.tasks
-        )
+        runs = ", ".join(f"{name} {self.done[name]:,} of {self.costs[name][1]:,} images" for name in self.tasks)
         share = 100 * done / max(self.total, 1)
-        self.console.print(
-            f"{share:.0f} %, about {left / 60:.1f} min left: {runs}", highlight=False, markup=False
-        )
+        self.console.print(f"{share:.0f} %, about {left / 60:.1f} min left: {runs}", highlight=False, markup=False)
 
 
 @contextmanager

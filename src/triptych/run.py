@@ -40,9 +40,7 @@ class Run:
                 where=str(self.folder),
                 mend="Run its study again to go on.",
             )
-        self.spec = checked(
-            RunSpec, store.read_json(self.folder / "spec.json"), str(self.folder / "spec.json")
-        )
+        self.spec = checked(RunSpec, store.read_json(self.folder / "spec.json"), str(self.folder / "spec.json"))
         self.outcome: dict[str, Any] = store.read_json(self.folder / "outcome.json")
 
     @cached_property
@@ -63,9 +61,7 @@ class Run:
 
     def sample(self, n: int, seed: int | None = None) -> Tensor:
         """n samples [n, C, S, S] in [-1, 1]; the run's own seed unless another is given."""
-        return self.decode(
-            prior_latents(self.spec.seed if seed is None else seed, n, self.spec.network.latent)
-        )
+        return self.decode(prior_latents(self.spec.seed if seed is None else seed, n, self.spec.network.latent))
 
     def decode(self, latents: Tensor) -> Tensor:
         """Images [B, C, S, S] in [-1, 1] from latents [B, L]."""
@@ -74,9 +70,7 @@ class Run:
     def encode(self, images: Tensor) -> Tensor:
         """Codes [B, L], the mean of q(z|x), of images [B, C, S, S]; raises InputError without an encoder."""
         if not self.has_encoder:
-            raise InputError(
-                "this framework has no encoder", where=str(self.folder), value=self.spec.framework
-            )
+            raise InputError("this framework has no encoder", where=str(self.folder), value=self.spec.framework)
         return in_batches(lambda part: self.networks["enc"](part.to(self.device))[0], images)
 
     def reconstruct(self, images: Tensor) -> Tensor:

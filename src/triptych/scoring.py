@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,11 @@ def metrics_of(scoring: ScoringSpec) -> list[Metric]:
     return metrics.load(scoring.metrics if scoring.metrics is not None else lookup.names("metrics"))
 
 
-def describe(scoring: ScoringSpec, label_names: list[str] | None) -> list[dict[str, Any]]:
+def describe(scoring: ScoringSpec, label_names: Sequence[str] | None) -> list[dict[str, Any]]:
     """What `metrics.json` says of each metric's outputs, with the study's own smallest effects put in."""
     outputs = [vars(output) for metric in metrics_of(scoring) for output in metric.outputs_for(label_names)]
     own = scoring.smallest_effect
-    return [
-        {**output, "smallest_effect": own.get(output["metric"], output["smallest_effect"])}
-        for output in outputs
-    ]
+    return [{**output, "smallest_effect": own.get(output["metric"], output["smallest_effect"])} for output in outputs]
 
 
 def evidence_of(run: Run, dataset: Dataset, images: int, fitted: Path) -> Evidence:
@@ -38,10 +36,12 @@ def evidence_of(run: Run, dataset: Dataset, images: int, fitted: Path) -> Eviden
     of the real images, which all runs share.
     """
     n = min(images, len(dataset.test))
+    # Spread over the whole set: its parts may differ, as the two halves of MNIST's test images do.
+    chosen = torch.arange(n) * len(dataset.test) // n
     labels = dataset.test.labels
     return Evidence(
-        real=dataset.test.images(torch.arange(n)).cpu(),
-        labels=None if labels is None else labels[:n],
+        real=dataset.test.images(chosen).cpu(),
+        labels=None if labels is None else labels[chosen],
         sample=run.sample,
         reconstruct=run.reconstruct if run.has_encoder else NO_ENCODER,
         encode=run.encode if run.has_encoder else NO_ENCODER,

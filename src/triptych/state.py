@@ -42,25 +42,17 @@ def initial(spec: RunSpec, channels: int, device: str = "cpu") -> State:
     framework = framework_of(spec)
     shared = networks.build(spec.network, spec.data.size, channels, spec.seed, device)
     own = framework.own_networks(shared)
-    nets = nn.ModuleDict(
-        {name: own[name] if name in own else shared[name] for name in framework.networks}
-    ).to(device)
+    nets = nn.ModuleDict({name: own[name] if name in own else shared[name] for name in framework.networks}).to(device)
     state = State(framework, nets, {})
-    state.optimisers = optimisers(
-        spec.optimiser, {player: state.parameters(player) for player in framework.players}
-    )
+    state.optimisers = optimisers(spec.optimiser, {player: state.parameters(player) for player in framework.players})
     return state
 
 
-def optimisers(
-    spec: OptimiserSpec, players: dict[str, list[nn.Parameter]]
-) -> dict[str, torch.optim.Optimizer]:
+def optimisers(spec: OptimiserSpec, players: dict[str, list[nn.Parameter]]) -> dict[str, torch.optim.Optimizer]:
     """One optimiser a player, of any class in `torch.optim`; raises InputError for a name or option it lacks."""
     known = {name: kind for name, kind in vars(torch.optim).items() if _is_usable(kind)}
     if spec.name not in known:
-        raise InputError(
-            "unknown optimiser", where="optimiser.name", value=spec.name, mend=suggest(spec.name, known)
-        )
+        raise InputError("unknown optimiser", where="optimiser.name", value=spec.name, mend=suggest(spec.name, known))
     strangers = set(spec.rates) - set(players)
     if strangers:
         raise InputError(
@@ -138,9 +130,7 @@ def from_files(state: State, files: dict[str, bytes]) -> dict[str, Any]:
     content = json.loads(files["state.json"])
     for player, optimiser in state.optimisers.items():
         saved = content["optimisers"][player]
-        entries: dict[int, dict[str, Any]] = {
-            int(index): dict(values) for index, values in saved["state"].items()
-        }
+        entries: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in saved["state"].items()}
         for key, value in safetensors.torch.load(files[f"optimiser-{player}.safetensors"]).items():
             index, _, name = key.partition("/")
             entries[int(index)][name] = value

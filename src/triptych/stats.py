@@ -27,6 +27,10 @@ _GAUSS_X, _GAUSS_W = np.polynomial.legendre.leggauss(128)
 _NODES, _WEIGHTS = (_GAUSS_X + 1) / 2, _GAUSS_W / 2  # quadrature over the quantiles of the sample sd
 
 
+MOST_SEEDS = 1000
+"""How far `seeds_needed` looks."""
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A number and its interval; low and high are None where n values allow no interval."""
@@ -113,7 +117,7 @@ def iqm(values: ArrayLike) -> float:
 
 
 def seeds_needed(
-    difference: float, sd: float, margin: float | None, alpha: float, power: float = 0.8, cap: int = 1000
+    difference: float, sd: float, margin: float | None, alpha: float, power: float = 0.8, cap: int = MOST_SEEDS
 ) -> int | None:
     """The fewest seeds that would settle a comparison if its mean difference and its sd are as observed.
 

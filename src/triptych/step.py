@@ -54,14 +54,10 @@ def turns(spec: RunSpec, state: State, progress: float) -> list[tuple[str, ...]]
     order = spec.training.order or tuple(reversed(players))
     unknown = [name for name in order if name not in players]
     if unknown:
-        raise InputError(
-            "no such player", where="training.order", value=unknown[0], mend=suggest(unknown[0], players)
-        )
+        raise InputError("no such player", where="training.order", value=unknown[0], mend=suggest(unknown[0], players))
     missing = [name for name in players if name not in order]
     if missing:
-        raise InputError(
-            "a player never moves", where="training.order", value=missing[0], mend="Name every player."
-        )
+        raise InputError("a player never moves", where="training.order", value=missing[0], mend="Name every player.")
     return [(name,) for name in order if name in moving]
 
 
@@ -124,9 +120,7 @@ def _move(state: State, group: tuple[str, ...], x: Tensor, noise: Noise, measure
             _update(state.optimisers[player], state.parameters(player), found[player])
 
 
-def _update(
-    optimiser: torch.optim.Optimizer, parameters: list[torch.nn.Parameter], found: list[Tensor]
-) -> None:
+def _update(optimiser: torch.optim.Optimizer, parameters: list[torch.nn.Parameter], found: list[Tensor]) -> None:
     for parameter, gradient in zip(parameters, found, strict=True):
         parameter.grad = gradient
     optimiser.step()

@@ -38,9 +38,7 @@ def read_json(path: Path) -> Any:
 
 def read_lines(path: Path) -> list[Any]:
     """The records of a JSON-lines file; none when it does not exist."""
-    return (
-        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-    )
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def to_lines(records: list[Any]) -> bytes:
@@ -113,9 +111,7 @@ def _hashed(folder: Path) -> list[Path]:
     return [
         path
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and path.name not in left_out
-        and "checkpoints" not in path.relative_to(folder).parts
+        if path.is_file() and path.name not in left_out and "checkpoints" not in path.relative_to(folder).parts
     ]
 
 

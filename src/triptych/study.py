@@ -47,9 +47,7 @@ def check_free(folder: Path, study: StudySpec) -> None:
     file = folder / STUDY
     if not file.exists():
         if folder.exists() and any(path.name not in BEFORE_CLAIM for path in folder.iterdir()):
-            raise InputError(
-                "holds something else than a study", where=str(folder), mend="Choose another --out."
-            )
+            raise InputError("holds something else than a study", where=str(folder), mend="Choose another --out.")
         return
     if differences := _differences(load_study(file), study):
         raise InputError(
@@ -142,8 +140,8 @@ def conclude(folder: Path) -> list[dict[str, Any]]:
     whole = [run for run in runs if store.is_whole(folder / "runs" / run.id)]
     scores = [line for run in whole for line in store.read_lines(folder / "runs" / run.id / "scores.jsonl")]
     store.write(folder / SCORES, store.to_lines(scores))
-    label_names = json.loads((folder / DATA / "data.json").read_text(encoding="utf-8"))["label_names"]
-    described = describe(study.scoring, label_names)
+    extractor = choose_extractor(dataset.open(folder / DATA), folder / FITTED)
+    described = describe(study.scoring, extractor.label_names)
     store.write(folder / METRICS, store.to_json(described))
     diverged = Counter(
         (run.framework, run.condition)

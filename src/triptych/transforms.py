@@ -14,9 +14,7 @@ def translate(images: torch.Tensor, dx: torch.Tensor, dy: torch.Tensor, fill: fl
     height, width = images.shape[2:]
     rows = torch.arange(height, device=images.device) - dy.to(images.device)[:, None]
     columns = torch.arange(width, device=images.device) - dx.to(images.device)[:, None]
-    inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((columns >= 0) & (columns < width))[
-        :, None, None, :
-    ]
+    inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((columns >= 0) & (columns < width))[:, None, None, :]
     index = torch.arange(len(images), device=images.device)[:, None, None, None]
     channel = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
     row, column = rows.clamp(0, height - 1)[:, None, :, None], columns.clamp(0, width - 1)[:, None, None, :]

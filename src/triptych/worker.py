@@ -65,9 +65,7 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
         if not finished:
             return False
         tell("scoring")
-        score(
-            Run(folder, job["device"]), data, ScoringSpec.model_validate(job["scoring"]), Path(job["fitted"])
-        )
+        score(Run(folder, job["device"]), data, ScoringSpec.model_validate(job["scoring"]), Path(job["fitted"]))
         store.write_manifest(folder)
         store.drop_checkpoints(folder)
         return True

@@ -153,9 +153,7 @@ def shuffled(make, extractor):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    ("corruption", "amounts"), [("noise", (0.1, 0.2, 0.4, 0.8)), ("blur", (24, 16, 12, 8))]
-)
+@pytest.mark.parametrize(("corruption", "amounts"), [("noise", (0.1, 0.2, 0.4, 0.8)), ("blur", (24, 16, 12, 8))])
 def test_growing_corruption_never_looks_better(name, corruption, amounts, make):
     steps = [values(name, make(corruption, amount)) for amount in amounts]
     for output in load([name])[0].outputs:

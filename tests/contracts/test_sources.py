@@ -268,9 +268,7 @@ def test_own_splits_and_nested_labels(tmp_path: Path) -> None:
         "train/.hidden.png",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((4, 4), int(name[-5]) if name[-5].isdigit() else 9, np.uint8)).save(
-            tmp_path / name
-        )
+        Image.fromarray(np.full((4, 4), int(name[-5]) if name[-5].isdigit() else 9, np.uint8)).save(tmp_path / name)
     raw = load("images", tmp_path)
     assert raw.label_names == ["cat", "dog"] and raw.test is not None
     assert sorted(pixels_of(raw.train)[:, 0, 0, 0].tolist()) == [1, 2, 3]

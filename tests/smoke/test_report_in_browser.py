@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "unit"))
 from fake_study import STEPS, make
-
 from triptych import report
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium on this machine (Debian: apt install chromium)"
-)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian: apt install chromium)")
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("browser") / "study"
-    make(
-        folder, frameworks=("vae", "gan", "vaegan", "pkg.mod:AVeryLongFrameworkName<b>"), diverged=("gan", 1)
-    )
+    make(folder, frameworks=("vae", "gan", "vaegan", "pkg.mod:AVeryLongFrameworkName<b>"), diverged=("gan", 1))
     return report.write(folder).as_uri()
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from triptych import stats, verdicts
+from triptych import sentences, stats, verdicts
 from triptych.errors import InputError
 from triptych.verdicts import Question, Verdict, judge, questions_for
 
@@ -54,9 +54,7 @@ def by_the_rule(record: dict) -> str:
     """The verdict once more, from the written record and nothing else."""
     if record["undefined"]:
         return "undefined"
-    if (record["p_equivalence_adjusted"] or 0) < record["alpha"] and record[
-        "p_equivalence_adjusted"
-    ] is not None:
+    if (record["p_equivalence_adjusted"] or 0) < record["alpha"] and record["p_equivalence_adjusted"] is not None:
         return "equivalent"
     if record["p_adjusted"] is None or record["p_adjusted"] >= record["alpha"]:
         return "undecided"
@@ -126,9 +124,7 @@ def test_families_are_adjusted_apart():
         kept = [x for x in scores if x["metric"] == metric["metric"]]
         values = {f: np.array([x["value"] for x in kept if x["framework"] == f]) for f in THREE}
         raw = [stats.paired(values[v.a], values[v.b]).p for v in mine]
-        np.testing.assert_allclose(
-            [v.p_adjusted for v in mine], multipletests(raw, method="holm")[1], rtol=1e-9
-        )
+        np.testing.assert_allclose([v.p_adjusted for v in mine], multipletests(raw, method="holm")[1], rtol=1e-9)
         margin = metric["smallest_effect"]
         raw = [ttost_paired(values[v.a], values[v.b], -margin, margin)[0] for v in mine]
         np.testing.assert_allclose(
@@ -147,11 +143,7 @@ def test_one_seed_is_undecided_with_a_reason():
 
 
 def test_an_untestable_question_still_counts_in_its_family():
-    scores = (
-        lines(FD, "vae", [10.0, 11.0, 12.5])
-        + lines(FD, "gan", [20.0, 21.0, 22.0])
-        + lines(FD, "vaegan", [9.0])
-    )
+    scores = lines(FD, "vae", [10.0, 11.0, 12.5]) + lines(FD, "gan", [20.0, 21.0, 22.0]) + lines(FD, "vaegan", [9.0])
     result = {(v.a, v.b): v for v in judge(scores, questions_for(THREE, [FD]))}
     assert result["vae", "gan"].comparisons == 3
     alone = judge(scores, questions_for(["vae", "gan"], [FD]))[0]
@@ -185,9 +177,9 @@ def test_diverged_runs_stay_in_and_are_told_of():
     assert "; 2 VAE runs diverged and are scored from their last finite state" in told.sentence
 
 
-def test_display_names_can_be_given():
-    v = one(FD, [10.0, 11.0, 12.5], [20.0, 21.0, 22.0], names={"vae": "Mine"})
-    assert v.sentence.startswith("VAE-GAN's samples are better than Mine's")
+def test_presets_are_named_as_variants():
+    assert sentences.display("vaegan@larsen-code") == "VAE-GAN (larsen-code)"
+    assert sentences.display("mine") == "mine"
 
 
 def test_conditions_are_kept_apart():
@@ -204,10 +196,7 @@ def test_conditions_are_kept_apart():
 def test_identical_differences_are_not_mistaken_for_certainty():
     same = one(FD, [10.0, 10.0, 10.0], [10.0, 10.0, 10.0])
     assert same.verdict == "undecided"
-    assert (
-        "score the same as VAE's (the same in all 3 seeds, p = 1 for a difference and 0.12 for"
-        in same.sentence
-    )
+    assert "score the same as VAE's (the same in all 3 seeds, p = 1 for a difference and 0.12 for" in same.sentence
     assert one(FD, [10.0] * 5, [10.0] * 5).verdict == "equivalent"
     assert one(FD, [10.0] * 6, [20.0] * 6).verdict == "better"
     assert one(FD, [10.0] * 5, [20.0] * 5).seeds_needed == 6
@@ -264,9 +253,7 @@ def test_bad_questions_are_refused():
         with pytest.raises(InputError, match=message):
             Question(*arguments)
     with pytest.raises(InputError, match="direction"):
-        judge(
-            lines(SHARE, "vae", [0.1]) + lines(SHARE, "gan", [0.2]), [Question("share", "vae", "gan", None)]
-        )
+        judge(lines(SHARE, "vae", [0.1]) + lines(SHARE, "gan", [0.2]), [Question("share", "vae", "gan", None)])
     with pytest.raises(InputError, match="alpha"):
         judge([], [], alpha=0.0)
 
@@ -288,9 +275,7 @@ def studies(draw):
                 values = draw(st.lists(VALUES, min_size=count, max_size=count))
             else:
                 noise = np.random.default_rng(draw(st.integers(0, 10**6))).normal(size=count)
-                values = list(
-                    draw(st.sampled_from([0.0, 10.0, 11.0, 1e4])) + draw(st.floats(1e-3, 3)) * noise
-                )
+                values = list(draw(st.sampled_from([0.0, 10.0, 11.0, 1e4])) + draw(st.floats(1e-3, 3)) * noise)
             scores += lines(metric, framework, values)
     return scores
 
@@ -303,16 +288,12 @@ def test_the_verdict_follows_from_the_record_alone(scores: list[dict], alpha: fl
         assert record == v.to_dict()
         assert record["verdict"] == by_the_rule(record)
         if record["n"]:
-            assert record["difference"] == pytest.approx(
-                record["mean_a"] - record["mean_b"], rel=1e-6, abs=1e-6
-            )
+            assert record["difference"] == pytest.approx(record["mean_a"] - record["mean_b"], rel=1e-6, abs=1e-6)
         if record["low"] is not None:
             assert record["low"] <= record["difference"] <= record["high"]
         if record["verdict"] == "undecided" and record["sd"] is not None:
             level, effect = alpha / record["comparisons"], record["smallest_effect"]
-            assert record["seeds_needed"] == stats.seeds_needed(
-                record["difference"], record["sd"], effect, level
-            )
+            assert record["seeds_needed"] == stats.seeds_needed(record["difference"], record["sd"], effect, level)
             assert record["seeds_needed"] is None or record["seeds_needed"] > record["n"]
         else:
             assert record["seeds_needed"] is None

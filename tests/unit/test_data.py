@@ -203,9 +203,7 @@ def test_a_folder_of_colour_pngs_from_end_to_end(tmp_path: Path) -> None:
     assert (data.channels, data.label_names) == (3, ["blue", "red"]) and data.notes == []
     for split in (data.train, data.validation, data.test):
         images, labels = split.images(torch.arange(len(split))), split.labels
-        assert labels is not None and torch.equal(
-            images.mean((2, 3)).argmax(1), torch.where(labels == 0, 2, 0)
-        )
+        assert labels is not None and torch.equal(images.mean((2, 3)).argmax(1), torch.where(labels == 0, 2, 0))
     grey = dataset.load_images(str(tmp_path / "pngs"), size=16, channels=1)
     assert grey.train.images(torch.tensor([0])).shape == (1, 1, 16, 16)
     assert grey.notes == ["40 colour images were made grey (ITU-R BT.601 luma)."]

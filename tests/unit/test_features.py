@@ -96,9 +96,7 @@ def test_shipped_classifier_reads_all_test_images_above_99_3_percent(mnist_test)
     assert probabilities is not None
     right = float((probabilities.argmax(1) == labels.numpy()).mean())
     assert right >= 0.993
-    assert right == pytest.approx(
-        record["test_accuracy"]["28"], abs=5e-4
-    )  # another machine may round a few otherwise
+    assert right == pytest.approx(record["test_accuracy"]["28"], abs=5e-4)  # another machine may round a few otherwise
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])
@@ -145,9 +143,7 @@ def test_training_is_a_function_of_its_seed_and_leaves_the_global_generator_alon
     images, labels = data.train.pictures, data.train.labels
     assert labels is not None
     state = torch.get_rng_state()
-    one, same, other = (
-        train(images, labels, 2, total_images=512, seed=seed).state_dict() for seed in (0, 0, 1)
-    )
+    one, same, other = (train(images, labels, 2, total_images=512, seed=seed).state_dict() for seed in (0, 0, 1))
     mnist_extractor()
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(one[key], same[key]) for key in one)
@@ -218,9 +214,7 @@ def test_unlabelled_images_get_principal_components(tmp_path, single_label):
     assert np.trace(covariance) / 64 == pytest.approx(1, rel=1e-9)
     pixels = data.train.pictures.flatten(1).double().numpy()
     spectrum = np.linalg.svd(pixels - pixels.mean(0), compute_uv=False)[:64] ** 2
-    np.testing.assert_allclose(
-        np.diag(covariance) / np.trace(covariance), spectrum / spectrum.sum(), rtol=1e-9
-    )
+    np.testing.assert_allclose(np.diag(covariance) / np.trace(covariance), spectrum / spectrum.sum(), rtol=1e-9)
     components = safetensors.torch.load_file(tmp_path / "extractor.safetensors")["components"].numpy()
     assert (components[np.abs(components).argmax(0), np.arange(64)] > 0).all()
 
@@ -243,14 +237,10 @@ def test_evidence_is_made_once_and_only_when_asked_for():
         return torch.zeros(n, 1, 32, 32)
 
     real = torch.zeros(5, 1, 32, 32)
-    evidence = Evidence(
-        real, sample, mnist_extractor(), encode=lambda images: images.mean((1, 2, 3))[:, None], n=7
-    )
+    evidence = Evidence(real, sample, mnist_extractor(), encode=lambda images: images.mean((1, 2, 3))[:, None], n=7)
     assert calls == []
     assert evidence.features("samples").shape == (7, 64)
-    assert evidence.samples is evidence.samples and evidence.features("samples") is evidence.features(
-        "samples"
-    )
+    assert evidence.samples is evidence.samples and evidence.features("samples") is evidence.features("samples")
     assert calls == [7]
     assert evidence.reconstructions == NO_ENCODER == evidence.features("reconstructions")
     assert isinstance(evidence.codes, torch.Tensor) and evidence.codes.shape == (5, 1)

@@ -123,9 +123,7 @@ def test_kernel_distance_is_unbiased_and_not_clipped():
     assert min(equal) < 0 < max(equal)
     assert within_four_errors(equal, 0)
     a, b = 1.0, 2.0
-    wider = [
-        kernel_distance(normals(2 * r, 100, 4), np.sqrt(b) * normals(2 * r + 1, 150, 4)) for r in range(200)
-    ]
+    wider = [kernel_distance(normals(2 * r, 100, 4), np.sqrt(b) * normals(2 * r + 1, 150, 4)) for r in range(200)]
     assert within_four_errors(wider, 3 * (a - b) ** 2 / 4)
 
 
@@ -163,9 +161,7 @@ def test_a_copy_of_the_real_images_is_perfect_even_with_ties_and_repeats():
     grid = np.stack(np.meshgrid(*[np.arange(8.0)] * 2), -1).reshape(-1, 2) + 1e3  # every distance is tied
     result = prdc(grid, grid[::-1], k=1)
     assert result == {"precision": 1, "recall": 1, "density": 1, "coverage": 1}
-    repeats = np.repeat(
-        normals(0, 20, 4), 10, axis=0
-    )  # every ball has radius 0 and so, being open, holds nothing
+    repeats = np.repeat(normals(0, 20, 4), 10, axis=0)  # every ball has radius 0 and so, being open, holds nothing
     assert prdc(repeats, repeats, k=5) == {"precision": 0, "recall": 0, "density": 0, "coverage": 0}
 
 
@@ -193,9 +189,7 @@ def test_structural_similarity_agrees_with_its_formula():
     def smooth(image: np.ndarray) -> np.ndarray:
         return scipy.ndimage.gaussian_filter(image, 1.5, radius=5, mode="mirror")  # reflected, as documented
 
-    for value, a, b in zip(
-        similarities(x, y), x[:, 0].double().numpy(), y[:, 0].double().numpy(), strict=True
-    ):
+    for value, a, b in zip(similarities(x, y), x[:, 0].double().numpy(), y[:, 0].double().numpy(), strict=True):
         c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
         ma, mb = smooth(a), smooth(b)
         va, vb, ab = smooth(a * a) - ma**2, smooth(b * b) - mb**2, smooth(a * b) - ma * mb

@@ -82,17 +82,13 @@ def test_sections_stand_in_order_answer_first(study: Path) -> None:
 
 def test_page_refers_to_nothing_outside_itself(study: Path) -> None:
     page = Page(study / "report.html")
-    targets = [
-        a[k] or "" for _, a in page.tags for k in ("src", "href", "xlink:href", "data", "poster") if k in a
-    ]
+    targets = [a[k] or "" for _, a in page.tags for k in ("src", "href", "xlink:href", "data", "poster") if k in a]
     assert targets
     assert all(t.startswith(("data:", "#")) for t in targets)
     style = (study / "report.html").read_text().partition("<style>")[2].partition("</style>")[0]
     assert "url(" not in style
     assert "@import" not in style
-    policies = [
-        a["content"] or "" for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"
-    ]
+    policies = [a["content"] or "" for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
     assert policies[0].startswith("default-src 'none'")
 
 
@@ -229,11 +225,7 @@ def test_a_grid_gets_a_part_for_each_condition_and_stays_small(tmp_path: Path) -
     conditions = ("optimiser.name=RMSprop", "optimiser.name=Adam")
     path = report.write(make(tmp_path / "s", conditions=conditions, seeds=2))
     page = Page(path)
-    assert all(
-        page.sections[s].count(c) >= 1
-        for s in ("answer", "pictures", "scores", "matched")
-        for c in conditions
-    )
+    assert all(page.sections[s].count(c) >= 1 for s in ("answer", "pictures", "scores", "matched") for c in conditions)
     assert page.sections["scores"].index(conditions[0]) < page.sections["scores"].index(conditions[1])
     assert path.stat().st_size < 3_000_000
     assert (tmp_path / "s" / "figures" / "curves_2.pdf").is_file()

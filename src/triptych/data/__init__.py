@@ -117,8 +117,7 @@ def guess_source(text: str) -> tuple[str, str | None]:
     unknown name, a missing path, an empty folder, or one that holds nothing any source can read.
     """
     recognisers = {
-        name: getattr(importlib.import_module(f"triptych.data.{name}"), "recognises", None)
-        for name in names("data")
+        name: getattr(importlib.import_module(f"triptych.data.{name}"), "recognises", None) for name in names("data")
     }
     pathless = [name for name, recognises in recognisers.items() if recognises is None]
     path = Path(text)
@@ -149,6 +148,4 @@ def _why_unreadable(path: Path) -> str:
     held = sorted(entry.name for entry in path.iterdir())
     if not held:
         return "the folder is empty"
-    return (
-        f"no images found in the folder, which holds {', '.join(held[:5])}{' ...' if len(held) > 5 else ''}"
-    )
+    return f"no images found in the folder, which holds {', '.join(held[:5])}{' ...' if len(held) > 5 else ''}"

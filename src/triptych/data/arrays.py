@@ -43,9 +43,7 @@ def load(spec: DataSpec) -> Raw:
     where = str(path)
     arrays, labels = _read(path, where)
     if "train" not in arrays:
-        raise InputError(
-            "no training images in the file", where=where, mend=f"Call them {IMAGE_KEYS['train'][0]!r}."
-        )
+        raise InputError("no training images in the file", where=where, mend=f"Call them {IMAGE_KEYS['train'][0]!r}.")
     notes: list[str] = []
     images = {split: _channels_last(array, f"{where} ({split})") for split, array in arrays.items()}
     to_uint8 = _conversion(images, where, notes)
@@ -76,9 +74,7 @@ def _read(path: Path, where: str) -> tuple[dict[str, np.ndarray], dict[str, np.n
             where=where,
             mend="Save the images again as one uint8 array.",
         )
-    raise InputError(
-        "not a NumPy file", where=where, value=magic, mend="np.save and np.savez write such files."
-    )
+    raise InputError("not a NumPy file", where=where, value=magic, mend="np.save and np.savez write such files.")
 
 
 def _pick(archive: np.lib.npyio.NpzFile, keys: dict[str, tuple[str, ...]]) -> dict[str, np.ndarray]:
@@ -132,9 +128,7 @@ def _conversion(
         )
     scale, shift = (127.5, 127.5) if low < 0 else (255.0, 0.0)
     total = sum(map(len, images.values()))
-    notes.append(
-        f"{total} images were floats in [{'-1' if low < 0 else '0'}, 1]: scaled to 0 to 255 and rounded."
-    )
+    notes.append(f"{total} images were floats in [{'-1' if low < 0 else '0'}, 1]: scaled to 0 to 255 and rounded.")
     return lambda batch: np.rint(batch.astype(np.float64) * scale + shift).astype(np.uint8)
 
 

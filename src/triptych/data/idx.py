@@ -18,9 +18,7 @@ from triptych.data import Raw, array_split, dense_labels, path_of
 from triptych.errors import InputError
 from triptych.spec import DataSpec
 
-NAME = re.compile(
-    r"(?P<family>emnist-\w+-)?(?P<split>train|t10k|test)-(?P<kind>images|labels)[-.]idx[13]-ubyte(\.gz)?"
-)
+NAME = re.compile(r"(?P<family>emnist-\w+-)?(?P<split>train|t10k|test)-(?P<kind>images|labels)[-.]idx[13]-ubyte(\.gz)?")
 
 
 def recognises(path: Path) -> bool:
@@ -76,9 +74,7 @@ def read_folder(folder: Path, family: str | None = None) -> Raw:
     return Raw(raw["train"], test=raw.get("test"), label_names=label_names, notes=notes)
 
 
-_EXPECTED = (
-    "Expected names: train-images-idx3-ubyte, train-labels-idx1-ubyte and the same with t10k, plain or .gz."
-)
+_EXPECTED = "Expected names: train-images-idx3-ubyte, train-labels-idx1-ubyte and the same with t10k, plain or .gz."
 
 
 def _files(folder: Path, family: str | None) -> dict[tuple[str, str], Path]:
@@ -115,9 +111,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
         try:
             body = gzip.decompress(path.read_bytes())
         except (OSError, EOFError, zlib.error) as error:
-            raise InputError(
-                f"truncated or damaged gzip file ({error})", where=where, mend=_FETCH_AGAIN
-            ) from error
+            raise InputError(f"truncated or damaged gzip file ({error})", where=where, mend=_FETCH_AGAIN) from error
     else:
         with path.open("rb") as file:
             body = file.read(header)

@@ -22,9 +22,7 @@ from triptych.errors import InputError
 from triptych.spec import DataSpec
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
-SPLIT_FOLDERS = {"train": "train", "test": "test"} | dict.fromkeys(
-    ("val", "valid", "validation"), "validation"
-)
+SPLIT_FOLDERS = {"train": "train", "test": "test"} | dict.fromkeys(("val", "valid", "validation"), "validation")
 REMARKS = {
     "alpha": "had transparency: composited over black",
     "deep": "had 16-bit grey values: scaled to 8 bits",

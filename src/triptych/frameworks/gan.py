@@ -23,9 +23,7 @@ class Options(Frozen):
     dis_batches: Literal["separate", "joint"] = "separate"
 
 
-def judge(
-    dis: nn.Module, batches: list[Tensor], how: Literal["separate", "joint"]
-) -> list[tuple[Tensor, Tensor]]:
+def judge(dis: nn.Module, batches: list[Tensor], how: Literal["separate", "joint"]) -> list[tuple[Tensor, Tensor]]:
     """Dis's (logits [B], features [B, F]) of each batch, BatchNorm's statistics taken apart or together."""
     if how == "separate":
         return [dis(batch) for batch in batches]

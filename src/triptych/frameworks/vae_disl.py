@@ -1,4 +1,4 @@
-"""VAE_Dis_l (Larsen et al. 2016, section 4.1): the ablation of VAE-GAN that keeps the learned metric and drops the game.
+"""VAE_Dis_l (Larsen et al. 2016, section 4.1): VAE-GAN's ablation, which keeps the learned metric without the game.
 
 A VAE whose reconstruction error is measured in the features Dis_l of a discriminator that sends Dec no adversarial
 gradient. By default Dis is trained beside it, telling data from samples of Dec, which costs one run; "pretrained" is

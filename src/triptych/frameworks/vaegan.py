@@ -107,9 +107,7 @@ class VAEGAN(Framework):
             "llike": squared_error(target, features, o.reduction).mean(),
             "gan": on_data + on_generated,
             **({"fooling": fooling} if o.adversarial == "non-saturating" else {}),
-            **(
-                {"dis_data": on_data, "dis_generated": on_generated / len(generated)} if o.equilibrium else {}
-            ),
+            **({"dis_data": on_data, "dis_generated": on_generated / len(generated)} if o.equilibrium else {}),
         }  # type: ignore[dict-item]
 
     def held_back(self, terms: dict[str, float]) -> tuple[str, ...]:

@@ -88,9 +88,7 @@ def score(evidence: Evidence, metrics: Iterable[Metric]) -> list[dict[str, Any]]
         try:
             values = metric.compute(evidence)
         except Exception as error:  # whatever a metric does, the other scores of a long run are not lost
-            reason = Undefined(
-                str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
-            )
+            reason = Undefined(str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}")
             values = {}
         else:
             reason = Undefined("the metric gave no such value")

@@ -63,9 +63,7 @@ def _radii(x: np.ndarray, k: int) -> np.ndarray:
     radii = np.empty(len(x))
     for rows in _blocks(len(x)):
         distances = _distances(x[rows], x)
-        distances[
-            np.arange(len(distances)), np.arange(rows.start, rows.stop)
-        ] = -np.inf  # itself, always first
+        distances[np.arange(len(distances)), np.arange(rows.start, rows.stop)] = -np.inf  # itself, always first
         radii[rows] = np.partition(distances, k, axis=1)[:, k]
     smallest = 1e-12 * (x * x).sum(1).max()
     return np.where(radii <= smallest, 0.0, radii * (1 - 1e-9))
@@ -91,12 +89,8 @@ METRIC = Metric(
     (
         # two images in a hundred: several times the sampling error of a share of some thousand images
         _share("coverage", "primary", "diversity", "Share of real test images with a sample close by.", 0.02),
-        _share(
-            "recall", "secondary", "diversity", "Share of real test images that lie among the samples.", 0.02
-        ),
-        _share(
-            "precision", "secondary", "samples", "Share of samples that lie among the real test images.", 0.02
-        ),
+        _share("recall", "secondary", "diversity", "Share of real test images that lie among the samples.", 0.02),
+        _share("precision", "secondary", "samples", "Share of samples that lie among the real test images.", 0.02),
         # not a share: a sample may lie in many balls, and its sampling error is some times larger
         _share(
             "density",

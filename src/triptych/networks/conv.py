@@ -7,6 +7,7 @@ Deviation: Dis returns logits, and the sigmoid is part of the losses, where it c
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from typing import Literal
 
@@ -33,9 +34,7 @@ class Options(Frozen):
     @model_validator(mode="after")
     def _first_layer_has_no_norm(self) -> Options:
         if self.tap_layer == 1 and self.tap_point == "norm":
-            raise ValueError(
-                "Dis's first convolution has no BatchNorm: tap_point must be convolution or activation"
-            )
+            raise ValueError("Dis's first convolution has no BatchNorm: tap_point must be convolution or activation")
         return self
 
 
@@ -49,13 +48,11 @@ def _block(layer: nn.Module, norm: nn.Module | None) -> nn.Sequential:
 class Encoder(nn.Module):
     """Images [B, C, S, S] to the mean and log variance [B, L] of q(z|x)."""
 
-    def __init__(
-        self, size: int, channels: int, widths: list[int], hidden: int, latent: int, momentum: float
-    ) -> None:
+    def __init__(self, size: int, channels: int, widths: list[int], hidden: int, latent: int, momentum: float) -> None:
         super().__init__()
         convolutions = [
             _block(nn.Conv2d(before, after, 5, stride=2, padding=2), nn.BatchNorm2d(after, momentum=momentum))
-            for before, after in zip([channels, *widths], widths, strict=False)
+            for before, after in itertools.pairwise([channels, *widths])
         ]
         flat = widths[-1] * (size // 8) ** 2
         self.body = nn.Sequential(
@@ -82,7 +79,7 @@ class Decoder(nn.Module):
                 nn.ConvTranspose2d(before, after, 6, stride=2, padding=2),
                 nn.BatchNorm2d(after, momentum=momentum),
             )
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in itertools.pairwise(widths)
         ]
         self.body = nn.Sequential(
             _block(nn.Linear(latent, flat), nn.BatchNorm1d(flat, momentum=momentum)),
@@ -108,7 +105,7 @@ class Discriminator(nn.Module):
                 nn.Conv2d(before, after, 5, stride=2, padding=2),
                 nn.BatchNorm2d(after, momentum=options.momentum),
             )
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in itertools.pairwise(widths)
         ]
         flat = widths[-1] * (size // 8) ** 2
         self.convolutions = nn.ModuleList([first, *strided])

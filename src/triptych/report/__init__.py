@@ -13,7 +13,8 @@ from typing import Any
 
 from triptych import store
 from triptych.report import answers, caveats, figures, matched, pictures, tables
-from triptych.report.collect import Study, collect, display
+from triptych.report.collect import Study, collect
+from triptych.sentences import display
 
 _HERE = Path(__file__).parent
 
@@ -53,9 +54,7 @@ def _figures(study: Study, folder: Path) -> None:
                 figures.pdf(panels, folder / f"{name}{tail}.pdf", study.frameworks)
         for name in ("samples", "reconstructions"):
             first = [r for r in study.of(condition) if r.seed == study.seeds[0]]
-            grids = [
-                (display(r.framework), last[1]) for r in first if (last := pictures.final(getattr(r, name)))
-            ]
+            grids = [(display(r.framework), last[1]) for r in first if (last := pictures.final(getattr(r, name)))]
             if grids:
                 figures.pictures_pdf(grids, folder / f"{name}{tail}.pdf")
 
@@ -87,9 +86,7 @@ def _section(study: Study, condition: str, album: pictures.Album) -> dict[str, A
     }
 
 
-def _pictures(
-    study: Study, condition: str, album: pictures.Album
-) -> dict[int, dict[str, list[dict[str, Any]]]]:
+def _pictures(study: Study, condition: str, album: pictures.Album) -> dict[int, dict[str, list[dict[str, Any]]]]:
     """Seed to its sample and reconstruction grids, a framework each, with the reason where there is none."""
     by_seed: dict[int, dict[str, list[dict[str, Any]]]] = {}
     for seed in study.seeds:

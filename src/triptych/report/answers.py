@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from triptych.report.collect import Row, Study, display, finite
+from triptych.report.collect import Row, Study, finite
 from triptych.report.tables import beaten, number
+from triptych.sentences import display
 
 SOURCES = {"mnist": "MNIST"}
 ASKED = {
@@ -53,10 +54,7 @@ def answers(study: Study, condition: str) -> list[Answer]:
     found = []
     for question, metrics in questions(study, "primary").items():
         standings = [_standing(study.verdicts_of(m["metric"], condition)) for m in metrics]
-        lines = [
-            (str(m.get("label") or m["metric"]), line)
-            for m, (_, _, line) in zip(metrics, standings, strict=True)
-        ]
+        lines = [(str(m.get("label") or m["metric"]), line) for m, (_, _, line) in zip(metrics, standings, strict=True)]
         heads = list(dict.fromkeys(head for head, _, _ in standings))
         decided = [(head, leaders) for head, leaders, _ in standings if leaders]
         if len(heads) == 1:
@@ -76,9 +74,7 @@ def _standing(verdicts: list[Row]) -> tuple[str, list[str], str]:
     """(headline, leaders, sentence) of one metric's verdicts."""
     if not verdicts:
         return "No verdict yet", [], "no verdict yet."
-    comparable = list(
-        dict.fromkeys(f for v in verdicts if v["verdict"] != "undefined" for f in (v["a"], v["b"]))
-    )
+    comparable = list(dict.fromkeys(f for v in verdicts if v["verdict"] != "undefined" for f in (v["a"], v["b"])))
     outside = [f for f in dict.fromkeys(f for v in verdicts for f in (v["a"], v["b"])) if f not in comparable]
     won = beaten(verdicts)
     front = [f for f in comparable if all(loser != f for _, loser in won)]
@@ -92,17 +88,13 @@ def _standing(verdicts: list[Row]) -> tuple[str, list[str], str]:
             parts.append(f"{pair} are equivalent")
         elif v["verdict"] == "undecided":
             seeds = finite(v.get("seeds_needed"))
-            parts.append(
-                f"{pair} are undecided" + (f" (about {seeds:.0f} seeds would settle it)" if seeds else "")
-            )
+            parts.append(f"{pair} are undecided" + (f" (about {seeds:.0f} seeds would settle it)" if seeds else ""))
     if outside:
         parts.append(f"{listed([display(f) for f in outside])} cannot be compared")
     return *_headline(verdicts, comparable, front, won), "; ".join(parts) + "."
 
 
-def _headline(
-    verdicts: list[Row], comparable: list[str], front: list[str], won: set[Any]
-) -> tuple[str, list[str]]:
+def _headline(verdicts: list[Row], comparable: list[str], front: list[str], won: set[Any]) -> tuple[str, list[str]]:
     if len(comparable) < 2:
         return "Nothing to compare", []
     if len(front) == 1 and all((front[0], f) in won for f in comparable if f != front[0]):
@@ -117,10 +109,7 @@ def _headline(
 def facts(study: Study) -> dict[str, str]:
     """The study in a few words: frameworks, seeds, data, network, budget; from a run, else the study file."""
     spec = next((r.spec for r in study.runs if r.spec), study.config)
-    part = {
-        k: v if isinstance(v := spec.get(k), dict) else {}
-        for k in ("data", "network", "training", "optimiser")
-    }
+    part = {k: v if isinstance(v := spec.get(k), dict) else {} for k in ("data", "network", "training", "optimiser")}
     data, net, training, optimiser = part.values()
     varied = {key.split(".")[-1] for key in study.config.get("grid") or {}}
 
@@ -135,9 +124,7 @@ def facts(study: Study) -> dict[str, str]:
         "seeds": f"{len(study.seeds)} seed{'s' * (len(study.seeds) != 1)}",
         "data": SOURCES.get(source, source),
         "size": field(data, "size", "{} px"),
-        "network": ", ".join(
-            filter(None, [field(net, "width", "width {}"), field(net, "latent", "{} latents")])
-        ),
+        "network": ", ".join(filter(None, [field(net, "width", "width {}"), field(net, "latent", "{} latents")])),
         "budget": field(training, "images", "{} training images a run"),
         "optimiser": ""
         if "name" in varied
@@ -150,8 +137,7 @@ def certainty(study: Study) -> str:
     primary = {m["metric"] for m in study.metrics if m.get("family") == "primary"}
     asked = [v for v in study.verdicts if v["metric"] in primary]
     count = {
-        w: sum(v["verdict"] == w for v in asked)
-        for w in ("better", "worse", "equivalent", "undecided", "undefined")
+        w: sum(v["verdict"] == w for v in asked) for w in ("better", "worse", "equivalent", "undecided", "undefined")
     }
     decided = count["better"] + count["worse"]
     if not asked:
@@ -159,11 +145,7 @@ def certainty(study: Study) -> str:
     text = f"Of {len(asked)} primary comparisons {decided} are decided"
     rest = [f"{count[w]} {w}" for w in ("equivalent", "undecided", "undefined") if count[w]]
     text += (f", {listed(rest)}" if rest else "") + ". "
-    p = [
-        x
-        for v in asked
-        if v["verdict"] in ("better", "worse") and (x := finite(v.get("p_adjusted"))) is not None
-    ]
+    p = [x for v in asked if v["verdict"] in ("better", "worse") and (x := finite(v.get("p_adjusted"))) is not None]
     if p:
         text += f"The largest adjusted p-value among the decided is {number(max(p), 2)}. "
     return text + "Comparisons are paired by seed and adjusted for their number."

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from triptych.report.answers import facts, listed
-from triptych.report.collect import Study, display, finite
+from triptych.report.collect import Study, finite
 from triptych.report.tables import number
+from triptych.sentences import display
 
 
 def troubles(study: Study) -> list[str]:

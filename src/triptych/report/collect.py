@@ -15,16 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from triptych.errors import InputError
+from triptych.sentences import NAMES
 from triptych.store import MANIFEST
-from triptych.verdicts import NAMES
 
 Row = dict[str, Any]
-
-
-def display(framework: str) -> str:
-    """The name people read: "vaegan@larsen-code" becomes "VAE-GAN (larsen-code)"."""
-    game, _, variant = framework.partition("@")
-    return NAMES.get(game, game) + (f" ({variant})" if variant else "")
 
 
 @dataclass(frozen=True)
@@ -95,17 +89,13 @@ def collect(study_dir: Path) -> Study:
     folders = sorted((study_dir / "runs").glob("*/")) if (study_dir / "runs").is_dir() else []
     runs = [run for folder in folders if (run := _run(folder, problems))]
     frameworks = _frameworks(config, [r.framework for r in runs] + [s["framework"] for s in scores])
-    conditions = _distinct([*(r.condition for r in runs), *(s.get("condition") or "" for s in scores)]) or [
-        ""
-    ]
+    conditions = _distinct([*(r.condition for r in runs), *(s.get("condition") or "" for s in scores)]) or [""]
     conditions.sort(key=_place_in(config))
     seeds = sorted({*_seeds(config), *(r.seed for r in runs)}) or [0]
     runs = _with_missing(runs, frameworks, seeds, conditions)
     known = {m["metric"] for m in metrics}
     metrics += [
-        {"metric": name, "family": "secondary"}
-        for name in _distinct(s["metric"] for s in scores)
-        if name not in known
+        {"metric": name, "family": "secondary"} for name in _distinct(s["metric"] for s in scores) if name not in known
     ]
     return Study(
         toml, config, runs, scores, metrics, verdicts, _object(study_dir / "data" / "data.json", problems),
@@ -142,9 +132,7 @@ def _run(folder: Path, problems: list[str]) -> Run | None:
     )
 
 
-def _with_missing(
-    runs: list[Run], frameworks: list[str], seeds: list[int], conditions: list[str]
-) -> list[Run]:
+def _with_missing(runs: list[Run], frameworks: list[str], seeds: list[int], conditions: list[str]) -> list[Run]:
     """The runs in reading order, with a stand-in for each that was planned and has left no directory."""
     there = {(r.condition, r.framework, r.seed) for r in runs}
     planned = itertools.product(conditions, frameworks, seeds)

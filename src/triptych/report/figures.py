@@ -19,8 +19,9 @@ from typing import Any, cast
 from markupsafe import Markup, escape
 
 from triptych import store
-from triptych.report.collect import Row, Run, Study, display, finite
+from triptych.report.collect import Row, Run, Study, finite
 from triptych.report.tables import Cell, number
+from triptych.sentences import display
 
 PAPER = ["#0072b2", "#d55e00", "#009e73", "#aa4499", "#b8860b", "#555555"]
 DASHES: list[Any] = [
@@ -76,9 +77,7 @@ def curves(study: Study, condition: str, group: str = "terms") -> list[Panel]:
         series = {f: track for f, track in series.items() if track}
         if series:
             last = ", ".join(f"{display(f)} ends at {number(track[-1][1])}" for f, track in series.items())
-            panels.append(
-                Panel(name, f"{name} against training images: {last}.", _curve(study, condition, series))
-            )
+            panels.append(Panel(name, f"{name} against training images: {last}.", _curve(study, condition, series)))
     return panels
 
 
@@ -106,9 +105,7 @@ def _curve(study: Study, condition: str, series: dict[str, list[tuple[int, float
             ends = [r.images for r in study.of(condition, framework) if r.status == "diverged"]
             reached = [max((p for p in track if p[0] <= end), default=track[0]) for end in ends]
             if reached:
-                axes.plot(
-                    [p[0] for p in reached], [p[1] for p in reached], "x", color=colour, markersize=7, mew=2
-                )
+                axes.plot([p[0] for p in reached], [p[1] for p in reached], "x", color=colour, markersize=7, mew=2)
         if lowest > 0 and highest / lowest > 60:
             axes.set_yscale("log")
         _dress(axes, ink)
@@ -129,9 +126,7 @@ def scores(study: Study, cells: dict[tuple[str, str], Cell], rows: list[Row]) ->
             alt = "; ".join(f"{display(f)} {cell.text}" for f, cell in shown)
             title = metric.get("label") or metric["metric"]
             height = 0.55 + 0.32 * len(shown)
-            panels.append(
-                Panel(title, f"{title}, mean and interval over seeds: {alt}.", _dots(study, shown), height)
-            )
+            panels.append(Panel(title, f"{title}, mean and interval over seeds: {alt}.", _dots(study, shown), height))
     return panels
 
 
@@ -228,9 +223,7 @@ def pdf(panels: list[Panel], path: Path, frameworks: list[str]) -> None:
             panel.draw(axes, ON_PAPER)
             axes.set_title(panel.title, fontsize=9, loc="left")
         keys = [
-            Line2D(
-                [], [], color=PAPER[i % 6], linestyle=DASHES[i % 6], marker=MARKERS[i % 6], label=display(f)
-            )
+            Line2D([], [], color=PAPER[i % 6], linestyle=DASHES[i % 6], marker=MARKERS[i % 6], label=display(f))
             for i, f in enumerate(frameworks)
         ]
         figure.legend(handles=keys, loc="outside lower center", ncols=min(4, len(keys)), frameon=False)

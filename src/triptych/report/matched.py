@@ -64,11 +64,7 @@ def costs(study: Study, condition: str) -> list[dict[str, Any]]:
         runs = [r for r in study.of(condition, framework) if r.timing]
         last = [r.timing[-1] for r in runs]
         seconds = [x for t in last if (x := finite(t.get("seconds")))]
-        speed = [
-            float(t["images"]) / s
-            for t in last
-            if (s := finite(t.get("seconds"))) and finite(t.get("images"))
-        ]
+        speed = [float(t["images"]) / s for t in last if (s := finite(t.get("seconds"))) and finite(t.get("images"))]
         memory = [x for r in runs for t in r.timing if (x := finite(t.get("peak_memory_bytes")))]
         done = [r.outcome for r in study.of(condition, framework) if r.outcome]
         flops = [x for o in done if (x := finite(o.get("flops_per_image")))]

@@ -85,9 +85,7 @@ def development(study: Study, condition: str, album: Album) -> list[tuple[int, d
     shown = []
     for images in steps:
         grids = {
-            r.framework: uri
-            for r in runs
-            if images in r.samples and (uri := album.get(r.samples[images], ROWS // 2))
+            r.framework: uri for r in runs if images in r.samples and (uri := album.get(r.samples[images], ROWS // 2))
         }
         if grids:
             shown.append((images, grids))

@@ -7,7 +7,8 @@ import io
 from dataclasses import dataclass
 
 from triptych import stats
-from triptych.report.collect import Row, Study, display, finite
+from triptych.report.collect import Row, Study, finite
+from triptych.sentences import display
 
 MINUS = "\N{MINUS SIGN}"
 BETTER = {"lower": "↓ lower is better", "higher": "↑ higher is better", "none": "no direction is better"}
@@ -29,19 +30,13 @@ class Cell:
         """ "12.3 [11.9, 12.7]", or the reason."""
         if self.mean is None:
             return (
-                "undefined: " + "; ".join(dict.fromkeys(r for _, r in self.reasons))
-                if self.reasons
-                else "not measured"
+                "undefined: " + "; ".join(dict.fromkeys(r for _, r in self.reasons)) if self.reasons else "not measured"
             )
         return number(self.mean) + (f" {self.interval}" if self.interval else "")
 
     @property
     def interval(self) -> str:
-        return (
-            f"[{number(self.low)}, {number(self.high)}]"
-            if self.low is not None and self.high is not None
-            else ""
-        )
+        return f"[{number(self.low)}, {number(self.high)}]" if self.low is not None and self.high is not None else ""
 
 
 def number(value: object, digits: int = 4, short: bool = False) -> str:
@@ -130,9 +125,7 @@ def as_csv(study: Study) -> str:
                     f,
                     len(c.values),
                 ]
-                out.writerow(
-                    [condition, *known, *("" if x is None else repr(x) for x in (c.mean, c.low, c.high)), why]
-                )
+                out.writerow([condition, *known, *("" if x is None else repr(x) for x in (c.mean, c.low, c.high)), why])
     return sheet.getvalue()
 
 

@@ -133,9 +133,7 @@ def sha(text: object) -> str:
     return hashlib.sha256(str(text).encode()).hexdigest()
 
 
-def _run(
-    folder: Path, framework: str, seed: int, condition: str, diverged: bool, source: str
-) -> list[dict[str, Any]]:
+def _run(folder: Path, framework: str, seed: int, condition: str, diverged: bool, source: str) -> list[dict[str, Any]]:
     game = framework if framework in FRAMEWORKS else "vae"
     images = 5120 if diverged else 20000
     run = folder / "runs" / f"{sha(framework)[:6]}-s{seed}-{sha((framework, seed, condition))[:8]}"
@@ -284,9 +282,7 @@ def _grid(game: str, kind: str, step: int, seed: int) -> Image.Image:
     font = ImageFont.load_default(size=26)
     cells = []
     for place in range(64):
-        which = (
-            int(digits[place % 8 + (place // 16) * 8]) if kind == "reconstructions" else int(digits[place])
-        )
+        which = int(digits[place % 8 + (place // 16) * 8]) if kind == "reconstructions" else int(digits[place])
         cell = Image.new("L", (32, 32))
         ImageDraw.Draw(cell).text((8, 0), str(which), fill=255, font=font)
         image = np.asarray(cell, float)
