@@ -12,12 +12,11 @@ import torch
 
 from triptych import cost
 from triptych.errors import InputError
-from triptych.frameworks import Framework
 from triptych.lookup import find, suggest
 from triptych.rng import stream
 from triptych.spec import ExecutionSpec, RunSpec, StudySpec, checked
-from triptych.state import State, initial
-from triptych.step import step, turns
+from triptych.state import initial
+from triptych.step import step
 
 PARTS = ("options", "network", "optimiser", "training")
 
@@ -43,11 +42,15 @@ def runs_of(study: StudySpec) -> list[RunSpec]:
     return runs
 
 
-def validate(spec: RunSpec) -> Framework:
-    """Raise InputError now for whatever would stop the run later: options, networks, optimisers, players."""
-    state = initial(spec, spec.data.channels or 1, "meta")
-    turns(spec, state, 0.0)
-    return state.framework
+def validate(spec: RunSpec) -> None:
+    """Raise InputError now for whatever would stop the run later: options, networks, optimisers, players.
+
+    The run's step is played on the meta device, so that weights that leave a player nothing to descend are found too.
+    """
+    try:
+        cost.flops_per_image(spec, spec.data.channels or 1)
+    except ValueError as error:
+        raise InputError(str(error), where=f"options of {spec.framework}") from error
 
 
 def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> RunSpec:
@@ -162,7 +165,7 @@ def seconds_per_image(spec: RunSpec, channels: int, settled: Settled, flops_per_
     torch.set_num_threads(settled.threads)
     try:
         batch = max(2, min(spec.training.batch_size, int(2e11 // max(flops_per_image, 1))))
-        state: State = initial(spec, channels, settled.device)
+        state = initial(spec, channels, settled.device)
         shape = (batch, channels, spec.data.size, spec.data.size)
         x = torch.rand(shape, generator=stream(0, "estimate")).mul(2).sub(1).to(settled.device)
         step(state, spec, x, 0.0)

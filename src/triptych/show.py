@@ -72,9 +72,17 @@ def costs(opened: Opened) -> dict[str, tuple[int, int]]:
     return {run.id: (known[run.framework, run.condition], run.training.images) for run in opened.runs}
 
 
+def _table(*columns: str, title: str = "") -> Table:
+    """A plain table that folds what is too long and never cuts it."""
+    table = Table(box=None, title=title or None, title_justify="left", show_header=any(columns))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
 def runs(console: Console, planned: list[RunSpec], channels: int) -> None:
     """Every run of a study, with what a training step costs."""
-    table = Table("run", "condition", "images", "GFLOP an image", "parameters", box=None)
+    table = _table("run", "condition", "images", "GFLOP an image", "parameters")
     known: dict[tuple[str, str], tuple[float, int]] = {}
     for run in planned:
         key = (run.framework, run.condition)
@@ -92,7 +100,7 @@ def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
     if not primary:
         console.print("No verdicts: there are no two frameworks to compare, or no scores yet.")
         return
-    table = Table("", "verdict", "", "difference", "95 % interval", "p (Holm)", title="Verdicts", box=None)
+    table = _table("", "verdict", "", "difference", "95 % interval", "p (Holm)", title="Verdicts")
     for answer in primary:
         a, b = answer["names"]
         colour = COLOURS[answer["verdict"]]
@@ -108,7 +116,7 @@ def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
 
 
 def status(console: Console, rows: list[dict[str, Any]]) -> None:
-    table = Table("run", "state", "images", box=None)
+    table = _table("run", "state", "images")
     for row in rows:
         table.add_row(row["run"], row["state"], f"{row['images']:,} of {row['of']:,}")
     console.print(table)
@@ -130,7 +138,7 @@ def networks(console: Console, described: dict[str, list[dict[str, Any]]]) -> No
 
 
 def environment(console: Console, found: dict[str, Any]) -> None:
-    table = Table(show_header=False, box=None)
+    table = _table("", "")
     for name, value in found.items():
         table.add_row(name, "not installed" if value is None else str(value))
     console.print(table)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from triptych import sentences, stats, verdicts
+from triptych import sentences, stats
 from triptych.errors import InputError
 from triptych.verdicts import Question, Verdict, judge, questions_for
 
@@ -210,13 +210,13 @@ def test_without_a_smallest_effect_nothing_is_equivalent():
 
 
 def test_a_p_value_never_reads_on_the_wrong_side_of_alpha():
-    shown = [verdicts._digits(p, 0.05) for p in (0.04996, 0.05, 0.0502, 0.0041)]
+    shown = [sentences._digits(p, 0.05) for p in (0.04996, 0.05, 0.0502, 0.0041)]
     assert shown == ["= 0.04996", "= 0.05", "= 0.05", "= 0.0041"]
 
 
 def test_labels_stand_well_in_mid_sentence():
     labels = ["Reconstruction error", "PSNR", "Fréchet distance", "share of sevens"]
-    assert [verdicts._mid(x) for x in labels] == ["reconstruction error", *labels[1:]]
+    assert [sentences._mid(x) for x in labels] == ["reconstruction error", *labels[1:]]
 
 
 @pytest.mark.parametrize(("unit", "spoken"), [("bits", " bits"), ("share", ""), ("squared MMD", "")])

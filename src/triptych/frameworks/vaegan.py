@@ -58,19 +58,36 @@ class Options(Frozen):
 class VAEGAN(Framework):
     Options = Options
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "larsen-paper": {
-            "options": {"gamma": 1e-2},
-            "optimiser": {"name": "RMSprop", "rate": 3e-4, "options": {}},
-        },
+        # Algorithm 1 by the letter, with the optimiser of its section 4; the paper gives no gamma.
+        "larsen-paper": {"optimiser": {"name": "RMSprop", "rate": 3e-4}},
         "larsen-code": {
             "options": {
-                "gamma": 1e-5, "dis_sees_reconstructions": False, "dis_batches": "joint",
-                "log_epsilon": 1e-3, "equilibrium": 0.35,
+                "gamma": 1e-5,
+                "dis_sees_reconstructions": False,
+                "dis_batches": "joint",
+                "log_epsilon": 1e-3,
+                "equilibrium": 0.35,
             },
             "network": {"options": {"tap_layer": 4, "tap_point": "convolution"}},
-            "optimiser": {"name": "RMSprop", "rate": 3e-4, "options": {}},
+            "optimiser": {"name": "RMSprop", "rate": 3e-4},
         },
-    }  # fmt: skip
+        "course-code": {
+            "options": {"reduction": "mean", "gamma": 15.0, "encoder_weight": 5.0},
+            "network": {"options": {"momentum": 0.9}},
+            "optimiser": {"rate": 3e-4, "rates": {"dis": 3e-5}},
+            "training": {"updates": "sequential", "order": ["dis", "dec", "enc"]},
+        },
+        "pythae": {
+            "options": {
+                "gamma": 0.2,
+                "adversarial_weight": 0.8,
+                "adversarial": "leaked",
+                "dis_sees_reconstructions": False,
+                "equilibrium": 0.4,
+            },
+            "optimiser": {"rate": 1e-3},
+        },
+    }
 
     @property
     def players(self) -> dict[str, tuple[str, ...]]:
