@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 TEST_VENV := .venv-test
-SOURCES := $(shell find src -type f -not -name '*.pyc')
+SOURCES := $(shell find src -type f -not -path '*/.*' -not -name '*.pyc')
 
 .PHONY: compare test clean
 
@@ -21,14 +21,14 @@ $(VENV)/installed: pyproject.toml constraints.txt $(SOURCES)
 # Node.js is what pyright runs on, Chromium what opens the report.
 test:
 	rm -rf $(TEST_VENV)
-	scripts/system_package.sh node nodejs || true
-	scripts/system_package.sh chromium chromium || true
+	scripts/system_package.sh node nodejs || echo 'pyright will look for a Node.js of its own'
+	scripts/system_package.sh chromium chromium || echo 'the browser tests will be skipped'
 	scripts/venv.sh $(PYTHON) $(TEST_VENV)
 	$(TEST_VENV)/bin/pip install --quiet -c constraints.txt '.[dev]'
 	$(TEST_VENV)/bin/ruff check
 	$(TEST_VENV)/bin/ruff format --check
 	$(TEST_VENV)/bin/pyright --pythonpath $(TEST_VENV)/bin/python src
-	OMP_NUM_THREADS=1 $(TEST_VENV)/bin/python -P -m pytest -n 2
+	OMP_NUM_THREADS=1 $(TEST_VENV)/bin/pytest -n 2
 
 clean:
 	rm -rf $(VENV) $(TEST_VENV)

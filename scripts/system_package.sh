@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# system_package.sh COMMAND PACKAGE: have COMMAND, from Debian's PACKAGE if need be; exit 1 where that cannot be.
+# system_package.sh COMMAND PACKAGE: have COMMAND, by Debian's PACKAGE if need be and we are root; else exit 1.
 set -euo pipefail
 
 command -v "$1" > /dev/null && exit 0
@@ -13,5 +13,5 @@ if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
     tail -n 5 "$log" >&2
     rm "$log"
 fi
-echo "missing: $1 (Debian: apt install $2); what needs it is skipped, with the reason" >&2
+echo "missing: $1 (Debian: apt install $2)" >&2
 exit 1

@@ -6,27 +6,36 @@ The names below are imported when they are first used, so that `import triptych`
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOMES = {
-    "InputError": "errors",
-    "StudySpec": "spec",
-    "RunSpec": "spec",
-    "load_study": "spec",
-    "comparison": "presets",
-    "compare": "api",
-    "run_study": "api",
-    "open_run": "api",
-    "open_study": "api",
-    "load_images": "dataset",
-    "build_networks": "api",
-    "train": "api",
-}
+if TYPE_CHECKING:
+    from triptych.api import build_networks, compare, open_run, open_study, run_study, train
+    from triptych.dataset import load_images
+    from triptych.errors import InputError
+    from triptych.presets import comparison
+    from triptych.spec import RunSpec, StudySpec, load_study
 
-__all__ = list(_HOMES)
+__all__ = [
+    "InputError",
+    "RunSpec",
+    "StudySpec",
+    "build_networks",
+    "compare",
+    "comparison",
+    "load_images",
+    "load_study",
+    "open_run",
+    "open_study",
+    "run_study",
+    "train",
+]
+
+_HOMES = {"InputError": "errors", "load_images": "dataset", "comparison": "presets"} | dict.fromkeys(
+    ("RunSpec", "StudySpec", "load_study"), "spec"
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'triptych' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"triptych.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"triptych.{_HOMES.get(name, 'api')}"), name)

@@ -149,8 +149,8 @@ def estimate(runs: list[RunSpec], channels: int, settled: Settled, data_bytes: i
             count = sum(cost.parameters(run, channels).values())
             known[key] = (per_image, seconds_per_image(run, channels, settled, per_image), count)
         per_image, seconds_each, count = known[key]
-        flops += per_image * run.training.images
-        seconds += seconds_each * run.training.images
+        flops += per_image * run.training.whole_images
+        seconds += seconds_each * run.training.whole_images
         weights = max(weights, count * 4)
     finished = sum(known[run.framework, run.condition][2] * 4 for run in runs)
     # Weights, gradients and two moments, for each worker; two generations of all but the gradients on disk.

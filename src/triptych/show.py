@@ -48,7 +48,7 @@ def plan(console: Console, runs: list[RunSpec], settled: Settled, estimate: Esti
     """One line of what will be run, and one of what it will cost."""
     frameworks = list(dict.fromkeys(run.framework for run in runs))
     seeds = len({run.seed for run in runs})
-    images = sorted({run.training.images for run in runs})
+    images = sorted({run.training.whole_images for run in runs})
     budget = f"{images[0]:,}" if len(images) == 1 else f"{images[0]:,} to {images[-1]:,}"
     console.print(
         f"{count(len(runs), 'run')}: {', '.join(frameworks)}; {count(seeds, 'seed')}; {budget} images each; "
@@ -69,7 +69,7 @@ def costs(opened: Opened) -> dict[str, tuple[int, int]]:
         key = (run.framework, run.condition)
         if key not in known:
             known[key] = cost.flops_per_image(run, opened.data.channels)
-    return {run.id: (known[run.framework, run.condition], run.training.images) for run in opened.runs}
+    return {run.id: (known[run.framework, run.condition], run.training.whole_images) for run in opened.runs}
 
 
 def _table(*columns: str, title: str = "") -> Table:

@@ -77,6 +77,16 @@ class TrainingSpec(Frozen):
     translate: float = Field(default=0.0, ge=0, le=0.5)
     log_images: int = Field(default=640, ge=1)
 
+    @property
+    def steps(self) -> int:
+        """The number of steps; a budget that is no whole number of batches is rounded up to one."""
+        return -(-self.images // self.batch_size)
+
+    @property
+    def whole_images(self) -> int:
+        """The images of all steps."""
+        return self.steps * self.batch_size
+
     @model_validator(mode="after")
     def _order_goes_with_sequential(self) -> TrainingSpec:
         if self.order is not None and self.updates != "sequential":

@@ -38,7 +38,9 @@ def read_json(path: Path) -> Any:
 
 def read_lines(path: Path) -> list[Any]:
     """The records of a JSON-lines file; none when it does not exist."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    # Not splitlines, which also splits where JSON leaves a line whole, such as at U+2028.
+    lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
+    return [json.loads(line) for line in lines if line]
 
 
 def to_lines(records: list[Any]) -> bytes:
@@ -102,7 +104,7 @@ def is_whole(folder: Path) -> bool:
     try:
         files = read_json(folder / MANIFEST)["files"]
         return all(sha256((folder / name).read_bytes()) == digest for name, digest in files.items())
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a manifest of whatever content
         return False
 
 

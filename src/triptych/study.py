@@ -126,6 +126,7 @@ def _job(opened: Opened, run: RunSpec) -> local.Job:
         "scoring": opened.spec.scoring.model_dump(mode="json"),
         "device": opened.settled.device,
         "threads": opened.settled.threads,
+        "workers": opened.settled.workers,
         "checkpoint_seconds": opened.settled.checkpoint_seconds,
     }
 
@@ -170,7 +171,7 @@ def _stands(folder: Path, run: RunSpec) -> dict[str, Any]:
     row = {
         "run": run.id,
         "images": json.loads(lines[-1])["images"] if lines else 0,
-        "of": run.training.images,
+        "of": run.training.whole_images,
     }
     if store.is_whole(folder):
         outcome = store.read_json(folder / "outcome.json")

@@ -52,7 +52,7 @@ class Training:
     def __init__(self, folder: Path, spec: RunSpec, dataset: Dataset, device: str) -> None:
         self.folder, self.spec, self.dataset = folder, spec, dataset
         self.batch = spec.training.batch_size
-        self.steps = -(-spec.training.images // self.batch)
+        self.steps = spec.training.steps
         self.log_steps = max(1, spec.training.log_images // self.batch)
         self.state = initial(spec, dataset.channels, device)
         self.certificate = self._certificate()
@@ -75,10 +75,17 @@ class Training:
         share = self.spec.training.translate
         return random_translate(x, share, stream(self.spec.seed, "translation", number)) if share else x
 
+    def play(self) -> Measured:
+        return step(self.state, self.spec, self.next_batch(), self.state.step / self.steps)
+
     def advance(self) -> None:
         """One step, measured, with what is due after it: a line of the log, a grid."""
-        before = time.perf_counter()
-        self.interval.add(step(self.state, self.spec, self.next_batch(), self.state.step / self.steps))
+        before, number = time.perf_counter(), self.state.step
+        measured = self.play()
+        if not is_finite(self.state):
+            self.state.step = number
+            raise Diverged(f"a weight is not finite after step {number}")
+        self.interval.add(measured)
         self.seconds += time.perf_counter() - before
         if self.state.step % self.log_steps == 0:
             self.log()
@@ -141,14 +148,25 @@ class Training:
             with open(self.folder / name, "ab") as file:
                 file.truncate(length)
 
+    def go_back(self) -> None:
+        """Undo a step that has broken the weights: the newest checkpoint, played on up to that step.
+
+        So the weights left do not depend on when a checkpoint was written.
+        """
+        number, files = self.state.step, store.load_checkpoint(self.folder)
+        assert files is not None, "the first checkpoint is written before the first step"
+        from_files(self.state, files)
+        while self.state.step < number:
+            self.play()
+
     def finish(self, status: str, message: str) -> None:
         """Write the weights, then the outcome, which says that training is over."""
         if self.interval.steps:
             self.log()
+        for name in ("log.jsonl", store.TIMING):  # on disk before the outcome that stands for them
+            store.flush(self.folder / name)
         if not is_finite(self.state):
-            files = store.load_checkpoint(self.folder)
-            assert files is not None, "the first checkpoint is written before the first step"
-            from_files(self.state, files)
+            self.go_back()
             message += f"; the weights are those after {self.images} images, the last that were finite"
         self.draw()
         for name, content in weights(self.state).items():
@@ -173,7 +191,7 @@ class Training:
             "data": self.dataset.fingerprint,
             "data_order": fingerprint(orders),
             "latents": fingerprint(grids.fixed_latents(seed, self.spec.network.latent)),
-            "budget_images": self.steps * self.batch,
+            "budget_images": self.spec.training.whole_images,
             "batch_size": self.batch,
             "initial_weights": {name: digest(net) for name, net in self.state.nets.items()},
         }

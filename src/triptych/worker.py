@@ -24,6 +24,7 @@ def main() -> int:
     job = json.loads(sys.stdin.readline())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())  # so may SIGTERM, which asks to stop
     threading.Thread(target=_listen, args=(stop,), daemon=True).start()
     folder = Path(job["folder"])
     try:
@@ -40,7 +41,7 @@ def main() -> int:
 def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
     """Bring one run to its end; False when it was asked to stop before."""
     from triptych import dataset, store
-    from triptych.environment import settle
+    from triptych.environment import environment, settle
     from triptych.run import Run
     from triptych.scoring import score
     from triptych.spec import RunSpec, ScoringSpec
@@ -53,6 +54,9 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
         store.sweep(folder)
         data = dataset.open(Path(job["data"]), job["device"])
         spec = RunSpec.model_validate(job["spec"])
+        if not (folder / "environment.json").exists():
+            shared = {**environment(job["device"]), "workers": job["workers"]}
+            store.write(folder / "environment.json", store.to_json(shared))
         finished = train(
             folder,
             spec,
@@ -66,8 +70,8 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
             return False
         tell("scoring")
         score(Run(folder, job["device"]), data, ScoringSpec.model_validate(job["scoring"]), Path(job["fitted"]))
-        store.write_manifest(folder)
         store.drop_checkpoints(folder)
+        store.write_manifest(folder)
         return True
 
 

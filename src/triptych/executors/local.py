@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -86,7 +87,7 @@ def _follow(name: str, process: subprocess.Popen, events: queue.Queue[Event]) ->
             events.put({"id": name, **event})
     code = process.wait()
     reader.join()
-    if code in (0, STOPPED):
+    if code in (0, STOPPED, -signal.SIGINT, -signal.SIGTERM):  # the signals: before it could listen for them
         events.put({"id": name, "event": "finished" if code == 0 else "stopped"})
         return
     if code < 0:

@@ -2,12 +2,13 @@
 
 One player owns Enc and Dec and descends  beta * KL(q(z|x) || p(z)) - E log p(x|z).  The default is the bound itself:
 sums over pixels and latent dimensions, beta 1. `sigma` fixes the likelihood's standard deviation, for images in
-[-1, 1]; None learns it as one scalar (Rybkin et al. 2021, arXiv:2006.13202).
+[-1, 1]; "learned" learns it as one scalar (Rybkin et al. 2021, arXiv:2006.13202).
 """
 
 from __future__ import annotations
 
 import math
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -24,7 +25,7 @@ class Options(Frozen):
     """
 
     beta: float = Field(default=1.0, ge=0)
-    sigma: float | None = Field(default=1.0, gt=0)
+    sigma: Annotated[float, Field(gt=0)] | Literal["learned"] = 1.0
     reduction: Reduction = "sum"
 
     @model_validator(mode="after")
@@ -55,7 +56,7 @@ class VAE(Framework):
 
     @property
     def _learns_sigma(self) -> bool:
-        return self.options.sigma is None
+        return self.options.sigma == "learned"
 
     def own_networks(self, nets: nn.ModuleDict) -> dict[str, nn.Module]:
         return {"likelihood": Scale()} if self._learns_sigma else {}

@@ -36,7 +36,12 @@ def describe(spec: NetworkSpec, size: int, channels: int) -> nn.ModuleDict:
 
 
 def build(spec: NetworkSpec, size: int, channels: int, seed: int, device: str = "cpu") -> nn.ModuleDict:
-    """The three networks with the weights that belong to `seed`, the same for every framework and device."""
+    """The three networks with the weights that belong to `seed`, the same for every framework and device.
+
+    On the "meta" device there are no weights to draw.
+    """
+    if device == "meta":
+        return describe(spec, size, channels)
     initialise: Any = lookup.find("networks", spec.family, "initialise", "network.family")
     networks = describe(spec, size, channels).to_empty(device="cpu")
     for name, network in networks.items():

@@ -1,0 +1,68 @@
+"""What several tests share: a few hundred digits in a file, prepared at 16 x 16, and the specification of a tiny run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from triptych.spec import RunSpec
+
+
+def pytest_configure() -> None:
+    """One thread, so that tests side by side do not fight for cores and bits do not hang on how many there are."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """The first 700 zeros and ones of MNIST: uint8 images [700, 28, 28] and their labels [700]."""
+    from triptych.data import idx
+
+    with resources.as_file(resources.files("triptych.data") / "mnist_idx") as folder:
+        train = idx.read_folder(folder).train
+    assert train.labels is not None
+    chosen = np.flatnonzero(train.labels < 2)[:700]
+    return np.concatenate(list(train.read(chosen)))[..., 0], train.labels[chosen]
+
+
+@pytest.fixture(scope="session")
+def digits_file(digits: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An .npz file of 600 training and 100 test digits without labels."""
+    file = tmp_path_factory.mktemp("digits") / "digits.npz"
+    np.savez(file, x_train=digits[0][:600], x_test=digits[0][600:])
+    return file
+
+
+@pytest.fixture(scope="session")
+def prepared(digits_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """These digits, prepared at 16 x 16: a folder that `triptych.dataset.open` opens."""
+    from triptych import dataset
+
+    folder = tmp_path_factory.mktemp("prepared")
+    data = {"source": "arrays", "path": str(digits_file), "size": 16}
+    dataset.prepare(RunSpec.model_validate({"framework": "vae", "data": data}).data, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run() -> Callable[..., RunSpec]:
+    """`tiny_run("vaegan", seed=1, training={"images": 640})`: a run of a second; parts are laid over its own."""
+
+    def tiny_run(framework: str, **parts: Any) -> RunSpec:
+        values: dict[str, Any] = {
+            "data": {"source": "arrays", "size": 16},
+            "network": {"width": 0.03, "latent": 8},
+            "training": {"images": 320, "batch_size": 16, "log_images": 64},
+        }
+        for name, part in parts.items():
+            values[name] = {**values.get(name, {}), **part} if isinstance(part, dict) else part
+        return RunSpec.model_validate({"framework": framework, **values})
+
+    return tiny_run

@@ -1,0 +1,114 @@
+"""The worked examples of the docs, as they stand there, add a framework, a metric and a data source in one file each.
+
+Each way in is walked through the real command line: as "package.module:Name" from outside, and as a file dropped into
+a copy of the package.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import triptych
+from triptych import store
+from triptych.spec import StudySpec, checked, load_study, read_toml, to_toml
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = {
+    "frameworks": ("add-a-framework.md", "lsgan"),
+    "metrics": ("add-a-metric.md", "brightness"),
+    "data": ("add-a-data-source.md", "bars"),
+}
+NAMES = {
+    "outside": ("mine.lsgan:LSGAN", "mine.brightness:METRIC", "mine.bars:load"),
+    "dropped in": ("lsgan", "brightness", "bars"),
+}
+
+
+def example(page: str) -> str:
+    """The one block of Python on a how-to page."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / page).read_text("utf-8"), re.DOTALL)
+    return code
+
+
+def install(way: str, folder: Path) -> Path:
+    """Put the three examples where that way in wants them; returns what goes onto the module path."""
+    if way == "dropped in":
+        package = Path(triptych.__file__).parent
+        # MNIST is left out: the study must work on the new source alone.
+        shutil.copytree(package, folder / "triptych", ignore=shutil.ignore_patterns("__pycache__", "mnist_idx"))
+    for home, (page, name) in EXAMPLES.items():
+        target = folder / ("triptych/" + home if way == "dropped in" else "mine") / f"{name}.py"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        assert not target.exists(), "an example must be a new file"
+        target.write_text(example(page), encoding="utf-8")
+    return folder
+
+
+def write_study(path: Path, framework: str, metric: str, source: str) -> None:
+    values = {
+        "frameworks": ["gan", framework],
+        "seeds": 2,
+        "data": {"source": source, "size": 16},
+        "network": {"width": 0.03, "latent": 4},
+        "training": {"images": 64, "batch_size": 16},
+        "scoring": {"images": 50, "metrics": ["sharpness", metric]},
+    }
+    path.write_text(to_toml(checked(StudySpec, values, "this test")), encoding="utf-8")
+
+
+def command(where: Path, *words: str) -> None:
+    """Run `triptych` with `where` before everything else on the module path; it must end well."""
+    path = os.pathsep.join([str(where), str(Path(triptych.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-m", "triptych.cli", *words],
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        cwd=where,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", [page for page, _ in EXAMPLES.values()])
+def test_each_example_is_short(page: str) -> None:
+    assert len(example(page).splitlines()) < 40
+
+
+@pytest.mark.parametrize("way", NAMES)
+def test_examples_run_in_a_study(way: str, tmp_path: Path) -> None:
+    framework, metric, source = NAMES[way]
+    where = install(way, tmp_path / "modules")
+    write_study(tmp_path / "study.toml", framework, metric, source)
+    out = tmp_path / "out"
+    command(where, "run", str(tmp_path / "study.toml"), "--out", str(out))
+
+    data = json.loads((out / "data" / "data.json").read_text("utf-8"))
+    assert (data["source"], data["label_names"]) == (source, ["upright", "level"])
+    scores = [line for line in store.read_lines(out / "scores.jsonl") if line["metric"] == "brightness_gap"]
+    assert sorted((line["framework"], line["seed"]) for line in scores) == sorted(
+        (name, seed) for name in ("gan", framework) for seed in (0, 1)
+    )
+    assert all(line["undefined"] is None and 0 <= line["value"] <= 1 for line in scores)
+    asked = [(v["metric"], v["a"], v["b"], v["n"]) for v in store.read_json(out / "verdicts.json")]
+    assert ("brightness_gap", "gan", framework, 2) in asked
+    assert "Brightness gap" in (out / "report.html").read_text("utf-8")
+    logged = store.read_lines(next(out.glob("runs/*lsgan*s0-*")) / "log.jsonl")
+    assert set(logged[-1]["terms"]) == {"telling", "fooling"}
+
+
+def test_the_metric_page_names_its_example_in_a_study(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "add-a-metric.md").read_text("utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    file = tmp_path / "study.toml"
+    file.write_text('frameworks = ["vae"]\n' + block, encoding="utf-8")
+    assert "mine.brightness:METRIC" in read_toml(file)["scoring"]["metrics"]
+    assert load_study(file).scoring.metrics is not None
