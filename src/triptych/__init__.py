@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from triptych.api import build_networks, compare, open_run, open_study, run_study, train
+    from triptych.api import build_networks, compare, open_run, open_study, run_study, train_run
     from triptych.dataset import load_images
     from triptych.errors import InputError
     from triptych.presets import comparison
@@ -27,7 +27,7 @@ __all__ = [
     "open_run",
     "open_study",
     "run_study",
-    "train",
+    "train_run",
 ]
 
 _HOMES = {"InputError": "errors", "load_images": "dataset", "comparison": "presets"} | dict.fromkeys(

@@ -94,7 +94,7 @@ def open_run(folder: Path | str, device: str = "cpu") -> Run:
     return Run(folder, device)
 
 
-def train(spec: RunSpec, images: Dataset, out: Path | str, device: str = "cpu") -> Run:
+def train_run(spec: RunSpec, images: Dataset, out: Path | str, device: str = "cpu") -> Run:
     """Train one run in this process, in the directory `out`, and open it; no scores are computed."""
     if (images.size, images.channels) != (spec.data.size, spec.data.channels or images.channels):
         raise InputError("the images are not of the specification's size or channels", where="images")

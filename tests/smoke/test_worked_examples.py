@@ -55,7 +55,7 @@ def install(way: str, folder: Path) -> Path:
 def write_study(path: Path, framework: str, metric: str, source: str) -> None:
     values = {
         "frameworks": ["gan", framework],
-        "seeds": 2,
+        "seeds": 1,
         "data": {"source": source, "size": 16},
         "network": {"width": 0.03, "latent": 4},
         "training": {"images": 64, "batch_size": 16},
@@ -94,12 +94,10 @@ def test_examples_run_in_a_study(way: str, tmp_path: Path) -> None:
     data = json.loads((out / "data" / "data.json").read_text("utf-8"))
     assert (data["source"], data["label_names"]) == (source, ["upright", "level"])
     scores = [line for line in store.read_lines(out / "scores.jsonl") if line["metric"] == "brightness_gap"]
-    assert sorted((line["framework"], line["seed"]) for line in scores) == sorted(
-        (name, seed) for name in ("gan", framework) for seed in (0, 1)
-    )
+    assert [line["framework"] for line in scores] == ["gan", framework]
     assert all(line["undefined"] is None and 0 <= line["value"] <= 1 for line in scores)
     asked = [(v["metric"], v["a"], v["b"], v["n"]) for v in store.read_json(out / "verdicts.json")]
-    assert ("brightness_gap", "gan", framework, 2) in asked
+    assert ("brightness_gap", "gan", framework, 1) in asked
     assert "Brightness gap" in (out / "report.html").read_text("utf-8")
     logged = store.read_lines(next(out.glob("runs/*lsgan*s0-*")) / "log.jsonl")
     assert set(logged[-1]["terms"]) == {"telling", "fooling"}
