@@ -23,7 +23,7 @@ from typing import Any
 SEED, WIDTH, IMAGES_SCORED = 1000, 0.125, 5000
 RATES = (0.0005, 0.001, 0.002)
 SETTINGS: dict[str, list[dict[str, Any]]] = {
-    "vae": [{"sigma": 1.0}, {"sigma": 0.5}, {"sigma": 0.25}, {"sigma": None}],
+    "vae": [{"sigma": 1.0}, {"sigma": 0.5}, {"sigma": 0.25}, {"sigma": "learned"}],
     "gan": [
         {"adversarial": adversarial, "dis_batches": batches}
         for adversarial in ("non-saturating", "minimax")

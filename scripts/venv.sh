@@ -3,7 +3,7 @@
 set -euo pipefail
 
 python=$1 folder=$2
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || {
     echo "$python is missing or older than 3.11; name another: make PYTHON=python3.12 ..." >&2
     exit 1
 }

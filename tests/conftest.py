@@ -1,7 +1,10 @@
-"""What several tests share: a few hundred digits in a file, prepared at 16 x 16, and the specification of a tiny run."""
+"""What several tests share: a few hundred digits, a tiny run on them, and the command line."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -66,3 +69,18 @@ def tiny_run() -> Callable[..., RunSpec]:
         return RunSpec.model_validate({"framework": framework, **values})
 
     return tiny_run
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def triptych() -> Command:
+    """`triptych("run", "study.toml", cwd=folder)`: the command in a process of its own, with what it said."""
+
+    def triptych(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "triptych.cli", *map(str, arguments)]
+        environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+
+    return triptych

@@ -13,4 +13,4 @@ class InputError(Exception):
     def __init__(self, what: str, *, where: str = "", value: object = None, mend: str = "") -> None:
         self.what, self.where, self.value, self.mend = what, where, value, mend
         got = "" if value is None else f" (got {value!r})"
-        super().__init__(f"{where + ': ' if where else ''}{what}{got}.{' ' + mend if mend else ''}")
+        super().__init__(f"{where + ': ' if where else ''}{what.rstrip('.')}{got}.{' ' + mend if mend else ''}")

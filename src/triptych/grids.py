@@ -28,9 +28,13 @@ def is_due(before: int, after: int, first: int = 640) -> bool:
 
 
 def alternate(originals: Tensor, reconstructions: Tensor) -> Tensor:
-    """Rows of SIDE originals, each above the row of their reconstructions; all [B, C, S, S]."""
-    rows = zip(originals.split(SIDE), reconstructions.split(SIDE), strict=True)
-    return torch.cat([image for pair in rows for image in pair])
+    """Rows of SIDE originals, each above the row of their reconstructions, a last short row filled with black; all
+    [B, C, S, S].
+    """
+    missing = -len(originals) % SIDE
+    black = originals.new_full((missing, *originals.shape[1:]), -1)
+    rows = zip(*(torch.cat([images, black]).split(SIDE) for images in (originals, reconstructions)), strict=True)
+    return torch.cat([images for pair in rows for images in pair])
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import time
 from dataclasses import dataclass
@@ -57,11 +58,18 @@ def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> 
     """One run: what all share, the grid's point over it, the framework's preset over that, its override on top."""
     values = {part: getattr(study, part).model_dump() for part in ("data", "network", "optimiser", "training")}
     values["options"] = {}
-    for key, value in point.items():
-        _lay(values, _nested(key, value))
+    # An optimiser's name clears the options of the one before, so it is laid before any options.
+    for key in sorted(point, key=lambda key: key != "optimiser.name"):
+        _lay(values, _nested(key, point[key]))
     _lay(values, _preset(study, framework))
     if framework in study.override:
         _lay(values, study.override[framework].model_dump())
+    for key, value in point.items():
+        if functools.reduce(lambda table, part: table[part], key.split("."), values) != value:
+            raise InputError(
+                f"the grid varies what a preset or override of {framework} fixes", where=f"grid.{key}",
+                mend="Vary another field, or leave that framework to a study of its own.",
+            )  # fmt: skip
     condition = ", ".join(f"{key}={value}" for key, value in point.items())
     return checked(
         RunSpec, {**values, "framework": framework, "seed": seed, "condition": condition}, f"run {framework}"
@@ -85,13 +93,14 @@ def _preset(study: StudySpec, framework: str) -> dict[str, Any]:
     """What the preset after the "@" lays over a run: one of the framework's own, or one that the study defines."""
     game, at, preset = framework.partition("@")
     kind: Any = find("frameworks", game, "FRAMEWORK", "frameworks")
-    if not at or preset in kind.presets:
-        return kind.presets.get(preset, {})
+    presets = getattr(kind, "presets", {})  # what is no framework at all, `validate` refuses
+    if not at or preset in presets:
+        return presets.get(preset, {})
     if framework in study.override:
         return {}
     raise InputError(
         f"unknown preset of {game}", where="frameworks", value=framework,
-        mend=f'{suggest(preset, kind.presets)} Or define it: [override."{framework}".options].',
+        mend=f'{suggest(preset, presets)} Or define it: [override."{framework}".options].',
     )  # fmt: skip
 
 

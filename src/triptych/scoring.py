@@ -10,6 +10,7 @@ import torch
 
 from triptych import lookup, metrics, store
 from triptych.dataset import Dataset
+from triptych.errors import InputError
 from triptych.evidence import NO_ENCODER, Evidence
 from triptych.features import choose_extractor
 from triptych.metrics import Metric
@@ -23,9 +24,18 @@ def metrics_of(scoring: ScoringSpec) -> list[Metric]:
 
 
 def describe(scoring: ScoringSpec, label_names: Sequence[str] | None) -> list[dict[str, Any]]:
-    """What `metrics.json` says of each metric's outputs, with the study's own smallest effects put in."""
+    """What `metrics.json` says of each metric's outputs, with the study's own smallest effects put in.
+
+    Raises InputError for a smallest effect of a metric that is not computed, or a negative one.
+    """
     outputs = [vars(output) for metric in metrics_of(scoring) for output in metric.outputs_for(label_names)]
-    own = scoring.smallest_effect
+    own, known = scoring.smallest_effect, [output["metric"] for output in outputs]
+    for name, effect in own.items():
+        where = f"scoring.smallest_effect.{name}"
+        if name not in known:
+            raise InputError("no such metric is computed", where=where, mend=lookup.suggest(name, known))
+        if effect < 0:
+            raise InputError("a smallest effect is not negative", where=where, value=effect)
     return [{**output, "smallest_effect": own.get(output["metric"], output["smallest_effect"])} for output in outputs]
 
 

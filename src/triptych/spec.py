@@ -10,10 +10,10 @@ import itertools
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, field_validator, model_validator
 
 from triptych.errors import InputError
 from triptych.lookup import suggest
@@ -154,7 +154,7 @@ class StudySpec(Frozen):
 
     name: str = "study"
     frameworks: tuple[str, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
     data: DataSpec = DataSpec()
     network: NetworkSpec = NetworkSpec()
     optimiser: OptimiserSpec = OptimiserSpec()
@@ -174,13 +174,20 @@ class StudySpec(Frozen):
             return tuple(range(value))
         return value
 
-    @model_validator(mode="after")
-    def _no_repeats(self) -> StudySpec:
-        for field in ("frameworks", "seeds"):
-            values = getattr(self, field)
-            if not values or len(set(values)) != len(values):
-                raise ValueError(f"{field} must be one or more, each once")
-        return self
+    @field_validator("frameworks", "seeds")
+    @classmethod
+    def _no_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not values or len(set(values)) != len(values):
+            raise ValueError("one or more are needed, each once")
+        return values
+
+    @field_validator("grid")
+    @classmethod
+    def _values_to_vary(cls, grid: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for key, values in grid.items():
+            if not values or any(value in values[:place] for place, value in enumerate(values)):
+                raise ValueError(f"{key} needs one or more values, each once")
+        return grid
 
     def conditions(self) -> list[dict[str, Any]]:
         """The points of the grid, in order; one empty point when there is no grid."""
@@ -211,7 +218,8 @@ def _fault(kind: type[BaseModel], fault: Any) -> str:
         owner: Any = kind
         for part in fault["loc"][:-1]:
             field = getattr(owner, "model_fields", {}).get(part)
-            owner = field.annotation if field else None
+            # A key of a table such as dict[str, Override] stands for the type of its values.
+            owner = field.annotation if field else (get_args(owner) or (None,))[-1]
         known = list(getattr(owner, "model_fields", {}))
         return f"unknown key {path!r}. {suggest(str(fault['loc'][-1]), known)}"
     message = fault["msg"].removeprefix("Value error, ")
@@ -235,5 +243,8 @@ def load_study(path: Path) -> StudySpec:
 
 
 def to_toml(study: StudySpec) -> str:
-    """The study as TOML, which `load_study` reads back to an equal value."""
-    return tomli_w.dumps(study.model_dump(mode="json", exclude_none=True))
+    """The study as TOML, which `load_study` reads back to an equal value; raises InputError for what TOML lacks."""
+    try:
+        return tomli_w.dumps(study.model_dump(mode="json", exclude_none=True))
+    except TypeError as error:
+        raise InputError(f"a value that TOML cannot hold ({error})", where="study") from error

@@ -7,6 +7,7 @@ directories say; nothing else remembers it.
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,13 +19,14 @@ from triptych.errors import InputError
 from triptych.executors import local
 from triptych.features import choose_extractor
 from triptych.plan import Settled, runs_of, settle
+from triptych.prepare import COMMIT, FILES
 from triptych.scoring import describe, metrics_of
 from triptych.spec import RunSpec, StudySpec, load_study, to_toml
 
 STUDY, DATA, FITTED, SCORES, METRICS, VERDICTS = (
     "study.toml", "data", "features", "scores.jsonl", "metrics.json", "verdicts.json",
 )  # fmt: skip
-BEFORE_CLAIM = (".lock", DATA, FITTED)
+BEFORE_CLAIM = (".lock", DATA, FITTED, STUDY + store.TEMPORARY)
 """What a command that failed before its first run may have left, and the next may use."""
 
 
@@ -45,6 +47,8 @@ class Opened:
 def check_free(folder: Path, study: StudySpec) -> None:
     """Raise InputError, and touch nothing, if the directory is another study's or something else's."""
     file = folder / STUDY
+    if folder.exists() and not folder.is_dir():
+        raise InputError("is a file and no directory", where=str(folder), mend="Choose another --out.")
     if not file.exists():
         if folder.exists() and any(path.name not in BEFORE_CLAIM for path in folder.iterdir()):
             raise InputError("holds something else than a study", where=str(folder), mend="Choose another --out.")
@@ -78,11 +82,13 @@ def prepare(folder: Path, study: StudySpec, progress: Callable[[int, int], None]
 
     The study is written into its directory last, so that a command that fails here can be mended and given again.
     """
-    runs = runs_of(study)
-    metrics_of(study.scoring)
-    settled = settle(study.execution, len(runs))
-    check_free(folder, study)
     try:
+        runs = runs_of(study)
+        metrics_of(study.scoring)
+        settled = settle(study.execution, len(runs))
+        check_free(folder, study)
+        if not (folder / STUDY).exists():
+            _remove_other_data(folder / DATA, study)
         dataset.prepare(study.data, folder / DATA, progress)
     except InputError:
         _remove_if_empty(folder / DATA, folder)
@@ -91,16 +97,23 @@ def prepare(folder: Path, study: StudySpec, progress: Callable[[int, int], None]
     for run in runs:
         dataset.batch_indices(run.seed, 0, len(data.train), run.training.batch_size)
     store.sweep(folder / FITTED)
-    choose_extractor(data, folder / FITTED)
+    describe(study.scoring, choose_extractor(data, folder / FITTED).label_names)
     store.write(folder / STUDY, to_toml(study).encode())
     return Opened(folder, study, runs, settled, data)
 
 
+def _remove_other_data(folder: Path, study: StudySpec) -> None:
+    """Remove what a command that came no further has prepared here, if this one asks for other data."""
+    record = folder / COMMIT
+    if record.exists() and store.read_json(record)["spec"] != study.data.model_dump(mode="json"):
+        for name in (COMMIT, *FILES):
+            (folder / name).unlink(missing_ok=True)
+
+
 def _remove_if_empty(*folders: Path) -> None:
     for folder in folders:
-        (folder / ".lock").unlink(missing_ok=True)
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        if folder.is_dir() and {path.name for path in folder.iterdir()} <= {".lock"}:
+            shutil.rmtree(folder)
 
 
 def compute(

@@ -123,7 +123,8 @@ def vae_loss(player: str, nets: nn.ModuleDict, x: Tensor, noise: dict[str, Tenso
     squares = (x - nets["dec"](z)) ** 2
     if o.reduction == "mean":
         return o.beta * prior + squares.mean()
-    sigma = torch.exp(nets["likelihood"].log_sigma) if o.sigma == "learned" else torch.tensor(o.sigma).double()
+    learned = o.sigma == "learned"
+    sigma = next(nets["likelihood"].parameters()).exp() if learned else torch.tensor(o.sigma, dtype=x.dtype)
     density = torch.exp(-0.5 * squares / sigma**2) / (sigma * math.sqrt(2 * math.pi))
     return o.beta * prior - density.log().sum() / len(x)
 

@@ -75,7 +75,7 @@ class VAEDisl(Framework):
             terms["llike"] = squared_error(target, features, self.options.reduction).mean()
         if nets["dis"].training:
             generator = nets["gen"] if self._pretrains else nets["dec"]
-            fake, _ = nets["dis"](cut(generator(noise("z_p"))))
+            fake, _ = nets["dis"](generator(noise("z_p")))
             terms["gan"] = (cross_entropy_real(real) + cross_entropy_fake(fake)).mean()
             terms["fooling"] = cross_entropy_real(fake).mean()
         return terms

@@ -39,7 +39,7 @@ class Options(Frozen):
     `dis_batches`: whether Dis sees data and generated images in separate batches or joined in one.
     `log_epsilon`: added inside the logarithms of the cross entropy.
     `equilibrium`: hold Dis back while its mean cost on data or on generated images is below 0.68 - equilibrium, and
-    Dec while either is above 0.68 + equilibrium; when both would be held back, neither is. None: never.
+    Dec while either is above 0.68 + equilibrium; when both would be held back, neither is. 0: never.
     """
 
     beta: float = Field(default=1.0, ge=0)
@@ -52,7 +52,7 @@ class Options(Frozen):
     reduction: Reduction = "sum"
     dis_batches: Literal["separate", "joint"] = "separate"
     log_epsilon: float = Field(default=0.0, ge=0, lt=1)
-    equilibrium: float | None = Field(default=None, gt=0, lt=0.68)
+    equilibrium: float = Field(default=0.0, ge=0, lt=0.68)
 
 
 class VAEGAN(Framework):
@@ -128,7 +128,7 @@ class VAEGAN(Framework):
         }  # type: ignore[dict-item]
 
     def held_back(self, terms: dict[str, float]) -> tuple[str, ...]:
-        if self.options.equilibrium is None:
+        if self.options.equilibrium == 0:
             return ()
         costs = (terms["dis_data"], terms["dis_generated"])
         dis_ahead = min(costs) < 0.68 - self.options.equilibrium

@@ -1,0 +1,426 @@
+"""What every framework owes, with each of its options and presets; a new file there is tested from the start."""
+
+from __future__ import annotations
+
+import copy
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from triptych import lookup
+from triptych.dataset import Dataset, Split, batch_indices
+from triptych.errors import InputError
+from triptych.frameworks import Framework, framework_of
+from triptych.game import Cuts
+from triptych.plan import runs_of
+from triptych.spec import RunSpec, StudySpec
+from triptych.state import State, digest, initial
+from triptych.step import Diverged, noise_of, play, set_modes, step, turns
+from triptych.train import Training
+
+NAMES = lookup.names("frameworks")
+TINY: dict[str, Any] = {"data": {"size": 16}, "network": {"width": 0.03, "latent": 3}}
+SHARED = ("enc", "dec", "dis")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def kind_of(name: str) -> type[Framework]:
+    return typing.cast("type[Framework]", lookup.find("frameworks", name, "FRAMEWORK"))
+
+
+def choices(annotation: Any) -> list[Any]:
+    """The values of an option that can be listed."""
+    if annotation is bool:
+        return [True, False]
+    if typing.get_origin(annotation) is Literal:
+        return list(typing.get_args(annotation))
+    return [value for part in typing.get_args(annotation) for value in choices(part)]
+
+
+def specs(name: str) -> dict[str, RunSpec]:
+    """One framework as it stands, with each listed value of each option, and with each preset."""
+    kind = kind_of(name)
+    single = {
+        f"{name}-{option}-{value}": {option: value}
+        for option, field in kind.Options.model_fields.items()
+        for value in choices(field.annotation)
+        if value != field.default
+    }
+    study = {"frameworks": [f"{name}@{preset}" for preset in kind.presets], "seeds": 1, **TINY}
+    presets = runs_of(StudySpec.model_validate(study)) if kind.presets else []
+    return {
+        name: spec_of(name),
+        **{label: spec_of(name, options=options) for label, options in single.items()},
+        **{spec.framework: spec for spec in presets},
+    }
+
+
+def spec_of(name: str, **values: Any) -> RunSpec:
+    return RunSpec.model_validate({"framework": name, **TINY, **values})
+
+
+SPECS = {label: spec for name in NAMES for label, spec in specs(name).items()}
+every_framework = pytest.mark.parametrize("name", NAMES)
+several_players = pytest.mark.parametrize(
+    "name", [name for name in NAMES if len(framework_of(spec_of(name)).players) > 1]
+)
+every_spec = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
+
+
+def batch() -> Tensor:
+    return torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def phases(state: State) -> list[tuple[float, tuple[str, ...]]]:
+    """The first moment at which each group of players moves."""
+    first: dict[tuple[str, ...], float] = {}
+    for percent in range(100):
+        first.setdefault(state.framework.moving(percent / 100), percent / 100)
+    return [(progress, moving) for moving, progress in first.items()]
+
+
+def everything(state: State) -> dict[str, Tensor]:
+    """A copy of every parameter and buffer."""
+    return {name: value.clone() for name, value in state.nets.state_dict().items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    """Whether the bits are the same, those of NaNs included."""
+    return all(torch.equal(a[name].view(-1).view(torch.uint8), b[name].view(-1).view(torch.uint8)) for name in a)
+
+
+# The game.
+
+
+@every_spec
+def test_players_are_disjoint_and_own_every_parameter(spec: RunSpec):
+    state = initial(spec, 1)
+    owned = [id(p) for player in state.framework.players for p in state.parameters(player)]
+    assert len(owned) == len(set(owned))
+    assert set(owned) == {id(p) for p in state.nets.parameters()}
+    assert state.optimisers.keys() == state.framework.players.keys()
+    for player, optimiser in state.optimisers.items():
+        stepped = [p for group in optimiser.param_groups for p in group["params"]]
+        assert list(map(id, stepped)) == list(map(id, state.parameters(player)))
+
+
+@every_spec
+def test_losses_are_sums_of_terms_that_there_are(spec: RunSpec):
+    state = initial(spec, 1)
+    assert state.framework.losses.keys() == state.framework.players.keys()
+    for _, moving in phases(state):
+        assert set(moving) <= state.framework.players.keys()
+        set_modes(state, [moving])
+        terms = state.framework.terms(state.nets, batch(), noise_of(spec, 0, batch()), Cuts())
+        assert all(term.shape == () and term.isfinite() for term in terms.values())
+        for player in moving:
+            assert set(state.framework.losses[player]) <= terms.keys()
+
+
+@every_spec
+def test_every_player_moves_some_time(spec: RunSpec):
+    state = initial(spec, 1)
+    assert {player for _, moving in phases(state) for player in moving} == set(state.framework.players)
+
+
+@every_spec
+def test_gradients_are_returned_and_left_nowhere(spec: RunSpec):
+    state = initial(spec, 1)
+    for parameter in state.nets.parameters():
+        parameter.grad = torch.full_like(parameter, 7)
+    parameters = [p.detach().clone() for p in state.nets.parameters()]
+    for _, moving in phases(state):
+        set_modes(state, [moving])
+        _, found = play(state, moving, batch(), noise_of(spec, 0, batch()))
+        assert set(found) == set(moving)
+        for player, gradients in found.items():
+            assert [g.shape for g in gradients] == [p.shape for p in state.parameters(player)]
+            assert any(g.any() for g in gradients)
+    for before, after in zip(parameters, state.nets.parameters(), strict=True):
+        assert torch.equal(before, after)
+        assert after.requires_grad
+        assert (after.grad == 7).all()
+
+
+@every_spec
+def test_a_player_alone_and_a_player_among_others_descend_the_same(spec: RunSpec):
+    """No gradient holds another player's share, whoever else moves."""
+    state = initial(spec, 1)
+    for _, moving in phases(state):
+        set_modes(state, [moving])
+        _, together = play(state, moving, batch(), noise_of(spec, 0, batch()))
+        for player in moving:
+            _, alone = play(state, (player,), batch(), noise_of(spec, 0, batch()))
+            largest = max(float(g.abs().max()) for g in alone[player])
+            for ours, theirs in zip(together[player], alone[player], strict=True):
+                torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * largest)
+
+
+@every_framework
+def test_a_loss_that_forgets_a_parameter_raises(name: str):
+    state = initial(spec_of(name), 1)
+    for player, networks in state.framework.players.items():
+        stray = copy.deepcopy(state)
+        stray.nets[networks[0]].register_parameter("stray", nn.Parameter(torch.zeros(1)))
+        with pytest.raises(ValueError, match=f"player '{player}' does not reach 1 of its"):
+            play(stray, state.framework.moving(0.0), batch(), noise_of(spec_of(name), 0, batch()))
+
+
+@every_framework
+def test_an_unknown_option_is_refused_with_those_there_are(name: str):
+    with pytest.raises(InputError, match=r"unknown key 'bata'.*Known: "):
+        framework_of(spec_of(name, options={"bata": 1.0}))
+
+
+@pytest.mark.parametrize("name", ["json:JSONDecoder", "json:loads"])
+def test_what_is_no_framework_is_refused(name: str):
+    with pytest.raises(InputError, match="not a triptych"):
+        framework_of(spec_of(name))
+
+
+# Steps.
+
+
+@every_spec
+def test_one_seed_gives_the_same_bits_whatever_the_global_generator_does(spec: RunSpec):
+    results = []
+    for entropy in (1, 2):
+        torch.manual_seed(entropy)
+        before = torch.random.get_rng_state()
+        state = initial(spec, 1)
+        for number in range(3):
+            step(state, spec, batch(), number / 3)
+        assert torch.equal(torch.random.get_rng_state(), before)
+        results.append(everything(state))
+    assert same(*results)
+
+
+@every_framework
+def test_another_seed_gives_other_weights_and_other_noise(name: str):
+    first, second = (spec_of(name, seed=seed) for seed in (0, 1))
+    nets, others = initial(first, 1).nets, initial(second, 1).nets
+    assert all(digest(net) != digest(others[label]) for label, net in nets.items())
+    assert not torch.equal(noise_of(first, 0, batch())("z"), noise_of(second, 0, batch())("z"))
+
+
+def test_noise_is_standard_normal_and_differs_between_steps_and_names():
+    x = torch.empty(500, 1, 1, 1)
+    spec = spec_of("vae", network={"latent": 100})
+    z = noise_of(spec, 0, x)("z")
+    assert abs(z.mean().item()) < 4 / 50_000**0.5
+    assert abs(z.std().item() - 1) < 4 / 100_000**0.5
+    assert torch.equal(z, noise_of(spec, 0, x)("z"))
+    for other in (noise_of(spec, 1, x)("z"), noise_of(spec, 0, x)("z_p")):
+        assert abs((z * other).mean().item()) < 4 / 50_000**0.5
+
+
+def descend_by_hand(state: State, spec: RunSpec, groups: list[tuple[str, ...]]) -> None:
+    """Plain gradient descent: each group from where the ones before it left the networks."""
+    set_modes(state, groups)
+    for group in groups:
+        _, found = play(state, group, batch(), noise_of(spec, state.step, batch()))
+        with torch.no_grad():
+            for player in group:
+                for parameter, gradient in zip(state.parameters(player), found[player], strict=True):
+                    parameter -= spec.optimiser.rate * gradient
+
+
+def orders(name: str) -> list[tuple[str, ...] | None]:
+    """None for simultaneous updates, the players' own order, and one in which the last moves twice."""
+    players = tuple(framework_of(spec_of(name)).players)
+    return [None, players, (players[-1], *players)]
+
+
+@pytest.mark.parametrize(("name", "order"), [(name, order) for name in NAMES for order in orders(name)])
+def test_players_move_together_or_one_after_another_as_asked(name: str, order: tuple[str, ...] | None):
+    training = {"updates": "sequential", "order": order} if order else {}
+    spec = spec_of(name, training=training, optimiser={"name": "SGD", "rate": 1e-3})
+    stepped, by_hand = initial(spec, 1), initial(spec, 1)
+    measured = step(stepped, spec, batch(), 0.0)
+    descend_by_hand(by_hand, spec, [(player,) for player in order] if order else [by_hand.framework.moving(0.0)])
+    for ours, theirs in zip(stepped.nets.parameters(), by_hand.nets.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    untouched = initial(spec, 1)
+    assert all(digest(net) != digest(untouched.nets[label]) for label, net in stepped.nets.items())
+    assert all(parameter.grad is None for parameter in stepped.nets.parameters())
+    assert stepped.step == 1
+    assert measured.losses.keys() == measured.gradient_norms.keys() == stepped.framework.players.keys()
+
+
+@several_players
+def test_who_moves_first_makes_a_difference(name: str):
+    players = tuple(framework_of(spec_of(name)).players)
+    results = []
+    for order in (None, players, tuple(reversed(players))):
+        training = {"updates": "sequential", "order": order} if order else {}
+        spec = spec_of(name, training=training)
+        state = initial(spec, 1)
+        step(state, spec, batch(), 0.0)
+        results.append(digest(state.nets))
+    assert len(set(results)) == 3
+
+
+@every_framework
+def test_without_an_order_the_last_player_moves_first(name: str):
+    spec = spec_of(name, training={"updates": "sequential"})
+    state = initial(spec, 1)
+    assert turns(spec, state, 0.0) == [(player,) for player in reversed(state.framework.moving(0.0))]
+
+
+def sequential(name: str, *order: str) -> StudySpec:
+    training = {"updates": "sequential", "order": order}
+    return StudySpec.model_validate({"frameworks": [name], "seeds": 1, **TINY, "training": training})
+
+
+@every_framework
+def test_an_order_that_names_a_stranger_is_refused_with_the_nearest_player(name: str):
+    players = tuple(framework_of(spec_of(name)).players)
+    with pytest.raises(InputError, match=f"training.order: no such player.*Did you mean '{players[0]}'"):
+        runs_of(sequential(name, players[0] + "x", *players))
+
+
+@several_players
+def test_an_order_that_forgets_a_player_is_refused(name: str):
+    first, *others = framework_of(spec_of(name)).players
+    with pytest.raises(InputError, match=f"a player never moves .got '{first}'"):
+        runs_of(sequential(name, *others))
+
+
+@every_spec
+def test_networks_of_resting_players_keep_their_bits(spec: RunSpec):
+    state = initial(spec, 1)
+    for progress, moving in phases(state):
+        before = {name: digest(net) for name, net in state.nets.items()}
+        step(state, spec, batch(), progress)
+        moved = {name for name, net in state.nets.items() if digest(net) != before[name]}
+        assert moved == {name for player in moving for name in state.framework.players[player]}
+
+
+@every_framework
+def test_a_player_held_back_is_measured_and_keeps_its_weights(name: str, monkeypatch):
+    spec = spec_of(name)
+    state = initial(spec, 1)
+    held, *others = state.framework.moving(0.0)
+    monkeypatch.setattr(state.framework, "held_back", lambda terms: (held,))
+    before = {player: [p.detach().clone() for p in state.parameters(player)] for player in (held, *others)}
+    measured = step(state, spec, batch(), 0.0)
+    assert measured.held_back == [held]
+    assert measured.gradient_norms[held] > 0
+    for player, parameters in before.items():
+        moved = [not torch.equal(a, b) for a, b in zip(parameters, state.parameters(player), strict=True)]
+        assert any(moved) is (player != held)
+
+
+@every_spec
+def test_measured_losses_and_norms_are_those_of_the_gradients(spec: RunSpec):
+    state = initial(spec, 1)
+    twin = copy.deepcopy(state)
+    measured = step(state, spec, batch(), 0.0)
+    (first, *_) = turns(spec, twin, 0.0)
+    set_modes(twin, turns(spec, twin, 0.0))
+    terms, found = play(twin, first, batch(), noise_of(spec, 0, batch()))
+    for player in first:
+        loss = sum(weight * terms[name].item() for name, weight in twin.framework.losses[player].items())
+        norm = torch.cat([g.flatten() for g in found[player]]).double().norm().item()
+        assert measured.losses[player] == pytest.approx(loss, rel=1e-5)
+        assert measured.gradient_norms[player] == pytest.approx(norm, rel=1e-5)
+
+
+# Divergence.
+
+
+def poisons(name: str) -> list[str]:
+    """Where something that is not finite can come from: the images, or a weight of a network that moves."""
+    framework = framework_of(spec_of(name))
+    return ["images", *(network for player in framework.moving(0.0) for network in framework.players[player])]
+
+
+@pytest.mark.parametrize(("name", "where"), [(name, where) for name in NAMES for where in poisons(name)])
+def test_divergence_is_raised_before_anything_has_changed(name: str, where: str):
+    spec = spec_of(name)
+    state = initial(spec, 1)
+    step(state, spec, batch(), 0.0)
+    x = batch()
+    poisoned = x if where == "images" else next(state.nets[where].parameters()).detach()
+    poisoned.view(-1)[0] = torch.inf
+    before = everything(state)
+    moments = {player: copy.deepcopy(optimiser.state_dict()) for player, optimiser in state.optimisers.items()}
+    with pytest.raises(Diverged, match="at step 1"):
+        step(state, spec, x, 0.0)
+    assert same(before, everything(state))
+    assert state.step == 1
+    for player, optimiser in state.optimisers.items():
+        for index, entries in optimiser.state_dict()["state"].items():
+            assert same(moments[player]["state"][index], entries)
+
+
+def test_a_gradient_that_overflows_is_divergence_though_every_term_is_finite(monkeypatch):
+    spec = spec_of("vae")
+    state = initial(spec, 1)
+    losses = {"vae": {"prior": 1.0, "reconstruction": 1e38}}
+    monkeypatch.setattr(type(state.framework), "losses", property(lambda self: losses))
+    before = everything(state)
+    with pytest.raises(Diverged, match="gradient of player 'vae' is"):
+        step(state, spec, batch(), 0.0)
+    assert same(before, everything(state))
+
+
+# Matched.
+
+
+@pytest.fixture(scope="module")
+def small() -> Dataset:
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 1, 16, 16), dtype=np.uint8)
+    parts = [Split(torch.from_numpy(part.copy()), None, torch.device("cpu")) for part in np.split(pixels, 3)]
+    return Dataset(
+        source="noise", train=parts[0], validation=parts[1], test=parts[2], channels=1, size=16,
+        counts={"train": 16, "validation": 16, "test": 16}, label_names=None, fingerprint="0" * 64, notes=[],
+    )  # fmt: skip
+
+
+def test_at_one_seed_every_framework_starts_alike_and_sees_the_same(small: Dataset, tmp_path: Path):
+    training = {"images": 64, "batch_size": 6}
+    plain = {label: spec.options for label, spec in SPECS.items() if "@" not in label}
+    runs = {
+        label: Training(tmp_path, spec_of(label.partition("-")[0], options=options, training=training), small, "cpu")
+        for label, options in plain.items()
+    }
+    first = runs["vaegan"]
+    assert set(first.certificate["initial_weights"]) == set(SHARED)
+    for label, run in runs.items():
+        ours, theirs = dict(first.certificate), dict(run.certificate)
+        weights, others = ours.pop("initial_weights"), theirs.pop("initial_weights")
+        assert ours == theirs, label
+        assert all(weights[name] == others[name] for name in SHARED if name in others), label
+        assert torch.equal(first.latents, run.latents)
+        assert torch.equal(first.shown, run.shown)
+    for number in range(first.steps):
+        indices = batch_indices(0, number, len(small.train), 6)
+        for run in runs.values():
+            run.state.step = number
+            assert torch.equal(run.next_batch(), small.train.images(indices))
+
+
+def test_at_one_seed_every_framework_draws_the_same_noise():
+    for name in NAMES:
+        for label in ("z", "z_p"):
+            ours, theirs = (noise_of(spec_of(n, seed=5), 3, batch())(label) for n in (name, "vae"))
+            assert torch.equal(ours, theirs)
+
+
+def test_a_network_of_a_frameworks_own_starts_where_it_says():
+    nets = initial(spec_of("vae_disl", options={"discriminator": "pretrained"}), 1).nets
+    assert digest(nets["gen"]) == digest(nets["dec"])
+    assert all(a is not b for a, b in zip(nets["gen"].parameters(), nets["dec"].parameters(), strict=True))

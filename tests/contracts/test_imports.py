@@ -1,0 +1,113 @@
+"""The order of the rooms: imports point down only, little is imported for little, and no file grows past reading."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import triptych
+
+ROOT = Path(triptych.__file__).parent
+LEVELS = [
+    {"errors"},
+    {"lookup", "rng", "store"},
+    {"spec", "losses", "stats", "transforms"},
+    {"data", "networks", "frameworks", "classifier", "game", "sentences"},
+    {"prepare", "presets", "features", "state", "verdicts"},
+    {"dataset", "evidence", "step", "grids", "environment", "report"},
+    {"metrics", "cost", "run"},
+    {"plan", "train", "scoring", "show", "progress"},
+    {"worker"},
+    {"executors"},
+    {"study"},
+    {"api"},
+    {"cli"},
+]
+"""From the ground up. A room (a module, or a folder with all that is in it) imports only rooms that stand lower."""
+LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+LIGHT = ["stats", "verdicts", "report", "spec", "errors", "presets", "store", "lookup", "cli", "data"]
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name below it, such as "metrics.ssim"; a folder by its own name."""
+    names = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    del names[""]  # the package itself, which imports on demand
+    return names
+
+
+def imported(path: Path) -> set[str]:
+    """The rooms that a module imports, in functions too, but not for type checkers alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names = [alias.name for alias in node.names]
+            found |= {f"triptych.{name}" for name in names} if node.module == "triptych" else {node.module or ""}
+    return {name.split(".")[1] for name in found if name.startswith("triptych.")}
+
+
+def functions(path: Path) -> list[tuple[str, int]]:
+    """Each function of a module and its number of lines."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [(n.name, (n.end_lineno or 0) - n.lineno + 1) for n in ast.walk(tree) if isinstance(n, kinds)]
+
+
+def test_every_room_has_its_level_and_stands_once():
+    assert sum(map(len, LEVELS)) == len(LEVEL)
+    assert {name.split(".")[0] for name in modules()} == LEVEL.keys()
+
+
+@pytest.mark.parametrize("name", modules())
+def test_imports_point_down(name):
+    room = name.split(".")[0]
+    upward = {other for other in imported(modules()[name]) - {room} if LEVEL[other] >= LEVEL[room]}
+    assert not upward, f"{name} imports {upward}"
+
+
+@pytest.mark.parametrize("name", modules())
+def test_no_file_and_no_function_is_too_long(name):
+    path = modules()[name]
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+    assert [(function, lines) for function, lines in functions(path) if lines > 60] == []
+
+
+def in_a_fresh_process(code: str) -> list[str]:
+    """What a Python program prints last, as JSON."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_no_torch_where_no_tensor_is(name):
+    code = f"import json, sys, triptych.{name}; print(json.dumps(sorted(sys.modules)))"
+    loaded = in_a_fresh_process(code)
+    assert "torch" not in loaded and f"triptych.{name}" in loaded
+
+
+def test_importing_the_package_imports_nothing_else_of_it():
+    code = "import json, sys, triptych; print(json.dumps(sorted(sys.modules)))"
+    assert [name for name in in_a_fresh_process(code) if name.startswith("triptych.")] == []
+
+
+def test_the_public_names_are_few_and_all_there():
+    assert len(triptych.__all__) == len(set(triptych.__all__)) <= 15
+    for name in triptych.__all__:
+        assert getattr(triptych, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'vea'"):
+        _ = triptych.vea

@@ -1,0 +1,192 @@
+"""Every command, as a person types it, on a tiny study: what it says, what it writes, and its exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from triptych import store
+
+STUDY = """
+name = "tiny"
+frameworks = ["vae", "gan"]
+seeds = 2
+data = {{ source = "arrays", path = "{data}", size = 16 }}
+network = {{ width = 0.03, latent = 8 }}
+training = {{ images = 640, batch_size = 32, log_images = 320 }}
+scoring = {{ images = 100, metrics = ["frechet", "pixel_error"] }}
+execution = {{ device = "cpu", workers = 2, threads = 1 }}
+"""
+
+
+@pytest.fixture(scope="module")
+def home(digits_file, triptych, tmp_path_factory) -> Path:
+    """A folder with a study that `run` has brought to its end, in `out`."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "digits.npz").write_bytes(digits_file.read_bytes())
+    (folder / "study.toml").write_text(STUDY.format(data="digits.npz"))  # the path is taken from where the file lies
+    done = triptych("run", folder / "study.toml", "--out", folder / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "540 train, 60 validation, 100 test; 16 x 16 pixels, grey, no labels" in done.stdout
+    assert "4 runs: vae, gan; 2 seeds; 640 images each; 2 workers with 1 thread on cpu" in done.stdout
+    assert "Verdicts" in done.stdout and f"Report: {folder / 'out' / 'report.html'}" in done.stdout
+    return folder
+
+
+@pytest.fixture(scope="module")
+def vae(home) -> Path:
+    return next((home / "out" / "runs").glob("vae-s0-*"))
+
+
+def test_a_finished_study_is_whole(home):
+    runs = sorted((home / "out" / "runs").iterdir())
+    assert [run.name.rpartition("-")[0] for run in runs] == ["gan-s0", "gan-s1", "vae-s0", "vae-s1"]
+    assert all(store.is_whole(run) for run in runs)
+    assert not list(home.rglob("*.partial")) and not list(home.rglob("checkpoints"))
+    scores = store.read_lines(home / "out" / "scores.jsonl")
+    assert {line["run"] for line in scores} == {run.name for run in runs}
+    assert {"study.toml", "report.html", "table.csv", "metrics.json"} <= {
+        path.name for path in (home / "out").iterdir()
+    }
+
+
+def test_the_same_command_again_is_fast_and_changes_no_byte(home, triptych):
+    def written() -> dict[str, bytes]:
+        paths = [home / "out" / name for name in ("scores.jsonl", "verdicts.json", "metrics.json", "study.toml")]
+        paths += [path for path in (home / "out" / "runs").rglob("*") if path.is_file()]
+        return {str(path): path.read_bytes() for path in paths}
+
+    before = written()
+    done = triptych("run", home / "study.toml", "--out", home / "out")
+    assert done.returncode == 0
+    assert done.stdout.count(" finished") == 4
+    assert written() == before
+
+
+def test_a_run_whose_directory_was_deleted_is_done_again_to_the_same_bytes(home, triptych, vae):
+    manifest = (vae / "manifest.json").read_bytes()
+    for path in sorted(vae.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    done = triptych("run", home / "out" / "study.toml")  # the study in its directory stands for itself
+    assert done.returncode == 0, done.stderr
+    assert (vae / "manifest.json").read_bytes() == manifest
+
+
+def test_status_says_where_every_run_stands(home, triptych):
+    done = triptych("status", home / "out")
+    assert done.returncode == 0
+    assert done.stdout.count("finished") == 4 and done.stdout.count("640 of 640") == 4
+
+
+def test_report_writes_the_same_verdicts_again(home, triptych):
+    verdicts = (home / "out" / "verdicts.json").read_bytes()
+    (home / "out" / "report.html").unlink()
+    done = triptych("report", home / "out")
+    assert done.returncode == 0 and "Verdicts" in done.stdout
+    assert (home / "out" / "verdicts.json").read_bytes() == verdicts
+    assert "</html>" in (home / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_plan_says_the_cost_and_runs_nothing(home, triptych):
+    before = sorted(home.iterdir())
+    done = triptych("plan", home / "study.toml", cwd=home)
+    assert done.returncode == 0
+    assert "vae-s1-" in done.stdout and "4 runs" in done.stdout and "TFLOP" in done.stdout
+    assert sorted(home.iterdir()) == before
+
+
+def test_sample_writes_a_picture_that_the_seed_decides(vae, triptych, tmp_path):
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        done = triptych("sample", vae, "-n", 10, "--seed", seed, "--out", tmp_path / f"{name}.png")
+        assert done.returncode == 0, done.stderr
+    a, b, c = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in "abc")
+    assert a.shape == (2 * 17 - 1, 8 * 17 - 1) and a.std() > 0
+    assert np.array_equal(a, b) and not np.array_equal(a, c)
+
+
+def test_reconstruct_puts_each_image_above_its_reconstruction(home, vae, triptych, tmp_path):
+    done = triptych("reconstruct", vae, home / "digits.npz", "-n", 16, "--out", tmp_path / "r.png")
+    assert done.returncode == 0, done.stderr
+    sheet = np.asarray(Image.open(tmp_path / "r.png"))
+    shown = np.asarray(Image.open(max((vae / "reconstructions").iterdir())))  # the run's own, of the same images
+    assert sheet.shape == (4 * 17 - 1, 8 * 17 - 1)
+    assert np.array_equal(sheet[:16], shown[:16])
+    refused = triptych("reconstruct", next((home / "out" / "runs").glob("gan-s0-*")), home / "digits.npz", "-n", 16)
+    assert refused.returncode == 2 and "no encoder" in refused.stderr
+
+
+def test_compare_and_train_are_studies_too(home, triptych, tmp_path):
+    small = ("--preset", "quick", "--size", 16, "--images", 64, "--device", "cpu", "--threads", 1)
+    done = triptych(
+        "compare", home / "digits.npz", "--frameworks", "vae, gan", "--seeds", 1, *small, "--workers", 2,
+        "--out", tmp_path / "compared",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "2 runs: vae, gan; 1 seed; 64 images each" in done.stdout
+    done = triptych("train", "gan", home / "digits.npz", "--seed", 3, *small, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (run,) = tmp_path.glob("results/gan-s3-digits-quick/runs/*")
+    assert store.is_whole(run) and run.name.startswith("gan-s3-")
+    assert store.read_lines(run / "scores.jsonl")
+
+
+def test_networks_and_doctor_say_what_is_there(triptych):
+    done = triptych("networks", "--size", 64)
+    assert done.returncode == 0
+    for name in ("Encoder", "Decoder", "Discriminator"):
+        assert name in done.stdout
+    done = triptych("doctor")
+    assert done.returncode == 0
+    assert "torch" in done.stdout and "threads" in done.stdout
+
+
+def test_help_comes_at_once_and_without_torch():
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "triptych.cli", "--help"], capture_output=True, text=True)
+        times.append(time.perf_counter() - start)
+        assert done.returncode == 0
+    for command in (
+        "compare",
+        "run",
+        "plan",
+        "status",
+        "report",
+        "train",
+        "sample",
+        "reconstruct",
+        "networks",
+        "doctor",
+    ):
+        assert command in done.stdout
+    assert min(times) < 0.5, times
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["compare", "--help"], ["compare", "mnits"], ["run", "nowhere.toml"]]
+)
+def test_neither_help_nor_a_typo_waits_for_torch(arguments, tmp_path):
+    code = (
+        "import json, sys\nfrom triptych.cli import main\n"
+        f"sys.argv = ['triptych', *{arguments!r}]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    code = end.code\n"
+        "print(json.dumps([code, 'torch' in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert json.loads(done.stdout.splitlines()[-1]) == [0 if "--help" in arguments else 2, False]
+
+
+def test_a_directory_where_another_process_is_at_work_is_refused(home, triptych):
+    with store.locked(home / "out", wait=False) as mine:
+        assert mine
+        done = triptych("run", home / "study.toml", "--out", home / "out")
+    assert done.returncode == 2
+    assert "another process is at work" in done.stderr and "Traceback" not in done.stderr

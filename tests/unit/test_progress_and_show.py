@@ -1,0 +1,91 @@
+"""What is said while a study runs and of what it found: true numbers, in words that a log file can hold too."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+
+import pytest
+from rich.console import Console
+
+from triptych import progress, show
+
+
+@pytest.fixture
+def console() -> Console:
+    """No terminal, as in a log file."""
+    return Console(file=io.StringIO(), width=200)
+
+
+def said(console: Console) -> str:
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_progress_is_counted_in_flops_over_all_runs(console):
+    """Of 100 + 300 FLOPs, the first run's 100 and half of the second's 300 are 62.5 %."""
+    with progress.Display(console, {"a": (1, 100), "b": (3, 100)}) as display:
+        for event in ("started", "scoring", "finished"):
+            display.on_event({"id": "a", "event": event})
+        display.on_event({"id": "b", "event": "started"})
+        display.on_event({"id": "b", "event": "training", "images": 50, "seconds": 1.0})
+        whole = display.bars.tasks[0]
+        assert (whole.completed, whole.total) == (250, 400)
+        assert whole.fields["speed"] == "1 of 2 runs"
+        display.on_event({"id": "b", "event": "failed", "message": "out of memory"})
+        assert display.finished == 1
+    assert "a finished" in said(console) and "b failed: out of memory" in said(console)
+
+
+def test_the_time_left_leaves_out_what_was_done_before(console, monkeypatch):
+    """Resumed at 50 of 100 images, 10 more took 10 s: the 40 that are left take 40 s."""
+    clock = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 5.0)
+    display = progress.Display(console, {"whole": (7, 1000), "a": (1, 100)})
+    display.on_event({"id": "whole", "event": "finished"})  # as `compute` says of a run that is whole already
+    display.on_event({"id": "a", "event": "started"})
+    display.on_event({"id": "a", "event": "training", "images": 50, "seconds": 50.0})
+    clock[0] += 10
+    display.on_event({"id": "a", "event": "training", "images": 60, "seconds": 60.0})
+    assert f"about {40 / 60:.1f} min left: a 60 of 100 images" in said(console)
+
+
+def test_names_that_look_like_markup_are_left_as_they_are(console):
+    with progress.Display(console, {"[red]a[/]": (1, 1)}) as display:
+        display.on_event({"id": "[red]a[/]", "event": "failed", "message": "[bold]no[/]"})
+    assert "[red]a[/] failed: [bold]no[/]" in said(console)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_and_the_second_has_its_usual_effect(console, number):
+    before = signal.getsignal(number)
+    usual: list[int] = []
+    signal.signal(number, lambda number, frame: usual.append(number))
+    try:
+        with progress.stop_on_signals(console) as caught:
+            assert caught == []
+            os.kill(os.getpid(), number)
+            assert (caught, usual) == ([number], [])
+            assert "with a checkpoint" in said(console)
+            os.kill(os.getpid(), number)
+            assert (caught, usual) == ([number], [number])
+        os.kill(os.getpid(), number)
+        assert usual == [number, number]
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.parametrize(("seconds", "words"), [
+    (0.4, "0 seconds"), (89, "89 seconds"), (90, "1.5 minutes"), (5399, "90.0 minutes"), (5400, "1.5 hours"),
+    (86_400, "24.0 hours"), (129_600, "1.5 days"),
+])  # fmt: skip
+def test_a_duration_is_said_in_the_unit_that_suits_it(seconds, words):
+    assert show.duration(seconds) == words
+
+
+def test_small_words():
+    assert [show.count(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
+    assert [show.number(value) for value in (None, 0.0, 1234.5, -0.00012345)] == ["", "0", "1.23e+03", "-0.000123"]
+    assert show.interval({"low": None, "high": None}) == ""
+    assert show.interval({"low": -1.0, "high": 0.5}) == "-1 to 0.5"
