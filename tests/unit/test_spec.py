@@ -310,7 +310,7 @@ def test_a_variant_that_an_override_defines_is_a_framework_beside_the_plain_one(
         ({"override": {"vae": {"optimiser": {"name": "Adm"}}}}, "optimiser.name: .*Did you mean 'Adam'"),
         ({"override": {"vae": {"optimiser": {"options": {"bets": 1}}}}}, "optimiser.options: Adam refuses.*bets"),
         ({"override": {"vae": {"optimiser": {"rates": {"dis": 1}}}}}, "optimiser.rates: .*Its players: vae"),
-        ({"override": {"vae": {"options": {"sigma": 2, "reduction": "mean"}}}}, "sigma must stay 1"),
+        ({"override": {"vae": {"options": {"sigma": 2, "reduction": "mean"}}}}, "which has no sigma"),
         ({"override": {"vaegan": {"options": {"beta": 0, "encoder_weight": 0}}}}, "player 'enc' does not reach"),
         ({"grid": {"optimiser": [1]}}, 'grid.optimiser: cannot vary in a grid.*"optimiser.rate"'),
         ({"grid": {"data.size": [16, 24]}}, "grid.data.size: cannot vary in a grid"),

@@ -19,7 +19,7 @@ from triptych.spec import Frozen
 class Options(Frozen):
     """`dis_batches` "joint" shows Dis data and samples in one batch, so that BatchNorm sees their mixture."""
 
-    adversarial: Literal["minimax", "non-saturating"] = "non-saturating"
+    adversarial: Literal["minimax", "non-saturating"] = "minimax"
     dis_batches: Literal["separate", "joint"] = "separate"
 
 

@@ -25,13 +25,13 @@ class Options(Frozen):
     """
 
     beta: float = Field(default=1.0, ge=0)
-    sigma: Annotated[float, Field(gt=0)] | Literal["learned"] = 1.0
+    sigma: Annotated[float, Field(gt=0)] | Literal["learned"] = 0.25
     reduction: Reduction = "sum"
 
     @model_validator(mode="after")
     def _means_know_no_sigma(self) -> Options:
-        if self.reduction == "mean" and self.sigma != 1:
-            raise ValueError('reduction = "mean" is a plain mean of squares: sigma must stay 1')
+        if self.reduction == "mean" and "sigma" in self.model_fields_set:
+            raise ValueError('reduction = "mean" is a plain mean of squares, which has no sigma')
         return self
 
 

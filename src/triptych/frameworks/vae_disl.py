@@ -30,7 +30,7 @@ class Options(Frozen):
     """`gamma` weighs the Dis_l error against beta times the prior; `pretraining` is a share of the budget."""
 
     beta: float = Field(default=1.0, ge=0)
-    gamma: float = Field(default=1.0, ge=0)
+    gamma: float = Field(default=10.0, ge=0)
     reduction: Reduction = "sum"
     discriminator: Literal["beside", "pretrained"] = "beside"
     pretraining: float = Field(default=0.5, gt=0, lt=1)

@@ -44,7 +44,7 @@ class Options(Frozen):
 
     beta: float = Field(default=1.0, ge=0)
     encoder_weight: float = Field(default=1.0, ge=0)
-    gamma: float = Field(default=1.0, ge=0)
+    gamma: float = Field(default=0.1, ge=0)
     adversarial_weight: float = Field(default=1.0, ge=0)
     dis_sees_reconstructions: bool = True
     gan_sign: Literal["cross-entropy", "as-printed"] = "cross-entropy"
