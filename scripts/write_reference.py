@@ -121,13 +121,15 @@ def _fields(kind: type[BaseModel], leave_out: tuple[str, ...] = ()) -> Iterator[
 
 def _type(field: FieldInfo) -> str:
     """A field's type in words, and its bounds."""
-    return ", ".join([_words(field.annotation), *_bounds(field)])
+    return ", ".join([_words(field.annotation), *_bounds(*field.metadata)])
 
 
-def _bounds(field: FieldInfo) -> list[str]:
+def _bounds(*found: Any) -> list[str]:
+    """Limits in words, from annotated-types's own or from pydantic fields that hold some."""
+    flat = [bound for one in found for bound in getattr(one, "metadata", [one])]
     return [
         f"{word} {value:g}"
-        for bound in field.metadata
+        for bound in flat
         for sign, word in SIGNS.items()
         if (value := getattr(bound, sign, None)) is not None
     ]
@@ -137,7 +139,7 @@ def _words(kind: Any) -> str:
     """A type as one says it of TOML."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
-        return ", ".join([_words(arguments[0]), *_bounds(arguments[1])])
+        return ", ".join([_words(arguments[0]), *_bounds(*arguments[1:])])
     if origin is Literal:
         return " or ".join(f"`{_toml(value)}`" for value in arguments)
     if origin in (types.UnionType, typing.Union):

@@ -20,7 +20,7 @@ from triptych import study as studies
 from triptych import train as training
 from triptych.dataset import Dataset
 from triptych.errors import InputError
-from triptych.plan import runs_of, validate
+from triptych.plan import resolved, runs_of, validate
 from triptych.presets import comparison
 from triptych.run import Run
 from triptych.spec import NetworkSpec, RunSpec, StudySpec, load_study
@@ -99,7 +99,7 @@ def train_run(spec: RunSpec, images: Dataset, out: Path | str, device: str = "cp
     if (images.size, images.channels) != (spec.data.size, spec.data.channels or images.channels):
         raise InputError("the images are not of the specification's size or channels", where="images")
     validate(spec)
-    training.train(Path(out), spec, images, device=device)
+    training.train(Path(out), resolved(spec), images, device=device)
     return Run(out, device)
 
 

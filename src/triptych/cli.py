@@ -5,6 +5,7 @@ Exit codes: 0 done, 2 the user's input, 3 some runs failed, 75 stopped and resum
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -252,6 +253,7 @@ def doctor() -> None:
 
 def main() -> None:
     """Run a command; a user's mistake is one message on standard error and exit code 2."""
+    sys.path.append(os.getcwd())  # "package.module:Name" may lie where the command is given
     try:
         app()
     except InputError as error:

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from triptych import cost
+from triptych import cost, networks
 from triptych.errors import InputError
+from triptych.frameworks import framework_of
 from triptych.lookup import find, suggest
 from triptych.rng import stream
 from triptych.spec import ExecutionSpec, RunSpec, StudySpec, checked
@@ -71,9 +72,18 @@ def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> 
                 mend="Vary another field, or leave that framework to a study of its own.",
             )  # fmt: skip
     condition = ", ".join(f"{key}={value}" for key, value in point.items())
-    return checked(
-        RunSpec, {**values, "framework": framework, "seed": seed, "condition": condition}, f"run {framework}"
-    )
+    run = {**values, "framework": framework, "seed": seed, "condition": condition}
+    return resolved(checked(RunSpec, run, f"run {framework}"))
+
+
+def resolved(spec: RunSpec) -> RunSpec:
+    """The run with every option of its framework and its networks written out, so that it means the same when
+    defaults change.
+    """
+    own = networks.options_of(spec.network).model_dump(mode="json")
+    network = spec.network.model_copy(update={"options": own})
+    options = framework_of(spec).options.model_dump(mode="json")
+    return spec.model_copy(update={"options": options, "network": network})
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:

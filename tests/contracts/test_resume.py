@@ -16,6 +16,10 @@ OPTIMISERS = {
     "RMSprop": {"name": "RMSprop", "rate": 3e-4},
     "momentum": {"name": "SGD", "rate": 1e-4, "options": {"momentum": 0.9}},
 }
+OTHER_OPTIMISERS: dict[str, dict] = {
+    "ASGD": {}, "Adadelta": {}, "Adafactor": {}, "Adagrad": {}, "Adamax": {}, "AdamW": {"amsgrad": True}, "NAdam": {},
+    "RAdam": {}, "RMSprop": {"momentum": 0.9, "centered": True}, "Rprop": {}, "SGD": {},
+}  # fmt: skip
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -59,7 +63,16 @@ def test_resumed_equals_uninterrupted(framework, optimiser, updates, data, tiny_
     assert files_of(tmp_path / "cut") == expected
 
 
-@pytest.mark.parametrize("stop", range(1, 12))
+@pytest.mark.parametrize("name", OTHER_OPTIMISERS)
+def test_any_optimiser_comes_back_whole(name, data, tiny_run, tmp_path):
+    spec = tiny_run("vae", optimiser={"name": name, "rate": 1e-3, "options": OTHER_OPTIMISERS[name]})
+    assert train(tmp_path / "whole", spec, data)
+    assert not train(tmp_path / "cut", spec, data, should_stop=stop_after(7))
+    assert train(tmp_path / "cut", spec, data)
+    assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("stop", [1, 5, 11])
 def test_a_kill_after_any_step_costs_that_step_alone(stop, data, tiny_run, tmp_path):
     """As SIGKILL would: no checkpoint of that moment, and a line of the log that is half written."""
     spec = tiny_run("vaegan", training={"images": 192, "log_images": 16})

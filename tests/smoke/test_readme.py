@@ -142,13 +142,11 @@ def test_the_table_of_disagreements_says_what_the_presets_do() -> None:
             value: Any = columns[name].model_dump()
             for key in row[1].strip("`").split("."):
                 value = value[key]
-            if cell == "none":
-                assert value is None, (row[0], name)
-            elif cell.startswith("`"):
+            if cell.startswith("`"):
                 said = tomllib.loads(f"value = {cell.split('`')[1]}")["value"]
                 assert said == value, (row[0], name)
                 checked += 1
-    assert checked > 60
+    assert checked > 70
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("studies/*.toml")), ids=lambda path: path.name)

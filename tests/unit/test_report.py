@@ -14,8 +14,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from fake_study import LEVELS, TERMS, make, put
 
+from fake_study import LEVELS, TERMS, make, put
 from triptych import report
 from triptych.errors import InputError
 from triptych.report import answers, figures, matched, pictures, tables

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from triptych.errors import InputError
 from triptych.frameworks.vaegan import VAEGAN
+from triptych.networks import conv
 from triptych.plan import runs_of
 from triptych.spec import (
     DataSpec,
@@ -31,6 +32,8 @@ from triptych.spec import (
     to_toml,
 )
 
+GAME = VAEGAN.Options().model_dump(mode="json")
+NETS = conv.Options().model_dump(mode="json")
 TINY: dict[str, Any] = {
     "frameworks": ["vae", "vaegan"],
     "seeds": 1,
@@ -255,9 +258,9 @@ def test_an_override_touches_its_own_framework_and_only_the_fields_it_names():
     network = {**TINY["network"], "options": {"init": "torch"}}
     vae, vaegan = runs_of(study(override=override, network=network, training={"images": 100}))
     assert vae == runs_of(study(network=network, training={"images": 100}))[0]
-    assert vaegan.options == {"gamma": 0.5}
+    assert vaegan.options == {**GAME, "gamma": 0.5}
     assert (vaegan.training.batch_size, vaegan.training.images) == (8, 100)
-    assert vaegan.network.options == {"init": "torch", "tap_layer": 3}
+    assert vaegan.network.options == {**NETS, "init": "torch", "tap_layer": 3}
     assert vaegan.network.width == vae.network.width
 
 
@@ -267,16 +270,16 @@ def test_a_preset_lies_over_what_all_share_and_an_override_over_the_preset():
     plain, larsen = runs_of(
         study(frameworks=["vaegan", label], optimiser={"rate": 0.5, "options": {"betas": [0.1, 0.2]}})
     )
-    assert plain.options == {}
+    assert plain.options == GAME  # written out, so that a run means the same when defaults change
     assert plain.optimiser.rate == 0.5
-    assert larsen.options == preset["options"]
-    assert larsen.network.options == preset["network"]["options"]
+    assert larsen.options == {**GAME, **preset["options"]}
+    assert larsen.network.options == {**NETS, **preset["network"]["options"]}
     assert (larsen.optimiser.name, larsen.optimiser.rate) == ("RMSprop", 3e-4)
     assert (larsen.data, larsen.network.width, larsen.game) == (plain.data, plain.network.width, "vaegan")
     (over,) = runs_of(
         study(frameworks=[label], override={label: {"options": {"gamma": 2.0}, "optimiser": {"rate": 0.1}}})
     )
-    assert over.options == {**preset["options"], "gamma": 2.0}
+    assert over.options == {**GAME, **preset["options"], "gamma": 2.0}
     assert (over.optimiser.name, over.optimiser.rate) == ("RMSprop", 0.1)
     assert "gamma" in preset["options"]
     assert preset["options"]["gamma"] != 2.0  # the preset itself is not written to
@@ -292,8 +295,8 @@ def test_an_optimiser_of_another_name_leaves_the_others_options_behind():
 
 
 def test_a_variant_that_an_override_defines_is_a_framework_beside_the_plain_one():
-    runs = runs_of(study(frameworks=["vaegan", "vaegan@soft"], override={"vaegan@soft": {"options": {"gamma": 0.1}}}))
-    assert [(run.game, run.options) for run in runs] == [("vaegan", {}), ("vaegan", {"gamma": 0.1})]
+    runs = runs_of(study(frameworks=["vaegan", "vaegan@soft"], override={"vaegan@soft": {"options": {"gamma": 0.3}}}))
+    assert [(run.game, run.options) for run in runs] == [("vaegan", GAME), ("vaegan", {**GAME, "gamma": 0.3})]
     assert runs[1].id.startswith("vaegan-soft-s0-")
 
 

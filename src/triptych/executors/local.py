@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -48,7 +49,8 @@ def execute(
         except queue.Empty:
             continue
         if event["event"] in ("finished", "stopped", "failed"):
-            running.pop(event["id"]).wait()
+            with contextlib.suppress(BrokenPipeError), running.pop(event["id"]):
+                pass  # closes its pipes and waits for it
             results[event["id"]] = event["event"]
         on_event(event)
     return results

@@ -8,7 +8,7 @@ sums over pixels and latent dimensions, beta 1. `sigma` fixes the likelihood's s
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -25,13 +25,22 @@ class Options(Frozen):
     """
 
     beta: float = Field(default=1.0, ge=0)
-    sigma: Annotated[float, Field(gt=0)] | Literal["learned"] = 0.25
+    sigma: Annotated[float, Field(gt=0)] | Literal["learned"] | None = 0.25
     reduction: Reduction = "sum"
 
-    @model_validator(mode="after")
-    def _means_know_no_sigma(self) -> Options:
-        if self.reduction == "mean" and "sigma" in self.model_fields_set:
+    @model_validator(mode="before")
+    @classmethod
+    def _means_know_no_sigma(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("reduction") != "mean":
+            return values
+        if values.get("sigma") is not None:
             raise ValueError('reduction = "mean" is a plain mean of squares, which has no sigma')
+        return {**values, "sigma": None}
+
+    @model_validator(mode="after")
+    def _sums_need_a_sigma(self) -> Options:
+        if self.reduction == "sum" and self.sigma is None:
+            raise ValueError("a likelihood needs a sigma")
         return self
 
 
