@@ -100,29 +100,36 @@ def _load(path: Path, device: str | None, workers: int | None, threads: int | No
 
 
 def _carry_out(spec: StudySpec, out: Path) -> int:
-    """Prepare, say what it will cost, run, conclude; the exit code."""
-    from triptych import show, store, study
-    from triptych.plan import estimate, runs_of
-    from triptych.progress import Display, stop_on_signals
+    """Run a study in a directory that no other process is at work in; the exit code."""
+    from triptych import store, study
 
     study.check_free(out, spec)
-    runs_of(spec)
     with store.locked(out, wait=False) as mine:
         if not mine:
             raise InputError("another process is at work in this directory", where=str(out), mend="Wait for it.")
-        with show.preparing(console) as progress:
-            opened = study.prepare(out, spec, progress)
-        show.data(console, opened)
-        size = sum(file.stat().st_size for file in (out / "data").iterdir())
-        costs = estimate(opened.runs, opened.data.channels, opened.settled, size)
-        show.plan(console, opened.runs, opened.settled, costs)
-        with stop_on_signals(console) as caught, Display(console, show.costs(opened)) as display:
-            results = study.compute(opened, display.on_event, lambda: bool(caught))
-        if "stopped" in results.values():
-            console.print(f"Stopped. The same command goes on from here ({out}).")
-            return STOPPED
-        verdicts = study.conclude(out)
-    show.verdicts(console, verdicts)
+        try:
+            return _run_and_conclude(spec, out)
+        except KeyboardInterrupt:  # before or after the runs, where whatever is cut short is simply done again
+            return _stopped(out)
+
+
+def _run_and_conclude(spec: StudySpec, out: Path) -> int:
+    """Prepare, say what it will cost, run, conclude; the exit code."""
+    from triptych import show, study
+    from triptych.plan import estimate
+    from triptych.progress import Display, stop_on_signals
+
+    with show.preparing(console) as progress:
+        opened = study.prepare(out, spec, progress)
+    show.data(console, opened)
+    size = sum(file.stat().st_size for file in (out / "data").iterdir())
+    expected = estimate(opened.runs, opened.costs, opened.data.channels, opened.settled, size)
+    show.plan(console, opened.runs, opened.settled, expected)
+    with stop_on_signals(console) as caught, Display(console, opened.costs) as display:
+        results = study.compute(opened, display.on_event, lambda: bool(caught))
+    if "stopped" in results.values():
+        return _stopped(out)
+    show.verdicts(console, study.conclude(out))
     failed = [name for name, result in results.items() if result == "failed"]
     for name in failed:
         console.print(f"failed: {name}, see {out / 'runs' / name / 'error.txt'}", markup=False)
@@ -130,18 +137,28 @@ def _carry_out(spec: StudySpec, out: Path) -> int:
     return FAILED if failed else 0
 
 
+def _stopped(out: Path) -> int:
+    console.print(f"Stopped. The same command goes on from here ({out}).", markup=False)
+    return STOPPED
+
+
 @app.command()
 def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> None:
     """Say what a study would run and what it would cost, and run nothing."""
-    from triptych import show
+    from triptych import data, show
+    from triptych.cost import costs
     from triptych.plan import estimate, runs_of, settle
+    from triptych.prepare import channels_of
 
     spec = _load(study, None, None, None)
     runs = runs_of(spec)
     settled = settle(spec.execution, len(runs))
-    channels = spec.data.channels or 1
-    show.runs(console, runs, channels)
-    show.plan(console, runs, settled, estimate(runs, channels, settled, 70_000 * channels * spec.data.size**2))
+    raw = data.load(spec.data)
+    channels, _ = channels_of(spec.data, raw)
+    size = sum(map(len, raw.splits().values())) * channels * spec.data.size**2
+    counted = costs(runs, channels)
+    show.runs(console, runs, counted)
+    show.plan(console, runs, settled, estimate(runs, counted, channels, settled, size))
 
 
 @app.command()

@@ -7,6 +7,7 @@ the meta device, where shapes exist and numbers do not; so the paper's size is c
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -19,6 +20,36 @@ from triptych.step import noise_of, play, set_modes, turns
 
 BATCH = 4
 """Counts are linear in the batch; BatchNorm needs more than one image."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run takes: its images, the FLOPs of each, and the parameters by network."""
+
+    images: int
+    flops_per_image: int
+    parameters: dict[str, int]
+
+    @property
+    def flops(self) -> int:
+        return self.images * self.flops_per_image
+
+    @property
+    def weight_bytes(self) -> int:
+        return 4 * sum(self.parameters.values())
+
+
+def costs(runs: list[RunSpec], channels: int) -> dict[str, Cost]:
+    """The cost of every run by its id; runs that differ in the seed alone are counted once."""
+    known: dict[str, Cost] = {}
+    found = {}
+    for run in runs:
+        kind = run.model_copy(update={"seed": 0}).id
+        if kind not in known:
+            images = run.training.whole_images
+            known[kind] = Cost(images, flops_per_image(run, channels), parameters(run, channels))
+        found[run.id] = known[kind]
+    return found
 
 
 def parameters(spec: RunSpec, channels: int) -> dict[str, int]:

@@ -44,5 +44,5 @@ def find(folder: str, name: str, attribute: str, where: str = "") -> object:
         )  # fmt: skip
     try:
         return getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"cannot load {name!r} ({error})", where=where) from error

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from triptych import cost, networks
+from triptych.cost import Cost
 from triptych.errors import InputError
 from triptych.frameworks import framework_of
 from triptych.lookup import find, suggest
@@ -157,25 +158,20 @@ class Estimate:
     disk_bytes: int
 
 
-def estimate(runs: list[RunSpec], channels: int, settled: Settled, data_bytes: int) -> Estimate:
-    """Count what the runs cost, and time a few steps of each framework to say how long they will take."""
-    flops, seconds, weights = 0, 0.0, 0
-    known: dict[tuple[str, str], tuple[int, float, int]] = {}
+def estimate(runs: list[RunSpec], costs: dict[str, Cost], channels: int, settled: Settled, data_bytes: int) -> Estimate:
+    """Add up what the runs cost, and time a few steps of each kind of run to say how long they will take."""
+    paces: dict[tuple[str, str], float] = {}
     for run in runs:
-        key = (run.framework, run.condition)
-        if key not in known:
-            per_image = cost.flops_per_image(run, channels)
-            count = sum(cost.parameters(run, channels).values())
-            known[key] = (per_image, seconds_per_image(run, channels, settled, per_image), count)
-        per_image, seconds_each, count = known[key]
-        flops += per_image * run.training.whole_images
-        seconds += seconds_each * run.training.whole_images
-        weights = max(weights, count * 4)
-    finished = sum(known[run.framework, run.condition][2] * 4 for run in runs)
+        if (run.framework, run.condition) not in paces:
+            pace = seconds_per_image(run, channels, settled, costs[run.id].flops_per_image)
+            paces[run.framework, run.condition] = pace
+    counted = [costs[run.id] for run in runs]
+    seconds = sum(costs[run.id].images * paces[run.framework, run.condition] for run in runs) / settled.workers
+    largest = max(each.weight_bytes for each in counted)
     # Weights, gradients and two moments, for each worker; two generations of all but the gradients on disk.
-    memory = settled.workers * (4 * weights + data_bytes + 600 * 2**20)
-    disk = finished + settled.workers * 6 * weights + data_bytes
-    return Estimate(flops, seconds / settled.workers, memory, disk)
+    memory = settled.workers * (4 * largest + data_bytes + 600 * 2**20)
+    disk = sum(each.weight_bytes for each in counted) + settled.workers * 6 * largest + data_bytes
+    return Estimate(sum(each.flops for each in counted), seconds, memory, disk)
 
 
 def seconds_per_image(spec: RunSpec, channels: int, settled: Settled, flops_per_image: int) -> float:

@@ -60,7 +60,7 @@ def prepare(spec: DataSpec, folder: Path, progress: Callable[[int, int], None] |
     sizes = sum((split.sizes for split in raw.splits().values()), Counter())
     _check_sizes(sizes, spec, where)
     parts = split_up(raw, where)
-    channels, notes = _channels(spec, raw)
+    channels, notes = channels_of(spec, raw)
     writer = _Writer(folder)
     _write(parts, spec, channels, writer, progress)
     record = {
@@ -157,7 +157,7 @@ def _check_sizes(sizes: Counter[tuple[int, int]], spec: DataSpec, where: str) ->
     )
 
 
-def _channels(spec: DataSpec, raw: Raw) -> tuple[int, list[str]]:
+def channels_of(spec: DataSpec, raw: Raw) -> tuple[int, list[str]]:
     """The number of channels, and a note on every image that has to change for it."""
     splits = list(raw.splits().values())
     colour = sum(split.colour for split in splits)

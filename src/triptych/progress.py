@@ -7,10 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from triptych.cost import Cost
 
 QUIET_SECONDS = 20.0
 """How often a line is printed where there is no terminal to redraw."""
@@ -19,10 +22,10 @@ QUIET_SECONDS = 20.0
 class Display:
     """A live display of a study: one bar for all of it, in FLOPs, and one for each run under way, in images.
 
-    `costs` is the FLOPs an image of each run and the images it trains on, by run id.
+    `costs` are those of `triptych.cost.costs`, by run id.
     """
 
-    def __init__(self, console: Console, costs: dict[str, tuple[int, int]]) -> None:
+    def __init__(self, console: Console, costs: dict[str, Cost]) -> None:
         self.console, self.costs = console, costs
         self.done: dict[str, int] = dict.fromkeys(costs, 0)
         self.skipped = 0  # FLOPs that were done before this display began
@@ -38,7 +41,7 @@ class Display:
 
     @property
     def total(self) -> int:
-        return sum(flops * images for flops, images in self.costs.values())
+        return sum(cost.flops for cost in self.costs.values())
 
     def __enter__(self) -> Display:
         self.bars.start()
@@ -50,12 +53,12 @@ class Display:
     def on_event(self, event: dict[str, Any]) -> None:
         """Take in one event of an executor."""
         name, kind = event["id"], event["event"]
-        images = self.costs[name][1]
+        images = self.costs[name].images
         if kind == "started":
             self.tasks[name] = self.bars.add_task(name, total=images, speed="")
         elif kind == "training":
             if not self.done[name]:  # a resumed run starts where it stood
-                self.skipped += self.costs[name][0] * event["images"]
+                self.skipped += self.costs[name].flops_per_image * event["images"]
             self.done[name] = event["images"]
             speed = f"{event['images'] / max(event['seconds'], 1e-9):,.0f} images/s"
             self.bars.update(self.tasks[name], completed=event["images"], speed=speed)
@@ -71,14 +74,14 @@ class Display:
         if name in self.tasks:
             self.bars.remove_task(self.tasks.pop(name))
         elif kind == "finished":
-            self.skipped += self.costs[name][0] * self.costs[name][1]
+            self.skipped += self.costs[name].flops
         if kind == "finished":
             self.finished += 1
-            self.done[name] = self.costs[name][1]
+            self.done[name] = self.costs[name].images
         self.console.print(f"{name} {kind}{': ' + message if message else ''}", highlight=False, markup=False)
 
     def _flops(self) -> int:
-        return sum(self.costs[name][0] * images for name, images in self.done.items())
+        return sum(self.costs[name].flops_per_image * images for name, images in self.done.items())
 
     def _speak(self) -> None:
         """Where there is no terminal: a line now and then."""
@@ -88,7 +91,7 @@ class Display:
         self.spoke, done = now, self._flops()
         worked = done - self.skipped
         left = (now - self.began) * (self.total - done) / worked if worked > 0 else float("nan")
-        runs = ", ".join(f"{name} {self.done[name]:,} of {self.costs[name][1]:,} images" for name in self.tasks)
+        runs = ", ".join(f"{name} {self.done[name]:,} of {self.costs[name].images:,} images" for name in self.tasks)
         share = 100 * done / max(self.total, 1)
         self.console.print(f"{share:.0f} %, about {left / 60:.1f} min left: {runs}", highlight=False, markup=False)
 

@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from triptych import cost
-
 if TYPE_CHECKING:
+    from triptych.cost import Cost
     from triptych.plan import Estimate, Settled
     from triptych.spec import RunSpec
     from triptych.study import Opened
@@ -62,16 +61,6 @@ def plan(console: Console, runs: list[RunSpec], settled: Settled, estimate: Esti
     )
 
 
-def costs(opened: Opened) -> dict[str, tuple[int, int]]:
-    """For the progress display: FLOPs an image and images of each run."""
-    known: dict[tuple[str, str], int] = {}
-    for run in opened.runs:
-        key = (run.framework, run.condition)
-        if key not in known:
-            known[key] = cost.flops_per_image(run, opened.data.channels)
-    return {run.id: (known[run.framework, run.condition], run.training.whole_images) for run in opened.runs}
-
-
 def _table(*columns: str, title: str = "") -> Table:
     """A plain table that folds what is too long and never cuts it."""
     table = Table(box=None, title=title or None, title_justify="left", show_header=any(columns))
@@ -80,17 +69,13 @@ def _table(*columns: str, title: str = "") -> Table:
     return table
 
 
-def runs(console: Console, planned: list[RunSpec], channels: int) -> None:
+def runs(console: Console, planned: list[RunSpec], costs: dict[str, Cost]) -> None:
     """Every run of a study, with what a training step costs."""
     table = _table("run", "condition", "images", "GFLOP an image", "parameters")
-    known: dict[tuple[str, str], tuple[float, int]] = {}
     for run in planned:
-        key = (run.framework, run.condition)
-        if key not in known:
-            flops = cost.flops_per_image(run, channels) / 1e9
-            known[key] = flops, sum(cost.parameters(run, channels).values())
-        flops, parameters = known[key]
-        table.add_row(run.id, run.condition, f"{run.training.images:,}", f"{flops:.3f}", f"{parameters:,}")
+        cost = costs[run.id]
+        parameters = f"{sum(cost.parameters.values()):,}"
+        table.add_row(run.id, run.condition, f"{cost.images:,}", f"{cost.flops_per_image / 1e9:.3f}", parameters)
     console.print(table)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych import dataset, report, store, verdicts
+from triptych.cost import Cost, costs
 from triptych.errors import InputError
 from triptych.executors import local
 from triptych.features import choose_extractor
@@ -39,6 +40,7 @@ class Opened:
     runs: list[RunSpec]
     settled: Settled
     data: dataset.Dataset
+    costs: dict[str, Cost]
 
     def folder_of(self, run: RunSpec) -> Path:
         return self.folder / "runs" / run.id
@@ -99,7 +101,7 @@ def prepare(folder: Path, study: StudySpec, progress: Callable[[int, int], None]
     store.sweep(folder / FITTED)
     describe(study.scoring, choose_extractor(data, folder / FITTED).label_names)
     store.write(folder / STUDY, to_toml(study).encode())
-    return Opened(folder, study, runs, settled, data)
+    return Opened(folder, study, runs, settled, data, costs(runs, data.channels))
 
 
 def _remove_other_data(folder: Path, study: StudySpec) -> None:
@@ -121,12 +123,28 @@ def compute(
     on_event: Callable[[local.Event], None] = lambda event: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, str]:
-    """Bring every run that is not whole to its end; returns "finished", "stopped" or "failed" by run id."""
+    """Bring every run that is not whole to its end; returns "finished", "stopped" or "failed" by run id.
+
+    The longest runs go first, so that no worker is left with one at the end while the others idle.
+    """
     whole = {run.id: "finished" for run in opened.runs if store.is_whole(opened.folder_of(run))}
-    jobs = [_job(opened, run) for run in opened.runs if run.id not in whole]
+    waiting = sorted(opened.runs, key=lambda run: opened.costs[run.id].flops, reverse=True)
+    jobs = [_job(opened, run) for run in waiting if run.id not in whole]
     for run_id in whole:
         on_event({"id": run_id, "event": "finished"})
-    return whole | local.execute(jobs, opened.settled.workers, on_event, should_stop)
+
+    def noted(event: local.Event) -> None:
+        if event["event"] == "failed":
+            _note_failure(opened.folder / "runs" / event["id"] / "error.txt", event["message"])
+        on_event(event)
+
+    return whole | local.execute(jobs, opened.settled.workers, noted, should_stop)
+
+
+def _note_failure(file: Path, message: str) -> None:
+    """A worker that was killed could not say so itself."""
+    if not file.exists():
+        store.write(file, f"{message}\n".encode())
 
 
 def _job(opened: Opened, run: RunSpec) -> local.Job:

@@ -34,6 +34,15 @@ def trained(folder: Path, spec: RunSpec, data: dataset.Dataset, **options: Any) 
     return store.read_json(folder / "outcome.json")
 
 
+GOLDEN_OPTIONS: dict[str, dict[str, Any]] = {
+    "gan": {"adversarial": "non-saturating"},
+    "vae": {"sigma": 1.0},
+    "vae_disl": {"gamma": 1.0},
+    "vaegan": {"gamma": 1.0},
+}
+"""Named, so that a default chosen anew leaves the golden log alone."""
+
+
 def golden_runs() -> dict[str, list[dict[str, Any]]]:
     """The log of a tiny run of every framework on made-up images, its numbers to 5 significant digits."""
     pixels = np.zeros((100, 16, 16), np.uint8)
@@ -48,7 +57,9 @@ def golden_runs() -> dict[str, list[dict[str, Any]]]:
         images = dataset.open(folder / "data")
         for framework in FRAMEWORKS:
             run = RunSpec.model_validate({
-                "framework": framework, "data": spec, "network": {"width": 0.03, "latent": 8},
+                "framework": framework, "options": GOLDEN_OPTIONS[framework], "data": spec,
+                "optimiser": {"name": "Adam", "rate": 1e-3, "options": {"betas": [0.5, 0.999]}},
+                "network": {"width": 0.03, "latent": 8},
                 "training": {"images": 96, "batch_size": 16, "log_images": 32, "translate": 0.1},
             })  # fmt: skip
             assert train.train(folder / framework, run, images)
@@ -162,7 +173,7 @@ def test_a_finished_run_is_left_alone(data, tiny_run, tmp_path):
 
 @pytest.mark.parametrize("optimiser", [
     {"name": "SGD", "rate": 1e6}, {"name": "SGD", "rate": 1e38}, {"name": "Adam", "rate": 1e6},
-    {"name": "Adam", "rate": 1e30}, {"name": "Adam", "rate": 1.0},
+    {"name": "Adam", "rate": 1e30}
 ], ids=lambda o: f"{o['name']} {o['rate']:g}")  # fmt: skip
 @pytest.mark.parametrize("framework", ["vae", "vaegan"])
 def test_a_run_that_diverges_ends_with_finite_weights_and_is_scored(framework, optimiser, data, tiny_run, tmp_path):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from triptych.evidence import Evidence, Undefined
 from triptych.metrics import Metric, Output
@@ -22,6 +21,9 @@ BATCH = 250
 
 def similarities(images: Tensor, others: Tensor) -> Tensor:
     """Each image's structural similarity [B], at most 1, of images [B, C, H, W] in [-1, 1]."""
+    # Imported here, for it takes longer than everything that only lists metrics.
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     values = [
         structural_similarity_index_measure(y, x, data_range=2.0, reduction="none")
         for x, y in zip(images.split(BATCH), others.split(BATCH), strict=True)
