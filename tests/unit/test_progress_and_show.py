@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from triptych import progress, show
+from triptych.cost import Cost
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def said(console: Console) -> str:
 
 def test_progress_is_counted_in_flops_over_all_runs(console):
     """Of 100 + 300 FLOPs, the first run's 100 and half of the second's 300 are 62.5 %."""
-    with progress.Display(console, {"a": (1, 100), "b": (3, 100)}) as display:
+    with progress.Display(console, {"a": Cost(100, 1, {}), "b": Cost(100, 3, {})}) as display:
         for event in ("started", "scoring", "finished"):
             display.on_event({"id": "a", "event": event})
         display.on_event({"id": "b", "event": "started"})
@@ -42,7 +43,7 @@ def test_the_time_left_leaves_out_what_was_done_before(console, monkeypatch):
     clock = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(progress, "QUIET_SECONDS", 5.0)
-    display = progress.Display(console, {"whole": (7, 1000), "a": (1, 100)})
+    display = progress.Display(console, {"whole": Cost(1000, 7, {}), "a": Cost(100, 1, {})})
     display.on_event({"id": "whole", "event": "finished"})  # as `compute` says of a run that is whole already
     display.on_event({"id": "a", "event": "started"})
     display.on_event({"id": "a", "event": "training", "images": 50, "seconds": 50.0})
@@ -52,7 +53,7 @@ def test_the_time_left_leaves_out_what_was_done_before(console, monkeypatch):
 
 
 def test_names_that_look_like_markup_are_left_as_they_are(console):
-    with progress.Display(console, {"[red]a[/]": (1, 1)}) as display:
+    with progress.Display(console, {"[red]a[/]": Cost(1, 1, {})}) as display:
         display.on_event({"id": "[red]a[/]", "event": "failed", "message": "[bold]no[/]"})
     assert "[red]a[/] failed: [bold]no[/]" in said(console)
 
