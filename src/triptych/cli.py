@@ -120,7 +120,7 @@ def _run_and_conclude(spec: StudySpec, out: Path) -> int:
     from triptych.progress import Display, stop_on_signals
 
     with show.preparing(console) as progress:
-        opened = study.prepare(out, spec, progress)
+        opened = study.prepare(out, spec, progress, console.print)
     show.data(console, opened)
     size = sum(file.stat().st_size for file in (out / "data").iterdir())
     expected = estimate(opened.runs, opened.costs, opened.data.channels, opened.settled, size)

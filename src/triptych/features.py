@@ -98,10 +98,10 @@ class Extractor:
         return None if self.logits is None else self.classify(self(images))
 
 
-def choose_extractor(dataset: Dataset, folder: Path) -> Extractor:
+def choose_extractor(dataset: Dataset, folder: Path, say: Callable[[str], None] = lambda text: None) -> Extractor:
     """The shipped classifier for MNIST, else one trained on the labels, else the pixels' components.
 
-    A fitted extractor is kept in `folder` as extractor.safetensors and extractor.json and used again for the
+    `say` is told when one has to be fitted, which takes up to minutes. A fitted extractor is kept in `folder` as extractor.safetensors and extractor.json and used again for the
     same data; files that do not belong together or to these data are made anew.
     """
     if dataset.source == "mnist":
@@ -110,6 +110,7 @@ def choose_extractor(dataset: Dataset, folder: Path) -> Extractor:
         kept = _kept(folder, dataset.fingerprint)
         if kept is None:
             labels = dataset.train.labels
+            say("Fitting a feature extractor to these images, for the scores ...")
             fit = _fit_components if labels is None or len(labels.unique()) < 2 else _fit_classifier
             tensors, record = fit(dataset)
             weights = safetensors.torch.save(tensors)

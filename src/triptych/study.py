@@ -79,9 +79,15 @@ def _flat(table: dict[str, Any], before: str = "") -> dict[str, Any]:
     return flat
 
 
-def prepare(folder: Path, study: StudySpec, progress: Callable[[int, int], None] | None = None) -> Opened:
+def prepare(
+    folder: Path,
+    study: StudySpec,
+    progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Opened:
     """Everything before the runs: check all that can be checked, then prepare data and feature extractor once.
 
+    `progress` is told the images prepared and in all, `say` what else takes time.
     The study is written into its directory last, so that a command that fails here can be mended and given again.
     """
     try:
@@ -99,7 +105,7 @@ def prepare(folder: Path, study: StudySpec, progress: Callable[[int, int], None]
     for run in runs:
         dataset.batch_indices(run.seed, 0, len(data.train), run.training.batch_size)
     store.sweep(folder / FITTED)
-    describe(study.scoring, choose_extractor(data, folder / FITTED).label_names)
+    describe(study.scoring, choose_extractor(data, folder / FITTED, say).label_names)
     store.write(folder / STUDY, to_toml(study).encode())
     return Opened(folder, study, runs, settled, data, costs(runs, data.channels))
 

@@ -82,16 +82,27 @@ def _standing(verdicts: list[Row]) -> tuple[str, list[str], str]:
     for f in comparable:
         if losers := [display(g) for g in comparable if (f, g) in won]:
             parts.append(f"{display(f)} is better than {listed(losers)}")
-    for v in verdicts:
-        pair = f"{display(v['a'])} and {display(v['b'])}"
-        if v["verdict"] == "equivalent":
-            parts.append(f"{pair} are equivalent")
-        elif v["verdict"] == "undecided":
-            seeds = finite(v.get("seeds_needed"))
-            parts.append(f"{pair} are undecided" + (f" (about {seeds:.0f} seeds would settle it)" if seeds else ""))
+    parts += [f"{_pair(v)} are equivalent" for v in verdicts if v["verdict"] == "equivalent"]
+    parts += _undecided([v for v in verdicts if v["verdict"] == "undecided"])
     if outside:
         parts.append(f"{listed([display(f) for f in outside])} cannot be compared")
     return *_headline(verdicts, comparable, front, won), "; ".join(parts) + "."
+
+
+def _pair(verdict: Row) -> str:
+    return f"{display(verdict['a'])} and {display(verdict['b'])}"
+
+
+def _undecided(verdicts: list[Row], most: int = 3) -> list[str]:
+    """What is undecided: pair by pair if there are few, else in one phrase."""
+    seeds = [finite(v.get("seeds_needed")) for v in verdicts]
+    if len(verdicts) <= most:
+        return [
+            f"{_pair(v)} are undecided" + (f" (about {n:.0f} seeds would settle it)" if n else "")
+            for v, n in zip(verdicts, seeds, strict=True)
+        ]
+    fewest = min((n for n in seeds if n), default=None)
+    return [f"{len(verdicts)} pairs are undecided" + (f" (the first at about {fewest:.0f} seeds)" if fewest else "")]
 
 
 def _headline(verdicts: list[Row], comparable: list[str], front: list[str], won: set[Any]) -> tuple[str, list[str]]:
