@@ -40,14 +40,13 @@ def trial(out: Path, framework: str, rate: float, options: dict[str, Any], image
     import torch
 
     from triptych import dataset
-    from triptych.environment import settle
     from triptych.features import mnist_extractor
     from triptych.metrics.frechet import frechet_distance
     from triptych.run import Run
     from triptych.spec import NetworkSpec, OptimiserSpec, RunSpec, TrainingSpec
     from triptych.train import train
 
-    settle("cpu", 1)
+    torch.set_num_threads(1)
     spec = RunSpec(
         framework=framework, seed=SEED, options=options, network=NetworkSpec(width=WIDTH),
         optimiser=OptimiserSpec(rate=rate), training=TrainingSpec(images=images),

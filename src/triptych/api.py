@@ -73,6 +73,7 @@ def compare(
 def run_study(spec: StudySpec, out: Path | str) -> Study:
     """Run a study in a directory, or go on with it, and conclude it; raises RuntimeError if a run fails."""
     folder = Path(out)
+    studies.check_free(folder, spec)
     with store.locked(folder, wait=False) as mine:
         if not mine:
             raise InputError("another process is at work in this directory", where=str(folder))
@@ -94,13 +95,13 @@ def open_run(folder: Path | str, device: str = "cpu") -> Run:
     return Run(folder, device)
 
 
-def train_run(spec: RunSpec, images: Dataset, out: Path | str, device: str = "cpu") -> Run:
-    """Train one run in this process, in the directory `out`, and open it; no scores are computed."""
+def train_run(spec: RunSpec, images: Dataset, out: Path | str) -> Run:
+    """Train one run in this process, on the images' device, in the directory `out`, and open it; without scores."""
     if (images.size, images.channels) != (spec.data.size, spec.data.channels or images.channels):
         raise InputError("the images are not of the specification's size or channels", where="images")
-    validate(spec)
-    training.train(Path(out), resolved(spec), images, device=device)
-    return Run(out, device)
+    validate([spec])
+    training.train(Path(out), resolved(spec), images)
+    return Run(out, str(images.train.device))
 
 
 def build_networks(

@@ -123,7 +123,7 @@ def _run_and_conclude(spec: StudySpec, out: Path) -> int:
         opened = study.prepare(out, spec, progress, console.print)
     show.data(console, opened)
     size = sum(file.stat().st_size for file in (out / "data").iterdir())
-    expected = estimate(opened.runs, opened.costs, opened.data.channels, opened.settled, size)
+    expected = estimate(opened.runs, opened.costs, opened.data.channels, opened.settled, size, spec.scoring.images)
     show.plan(console, opened.runs, opened.settled, expected)
     with stop_on_signals(console) as caught, Display(console, opened.costs) as display:
         results = study.compute(opened, display.on_event, lambda: bool(caught))
@@ -147,18 +147,19 @@ def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> Non
     """Say what a study would run and what it would cost, and run nothing."""
     from triptych import data, show
     from triptych.cost import costs
-    from triptych.plan import estimate, runs_of, settle
+    from triptych.plan import estimate, runs_of, settle, validate
     from triptych.prepare import channels_of
 
     spec = _load(study, None, None, None)
     runs = runs_of(spec)
+    validate(runs)
     settled = settle(spec.execution, len(runs))
     raw = data.load(spec.data)
     channels, _ = channels_of(spec.data, raw)
     size = sum(map(len, raw.splits().values())) * channels * spec.data.size**2
     counted = costs(runs, channels)
     show.runs(console, runs, counted)
-    show.plan(console, runs, settled, estimate(runs, counted, channels, settled, size))
+    show.plan(console, runs, settled, estimate(runs, counted, channels, settled, size, spec.scoring.images))
 
 
 @app.command()
@@ -222,20 +223,24 @@ def sample(
 @app.command()
 def reconstruct(
     run: RunArgument,
-    data: DataArgument = "mnist",
+    data: Annotated[
+        str | None, typer.Argument(help="Other images than the test images of the run's own study.")
+    ] = None,
     n: Annotated[int, typer.Option("--number", "-n", min=1, help="How many test images.")] = 32,
     out: PictureOption = Path("reconstructions.png"),
 ) -> None:
     """Reconstruct test images with a trained run: rows of originals, each above its reconstructions."""
     import torch
 
-    from triptych import grids, store
-    from triptych.dataset import load_images
+    from triptych import dataset, grids, store
     from triptych.run import Run
 
     opened = Run(run)
     spec = opened.spec.data
-    images = load_images(data, spec.size, opened.channels, spec.fit).test  # type: ignore[arg-type]
+    if data is None:
+        images = dataset.open(run.resolve().parent.parent / "data", resident_bytes=0).test
+    else:
+        images = dataset.load_images(data, spec.size, opened.channels, spec.fit, spec.broken).test  # type: ignore[arg-type]
     if len(images) < n:
         raise InputError(f"there are only {len(images)} test images", where="--number", value=n)
     originals = images.images(torch.arange(n))

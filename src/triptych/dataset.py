@@ -27,6 +27,10 @@ from triptych.spec import DataSpec
 __all__ = ["Dataset", "Split", "batch_indices", "epoch_order", "load_images", "open", "prepare", "scale"]
 
 
+RESIDENT_BYTES = 2 * 2**30
+"""A larger set stays in a memory map."""
+
+
 @dataclass(frozen=True)
 class Split:
     """One split: `pixels` are uint8 [N, C, S, S], a tensor on the device or a memory map; `labels` are int64
@@ -75,7 +79,7 @@ def scale(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.to(torch.float32).mul_(2).sub_(255).mul_(1 / 255)
 
 
-def open(folder: Path, device: str | torch.device = "cpu", resident_bytes: int = 2 * 2**30) -> Dataset:
+def open(folder: Path, device: str | torch.device = "cpu", resident_bytes: int = RESIDENT_BYTES) -> Dataset:
     """The data that `prepare` wrote into a folder; memory-mapped if all splits together exceed
     `resident_bytes`.
 

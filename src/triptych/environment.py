@@ -62,9 +62,8 @@ def choose_device(name: str) -> str:
     return name
 
 
-def settle(device: str, threads: int) -> None:
-    """Fix for this process what could change bits: the number of threads, and on a GPU the choice of algorithms."""
-    torch.set_num_threads(threads)
+def make_exact(device: str) -> None:
+    """Fix for this process what could change bits on a GPU: the choice of algorithms, and TF32."""
     if device.startswith("cuda"):
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True

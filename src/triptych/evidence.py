@@ -13,17 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from triptych import store
-from triptych.features import Extractor, in_batches
+from triptych.features import BATCH, Extractor, in_batches
 from triptych.rng import stream
 
-ImageSet = Literal["real", "samples", "reconstructions", "train"]
+ImageSet = Literal["real", "samples"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,6 @@ class Evidence:
     reconstruct: Callable[[Tensor], Tensor] | Undefined = NO_ENCODER
     encode: Callable[[Tensor], Tensor] | Undefined = NO_ENCODER
     labels: Tensor | None = None
-    train: Tensor | None = None
     n: int = 0
     cache: Path | None = None
     _features: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
@@ -82,33 +81,23 @@ class Evidence:
         """Codes [N, d] of the real images."""
         return self.encode if isinstance(self.encode, Undefined) else in_batches(self.encode, self.real)
 
-    @overload
-    def features(self, of: Literal["real", "samples"]) -> np.ndarray: ...
-    @overload
-    def features(self, of: Literal["reconstructions", "train"]) -> np.ndarray | Undefined: ...
-    def features(self, of: ImageSet) -> np.ndarray | Undefined:
+    def features(self, of: ImageSet) -> np.ndarray:
         """Features [N, d] in float64 of one set of images."""
         if of not in self._features:
-            images = getattr(self, of)
-            if images is None:
-                return Undefined("no training images given")
-            if isinstance(images, Undefined):
-                return images
-            folder = self.cache if of in ("real", "train") else None
-            self._features[of] = _cached(self.extractor, images, folder)
+            real = of == "real"
+            self._features[of] = (
+                _cached(self.extractor, self.real, self.cache) if real else self.extractor(self.samples)
+            )
         return self._features[of]
 
     def probabilities(self, of: ImageSet) -> np.ndarray | Undefined:
         """Class probabilities [N, K] of one set of images; Undefined if the data have no labels."""
-        features = self.features(of)
-        if isinstance(features, Undefined):
-            return features
-        probabilities = self.extractor.classify(features)
+        probabilities = self.extractor.classify(self.features(of))
         return Undefined("no classifier: the data have no labels") if probabilities is None else probabilities
 
 
 def _finite(images: Tensor, what: str) -> Tensor:
-    if not bool(torch.isfinite(images).all()):
+    if not all(bool(torch.isfinite(part).all()) for part in images.split(BATCH)):
         raise ValueError(f"some {what} are not finite")
     return images
 
@@ -118,7 +107,8 @@ def _cached(extractor: Extractor, images: Tensor, folder: Path | None) -> np.nda
     if folder is None:
         return extractor(images)
     content = np.ascontiguousarray(images.detach().cpu().numpy())
-    key = hashlib.sha256(f"{extractor.sha256}/{content.shape}/{content.dtype}/".encode() + content.tobytes())
+    key = hashlib.sha256(f"{extractor.sha256}/{content.shape}/{content.dtype}/".encode())
+    key.update(content.data.cast("B"))  # no copy: all images may be gigabytes
     path = folder / f"{key.hexdigest()[:32]}.npy"
     with store.locked(folder, wait=True):  # runs scored side by side compute them once
         try:

@@ -8,11 +8,11 @@ different features do not compare.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors.torch
@@ -23,35 +23,12 @@ from torch import Tensor
 from triptych import store
 from triptych.classifier import accuracy, from_weights, resize, train
 
+if TYPE_CHECKING:
+    from triptych.dataset import Dataset, Split
+
 BATCH = 250
 MOST_TRAINING = 20_000  # images that a user's own classifier or components are fitted on
 MOST_COMPONENTS = 64
-
-
-class Split(Protocol):
-    """Images of one split: `images(indices)` gives [b, C, S, S] in [-1, 1]."""
-
-    @property
-    def labels(self) -> Tensor | None: ...
-    def __len__(self) -> int: ...
-    def images(self, indices: Tensor, /) -> Tensor: ...
-
-
-class Dataset(Protocol):
-    """What an extractor is chosen by."""
-
-    @property
-    def source(self) -> str: ...
-    @property
-    def channels(self) -> int: ...
-    @property
-    def label_names(self) -> Sequence[str] | None: ...
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def train(self) -> Split: ...
-    @property
-    def validation(self) -> Split: ...
 
 
 @torch.no_grad()
@@ -93,16 +70,13 @@ class Extractor:
             return None
         return in_batches(self.logits, torch.from_numpy(features).float()).double().softmax(1).numpy()
 
-    def probabilities(self, images: Tensor) -> np.ndarray | None:
-        """Class probabilities [B, K] in float64 of images; None if this is no classifier."""
-        return None if self.logits is None else self.classify(self(images))
-
 
 def choose_extractor(dataset: Dataset, folder: Path, say: Callable[[str], None] = lambda text: None) -> Extractor:
     """The shipped classifier for MNIST, else one trained on the labels, else the pixels' components.
 
-    `say` is told when one has to be fitted, which takes up to minutes. A fitted extractor is kept in `folder` as extractor.safetensors and extractor.json and used again for the
-    same data; files that do not belong together or to these data are made anew.
+    `say` is told when one has to be fitted, which takes up to minutes. A fitted extractor is kept in `folder` as
+    extractor.safetensors and extractor.json and used again for the same data; files that do not belong together
+    or to these data are made anew.
     """
     if dataset.source == "mnist":
         return mnist_extractor()

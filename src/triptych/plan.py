@@ -6,6 +6,7 @@ import copy
 import functools
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,14 @@ import torch
 
 from triptych import cost, networks
 from triptych.cost import Cost
+from triptych.dataset import RESIDENT_BYTES
 from triptych.errors import InputError
 from triptych.frameworks import framework_of
 from triptych.lookup import find, suggest
 from triptych.rng import stream
 from triptych.spec import ExecutionSpec, RunSpec, StudySpec, checked
 from triptych.state import initial
-from triptych.step import step
+from triptych.step import Diverged, step
 
 PARTS = ("options", "network", "optimiser", "training")
 
@@ -33,27 +35,25 @@ def runs_of(study: StudySpec) -> list[RunSpec]:
             "overrides a framework that the study does not run", where=f"override.{stranger}",
             mend=suggest(stranger, study.frameworks),
         )  # fmt: skip
-    runs = [
+    return [
         _run(study, framework, seed, point)
         for point in study.conditions()
         for seed in study.seeds
         for framework in study.frameworks
     ]
-    for run in runs:
-        if run.seed == study.seeds[0]:
-            validate(run)
-    return runs
 
 
-def validate(spec: RunSpec) -> None:
-    """Raise InputError now for whatever would stop the run later: options, networks, optimisers, players.
+def validate(runs: list[RunSpec]) -> None:
+    """Raise InputError now for whatever would stop a run later: options, networks, optimisers, players.
 
-    The run's step is played on the meta device, so that weights that leave a player nothing to descend are found too.
+    A step of each kind of run is played on the meta device, so that weights that leave a player nothing to descend
+    are found too.
     """
-    try:
-        cost.flops_per_image(spec, spec.data.channels or 1)
-    except ValueError as error:
-        raise InputError(str(error), where=f"options of {spec.framework}") from error
+    for spec in {(run.framework, run.condition): run for run in reversed(runs)}.values():
+        try:
+            cost.flops_per_image(spec, spec.data.channels or 1)
+        except ValueError as error:
+            raise InputError(str(error), where=f"options of {spec.framework}") from error
 
 
 def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> RunSpec:
@@ -158,7 +158,9 @@ class Estimate:
     disk_bytes: int
 
 
-def estimate(runs: list[RunSpec], costs: dict[str, Cost], channels: int, settled: Settled, data_bytes: int) -> Estimate:
+def estimate(
+    runs: list[RunSpec], costs: dict[str, Cost], channels: int, settled: Settled, data_bytes: int, scored_images: int
+) -> Estimate:
     """Add up what the runs cost, and time a few steps of each kind of run to say how long they will take."""
     paces: dict[tuple[str, str], float] = {}
     for run in runs:
@@ -168,8 +170,11 @@ def estimate(runs: list[RunSpec], costs: dict[str, Cost], channels: int, settled
     counted = [costs[run.id] for run in runs]
     seconds = sum(costs[run.id].images * paces[run.framework, run.condition] for run in runs) / settled.workers
     largest = max(each.weight_bytes for each in counted)
-    # Weights, gradients and two moments, for each worker; two generations of all but the gradients on disk.
-    memory = settled.workers * (4 * largest + data_bytes + 600 * 2**20)
+    # For each worker: PyTorch; weights, gradients and two moments; the images, unless they stay in a memory map; and
+    # at the end real images, samples and reconstructions in float32. On disk, two generations of all but gradients.
+    held = data_bytes if data_bytes <= RESIDENT_BYTES else 0
+    scored = 3 * 4 * scored_images * channels * runs[0].data.size ** 2
+    memory = settled.workers * (600 * 2**20 + held + max(4 * largest, largest + scored))
     disk = sum(each.weight_bytes for each in counted) + settled.workers * 6 * largest + data_bytes
     return Estimate(sum(each.flops for each in counted), seconds, memory, disk)
 
@@ -183,11 +188,13 @@ def seconds_per_image(spec: RunSpec, channels: int, settled: Settled, flops_per_
         state = initial(spec, channels, settled.device)
         shape = (batch, channels, spec.data.size, spec.data.size)
         x = torch.rand(shape, generator=stream(0, "estimate")).mul(2).sub(1).to(settled.device)
-        step(state, spec, x, 0.0)
+        with suppress(Diverged):  # that is for the run to find
+            step(state, spec, x, 0.0)
         repeats = 1 if flops_per_image * batch > 2e10 else 4
         start = time.perf_counter()
         for _ in range(repeats):
-            step(state, spec, x, 0.0)
+            with suppress(Diverged):
+                step(state, spec, x, 0.0)
         return (time.perf_counter() - start) / repeats / batch
     finally:
         torch.set_num_threads(before)

@@ -23,11 +23,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from triptych import store
 from triptych.data import Raw, RawSplit, load
 from triptych.errors import InputError
 from triptych.rng import stream
@@ -53,6 +55,7 @@ def prepare(spec: DataSpec, folder: Path, progress: Callable[[int, int], None] |
     folder.mkdir(parents=True, exist_ok=True)
     if _is_done(spec, folder):
         return
+    store.sweep(folder)
     for left_over in (*folder.glob(".*.tmp"), *(folder / file for file in FILES)):
         left_over.unlink(missing_ok=True)
     where = spec.path or spec.source
@@ -76,7 +79,7 @@ def prepare(spec: DataSpec, folder: Path, progress: Callable[[int, int], None] |
         "skipped": raw.skipped,
         "spec": spec.model_dump(mode="json"),
     }
-    writer.commit(json.dumps(record, indent=1) + "\n")
+    writer.commit(record)
 
 
 def _is_done(spec: DataSpec, folder: Path) -> bool:
@@ -214,14 +217,9 @@ class _Writer:
             os.fsync(file.fileno())
         self.written.append(name)
 
-    def commit(self, record: str) -> None:
-        """Rename all arrays into place, then `data.json`, which makes them count."""
-        with (self.folder / f".{COMMIT}.tmp").open("w", encoding="utf-8") as file:
-            file.write(record)
-            file.flush()
-            os.fsync(file.fileno())
-        for name in (*self.written, COMMIT):
+    def commit(self, record: dict[str, Any]) -> None:
+        """Rename all arrays into place, then write `data.json`, which makes them count."""
+        for name in self.written:
             os.replace(self.folder / f".{name}.tmp", self.folder / name)
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        store.flush(self.folder)  # the arrays are there before what says so
+        store.write(self.folder / COMMIT, store.to_json(record))

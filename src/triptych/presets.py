@@ -27,9 +27,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 """`paper` is the paper's networks, size and budget (an epoch of MNIST); `small` a quarter of the width at 32 pixels;
 `quick` an eighth, for a first answer."""
 
-MATCHED: dict[str, Any] = {"optimiser": {"name": "Adam", "rate": 0.001, "options": {"betas": [0.5, 0.999]}}}
-"""One optimiser setting for every framework; docs/reference/defaults.md says how it was chosen."""
-
 HOMES: dict[str, str] = {
     field: part
     for part, kind in (
@@ -51,7 +48,7 @@ def comparison(
     optimiser: str | None = None,
     **fields: Any,
 ) -> StudySpec:
-    """The study behind `triptych compare`: a preset, the matched defaults, and over them what was asked for.
+    """The study behind `triptych compare`: a preset, and over it what was asked for.
 
     `data` is what DATA is on the command line. `fields` are single fields of the study's parts by their own names
     (`size`, `channels`, `fit`, `broken`; `width`, `latent`; `rate`; `images`, `batch_size`; `device`, `workers`,
@@ -63,13 +60,13 @@ def comparison(
     name = f"{Path(path).resolve().stem if path else source.replace(':', '-')}-{preset}"
     values: dict[str, Any] = {"name": name, "frameworks": list(frameworks), "seeds": seeds}
     own: dict[str, dict[str, Any]] = {"data": {"source": source, "path": path and str(Path(path).resolve())}}
-    if optimiser is not None and optimiser != MATCHED["optimiser"]["name"]:
-        own["optimiser"] = {"name": optimiser, "options": {}}
+    if optimiser is not None:
+        own["optimiser"] = {"name": optimiser}
     for field, value in fields.items():
         if field not in HOMES:
             raise InputError("unknown field", where="comparison", value=field, mend=suggest(field, HOMES))
         own.setdefault(HOMES[field], {})[field] = value
-    for layer in (MATCHED, PRESETS[preset], own):
+    for layer in (PRESETS[preset], own):
         for part, table in layer.items():
             values[part] = {**values.get(part, {}), **{key: v for key, v in table.items() if v is not None}}
     return checked(StudySpec, values, "the comparison asked for")

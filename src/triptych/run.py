@@ -57,7 +57,7 @@ class Run:
 
     @property
     def has_encoder(self) -> bool:
-        return "enc" in self.networks
+        return "enc" in self.outcome["parameters"]
 
     def sample(self, n: int, seed: int | None = None) -> Tensor:
         """n samples [n, C, S, S] in [-1, 1]; the run's own seed unless another is given."""
@@ -81,7 +81,10 @@ class Run:
         """What was logged, a row per interval: images, every term, loss and gradient norm, seconds, memory."""
         import pandas
 
-        log = pandas.json_normalize(store.read_lines(self.folder / "log.jsonl"))
+        lines = store.read_lines(self.folder / "log.jsonl")
+        if not lines:  # a run that diverged at its first step
+            return pandas.DataFrame(columns=["images"])
+        log = pandas.json_normalize(lines)
         timing = pandas.DataFrame(store.read_lines(self.folder / store.TIMING))
         return log.merge(timing, on="images", how="left")
 

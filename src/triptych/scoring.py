@@ -56,7 +56,7 @@ def evidence_of(run: Run, dataset: Dataset, images: int, fitted: Path) -> Eviden
         reconstruct=run.reconstruct if run.has_encoder else NO_ENCODER,
         encode=run.encode if run.has_encoder else NO_ENCODER,
         extractor=choose_extractor(dataset, fitted),
-        n=images,
+        n=n,
         cache=fitted,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from triptych.stats import MOST_SEEDS
+from triptych.words import count
 
 if TYPE_CHECKING:
     from triptych.verdicts import Verdict
@@ -67,12 +68,12 @@ def _undefined(v: Verdict) -> str:
 
 def _asides(v: Verdict) -> str:
     """What a reader must know besides: seeds without a pair, and runs that diverged."""
-    text = "".join(f"; {_count(number, 'seed')} left out ({why})" for why, number in v.left_out.items())
+    text = "".join(f"; {count(number, 'seed')} left out ({why})" for why, number in v.left_out.items())
     for framework, name in zip((v.a, v.b), v.names, strict=True):
-        count = v.diverged.get(framework)
-        if count and framework not in v.undefined:
-            state = "is scored from its" if count == 1 else "are scored from their"
-            text += f"; {_count(count, f'{name} run')} diverged and {state} last finite state"
+        runs = v.diverged.get(framework)
+        if runs and framework not in v.undefined:
+            state = "is scored from its" if runs == 1 else "are scored from their"
+            text += f"; {count(runs, f'{name} run')} diverged and {state} last finite state"
     return text
 
 
@@ -95,13 +96,13 @@ def _by(v: Verdict) -> str:
 def _interval(v: Verdict) -> str:
     """The interval and the seeds: "95 % interval 8.1 to 16.5, 3 seeds", along the difference."""
     if v.low is None or v.high is None or v.difference is None:
-        return f"the same in all {_count(v.n, 'seed')}"
+        return f"the same in all {count(v.n, 'seed')}"
     show = _format(v)
     if v.low < 0 < v.high:
         text = f"{show(-v.low)} lower to {show(v.high)} higher"
     else:
         text = " to ".join(show(x) for x in sorted((abs(v.low), abs(v.high))))
-    return f"95 % interval {text}, {_count(v.n, 'seed')}"
+    return f"95 % interval {text}, {count(v.n, 'seed')}"
 
 
 def _p(v: Verdict) -> str:
@@ -151,7 +152,3 @@ def _mid(label: str) -> str:
     first = label.split(" ")[0]
     keeps = first[1:] != first[1:].lower() or first.startswith(PROPER)
     return label if keeps else label[:1].lower() + label[1:]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

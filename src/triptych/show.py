@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from triptych.words import count, duration, number
+
 if TYPE_CHECKING:
     from triptych.cost import Cost
     from triptych.plan import Estimate, Settled
@@ -92,7 +94,7 @@ def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
         where = f" ({answer['condition']})" if answer["condition"] else ""
         table.add_row(
             f"{answer['label'] or answer['metric']}{where}", f"[{colour}]{answer['verdict']}[/]", f"{a} vs {b}",
-            number(answer["difference"]), interval(answer), number(answer["p_adjusted"]),
+            _number(answer["difference"]), _interval(answer), _number(answer["p_adjusted"]),
         )  # fmt: skip
     console.print(table)
     for answer in primary:
@@ -129,21 +131,9 @@ def environment(console: Console, found: dict[str, Any]) -> None:
     console.print(table)
 
 
-def count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}"
+def _number(value: float | None) -> str:
+    return "" if value is None else number(value, 3)
 
 
-def duration(seconds: float) -> str:
-    """Seconds in the unit that suits them."""
-    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} seconds"
-
-
-def number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
-
-
-def interval(answer: dict[str, Any]) -> str:
-    return "" if answer["low"] is None else f"{number(answer['low'])} to {number(answer['high'])}"
+def _interval(answer: dict[str, Any]) -> str:
+    return "" if answer["low"] is None else f"{_number(answer['low'])} to {_number(answer['high'])}"

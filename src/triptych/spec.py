@@ -46,7 +46,10 @@ class NetworkSpec(Frozen):
 
 
 class OptimiserSpec(Frozen):
-    """Any `torch.optim` class by name; `rates` gives single players a learning rate of their own."""
+    """Any `torch.optim` class by name; `rates` gives single players a learning rate of their own.
+
+    The defaults were chosen for all frameworks together (docs/reference/defaults.md).
+    """
 
     name: str = "Adam"
     rate: float = Field(default=0.001, gt=0)

@@ -1,7 +1,7 @@
 """Small-sample statistics: arrays in, estimates and p-values out. numpy and scipy only.
 
-Sources: Student's paired t; two one-sided tests (Schuirmann 1987); step-down adjustment (Holm 1979);
-interquartile mean (Agarwal et al. 2021, "Deep RL at the edge of the statistical precipice").
+Sources: Student's paired t; two one-sided tests (Schuirmann 1987);
+step-down adjustment (Holm 1979).
 
 Intervals are t intervals, which hold their level at any n for normal data; a percentile bootstrap of three
 seeds covers only 75 %. Fewer than two values give no interval and no p (None), never NaN.
@@ -20,7 +20,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 _ROUNDING = 10 * float(np.finfo(float).eps)  # a spread this small against the values is rounding
 _GAUSS_X, _GAUSS_W = np.polynomial.legendre.leggauss(128)
@@ -109,11 +109,6 @@ def sign_flip_p(differences: ArrayLike) -> float:
     # Sums that are equal on paper may differ by rounding, and a tie counts as extreme.
     slack = 1e-12 * np.abs(d).sum()
     return float(np.mean(np.abs(sums) >= abs(d.sum()) - slack))
-
-
-def iqm(values: ArrayLike) -> float:
-    """Interquartile mean: floor(n/4) values cut from each end, so the plain mean for fewer than four."""
-    return float(stats.trim_mean(_finite(values), 0.25))
 
 
 def seeds_needed(

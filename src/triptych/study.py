@@ -19,7 +19,7 @@ from triptych.cost import Cost, costs
 from triptych.errors import InputError
 from triptych.executors import local
 from triptych.features import choose_extractor
-from triptych.plan import Settled, runs_of, settle
+from triptych.plan import Settled, runs_of, settle, validate
 from triptych.prepare import COMMIT, FILES
 from triptych.scoring import describe, metrics_of
 from triptych.spec import RunSpec, StudySpec, load_study, to_toml
@@ -92,6 +92,7 @@ def prepare(
     """
     try:
         runs = runs_of(study)
+        validate(runs)
         metrics_of(study.scoring)
         settled = settle(study.execution, len(runs))
         check_free(folder, study)
@@ -101,7 +102,7 @@ def prepare(
     except InputError:
         _remove_if_empty(folder / DATA, folder)
         raise
-    data = dataset.open(folder / DATA)
+    data = dataset.open(folder / DATA, resident_bytes=0)
     for run in runs:
         dataset.batch_indices(run.seed, 0, len(data.train), run.training.batch_size)
     store.sweep(folder / FITTED)
@@ -178,7 +179,7 @@ def conclude(folder: Path) -> list[dict[str, Any]]:
     whole = [run for run in runs if store.is_whole(folder / "runs" / run.id)]
     scores = [line for run in whole for line in store.read_lines(folder / "runs" / run.id / "scores.jsonl")]
     store.write(folder / SCORES, store.to_lines(scores))
-    extractor = choose_extractor(dataset.open(folder / DATA), folder / FITTED)
+    extractor = choose_extractor(dataset.open(folder / DATA, resident_bytes=0), folder / FITTED)
     described = describe(study.scoring, extractor.label_names)
     store.write(folder / METRICS, store.to_json(described))
     diverged = Counter(

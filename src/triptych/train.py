@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import resource
 import sys
 import time
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from triptych import cost, grids, store
 from triptych.dataset import Dataset, batch_indices, epoch_order
-from triptych.environment import environment
+from triptych.environment import environment, make_exact
 from triptych.rng import stream
 from triptych.spec import RunSpec
 from triptych.state import digest, fingerprint, from_files, initial, is_finite, to_files, weights
@@ -29,7 +30,7 @@ class Interval:
     """Sums over the steps since the last line of the log."""
 
     steps: int = 0
-    sums: dict[str, dict[str, float]] = field(default_factory=dict)
+    sums: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     held_back: dict[str, int] = field(default_factory=dict)
 
     def add(self, measured: Measured) -> None:
@@ -37,19 +38,24 @@ class Interval:
         for kind in ("terms", "losses", "gradient_norms"):
             sums = self.sums.setdefault(kind, {})
             for name, value in getattr(measured, kind).items():
-                sums[name] = sums.get(name, 0.0) + value
+                total, count = sums.get(name, (0.0, 0))  # a term of one phase is not in every step
+                sums[name] = [total + value, count + 1]
         for player in measured.held_back:
             self.held_back[player] = self.held_back.get(player, 0) + 1
 
     def line(self, images: int, number: int) -> dict[str, Any]:
-        means = {kind: {k: v / self.steps for k, v in sums.items()} for kind, sums in self.sums.items()}
+        means = {
+            kind: {name: total / count for name, (total, count) in sums.items()} for kind, sums in self.sums.items()
+        }
         return {"images": images, "step": number, **means, "skipped_updates": self.held_back}
 
 
 class Training:
     """One run under way: its directory, its state, and what is measured beside it."""
 
-    def __init__(self, folder: Path, spec: RunSpec, dataset: Dataset, device: str) -> None:
+    def __init__(self, folder: Path, spec: RunSpec, dataset: Dataset) -> None:
+        device = str(dataset.train.device)
+        make_exact(device)
         self.folder, self.spec, self.dataset = folder, spec, dataset
         self.batch = spec.training.batch_size
         self.steps = spec.training.steps
@@ -57,7 +63,7 @@ class Training:
         self.state = initial(spec, dataset.channels, device)
         self.certificate = self._certificate()
         self.latents = grids.fixed_latents(spec.seed, spec.network.latent).to(device)
-        shown = min(grids.SIDE**2 // 2, len(dataset.test) // grids.SIDE * grids.SIDE)
+        shown = min(grids.SIDE**2 // 2, len(dataset.test))
         self.shown = dataset.test.images(torch.arange(shown))
         self.seconds = 0.0
         self.interval = Interval()
@@ -186,10 +192,12 @@ class Training:
         """What is matched between frameworks at one seed, as hashes: taken from a state that has not moved."""
         n, seed = len(self.dataset.train), self.spec.seed
         epochs = -(-self.steps // max(1, n // self.batch))
-        orders = torch.cat([epoch_order(seed, epoch, n) for epoch in range(epochs)])
+        orders = hashlib.sha256()
+        for epoch in range(epochs):
+            orders.update(epoch_order(seed, epoch, n).numpy().tobytes())
         return {
             "data": self.dataset.fingerprint,
-            "data_order": fingerprint(orders),
+            "data_order": orders.hexdigest(),
             "latents": fingerprint(grids.fixed_latents(seed, self.spec.network.latent)),
             "budget_images": self.spec.training.whole_images,
             "batch_size": self.batch,
@@ -202,12 +210,11 @@ def train(
     spec: RunSpec,
     dataset: Dataset,
     *,
-    device: str = "cpu",
     checkpoint_seconds: float = 30.0,
     progress: Callable[[int, float], None] = lambda images, seconds: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Train one run in its directory, from where it stands to its end.
+    """Train one run in its directory, from where it stands to its end, on the device where the images are.
 
     `progress(images, seconds)` is called after every step. Returns False when `should_stop` asked to stop, with a
     checkpoint of that moment left behind; the same call goes on from there, to the same bits. A run that diverges has
@@ -215,10 +222,10 @@ def train(
     """
     if (folder / "outcome.json").exists():
         return True
-    training = Training(folder, spec, dataset, device)
+    training = Training(folder, spec, dataset)
     store.write(folder / "spec.json", store.to_json(spec.model_dump(mode="json")))
     if not (folder / "environment.json").exists():
-        store.write(folder / "environment.json", store.to_json(environment(device)))
+        store.write(folder / "environment.json", store.to_json(environment(str(dataset.train.device))))
     training.resume()
     saved = time.monotonic()
     while training.state.step < training.steps:

@@ -15,12 +15,18 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 STOPPED = 75
 
+_events: TextIO = sys.stdout
+
 
 def main() -> int:
+    global _events
+    # Events have the output to themselves: what a plug-in prints goes to the errors and is not read as one.
+    _events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
     job = json.loads(sys.stdin.readline())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     stop = threading.Event()
@@ -29,7 +35,6 @@ def main() -> int:
     folder = Path(job["folder"])
     try:
         finished = compute(job, folder, stop)
-        (folder / "error.txt").unlink(missing_ok=True)
         return 0 if finished else STOPPED
     except Exception as error:
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,18 +45,21 @@ def main() -> int:
 
 def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
     """Bring one run to its end; False when it was asked to stop before."""
+    import torch
+
     from triptych import dataset, store
-    from triptych.environment import environment, settle
+    from triptych.environment import environment
     from triptych.run import Run
     from triptych.scoring import score
     from triptych.spec import RunSpec, ScoringSpec
     from triptych.train import train
 
-    settle(job["device"], job["threads"])
+    torch.set_num_threads(job["threads"])
     with store.locked(folder, wait=True):  # a worker whose parent has just been killed may still hold it
         if store.is_whole(folder):
             return True
         store.sweep(folder)
+        (folder / "error.txt").unlink(missing_ok=True)
         data = dataset.open(Path(job["data"]), job["device"])
         spec = RunSpec.model_validate(job["spec"])
         if not (folder / "environment.json").exists():
@@ -61,7 +69,6 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
             folder,
             spec,
             data,
-            device=job["device"],
             checkpoint_seconds=job["checkpoint_seconds"],
             progress=_throttled(),
             should_stop=stop.is_set,
@@ -76,7 +83,7 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
 
 
 def tell(event: str, **values: Any) -> None:
-    print(json.dumps({"event": event, **values}), flush=True)
+    print(json.dumps({"event": event, **values}), file=_events, flush=True)
 
 
 def _throttled(seconds: float = 0.2) -> Any:

@@ -17,7 +17,7 @@ from triptych.dataset import Dataset, Split, batch_indices
 from triptych.errors import InputError
 from triptych.frameworks import Framework, framework_of
 from triptych.game import Cuts
-from triptych.plan import runs_of
+from triptych.plan import runs_of, validate
 from triptych.spec import RunSpec, StudySpec
 from triptych.state import State, digest, initial
 from triptych.step import Diverged, noise_of, play, set_modes, step, turns
@@ -288,14 +288,14 @@ def sequential(name: str, *order: str) -> StudySpec:
 def test_an_order_that_names_a_stranger_is_refused_with_the_nearest_player(name: str):
     players = tuple(framework_of(spec_of(name)).players)
     with pytest.raises(InputError, match=f"training.order: no such player.*Did you mean '{players[0]}'"):
-        runs_of(sequential(name, players[0] + "x", *players))
+        validate(runs_of(sequential(name, players[0] + "x", *players)))
 
 
 @several_players
 def test_an_order_that_forgets_a_player_is_refused(name: str):
     first, *others = framework_of(spec_of(name)).players
     with pytest.raises(InputError, match=f"a player never moves .got '{first}'"):
-        runs_of(sequential(name, *others))
+        validate(runs_of(sequential(name, *others)))
 
 
 @every_spec
@@ -394,7 +394,7 @@ def test_at_one_seed_every_framework_starts_alike_and_sees_the_same(small: Datas
     training = {"images": 64, "batch_size": 6}
     plain = {label: spec.options for label, spec in SPECS.items() if "@" not in label}
     runs = {
-        label: Training(tmp_path, spec_of(label.partition("-")[0], options=options, training=training), small, "cpu")
+        label: Training(tmp_path, spec_of(label.partition("-")[0], options=options, training=training), small)
         for label, options in plain.items()
     }
     first = runs["vaegan"]

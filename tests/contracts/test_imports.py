@@ -14,7 +14,7 @@ import triptych
 
 ROOT = Path(triptych.__file__).parent
 LEVELS = [
-    {"errors"},
+    {"errors", "words"},
     {"lookup", "rng", "store"},
     {"spec", "losses", "stats", "transforms"},
     {"data", "networks", "frameworks", "classifier", "game", "sentences"},

@@ -237,6 +237,17 @@ def test_a_failing_metric_leaves_its_reason_and_the_others_go_on(digits, extract
     assert type(rows[3]["value"]) is float
 
 
+@pytest.mark.parametrize("error", [MemoryError(), OSError(28, "no space left"), torch.OutOfMemoryError("GPU"), None])
+def test_a_machine_out_of_memory_or_disk_is_no_score(digits, extractor, error):
+    def fail(_: Evidence) -> dict[str, float | Undefined]:
+        if error is None:
+            torch.empty(10**17)  # what PyTorch itself raises when the CPU has no such memory
+        raise error
+
+    with pytest.raises(type(error) if error else RuntimeError):
+        score(copy_of(digits[0], extractor), [outside(fail)])
+
+
 def test_metrics_are_found_by_name_inside_and_outside(monkeypatch):
     module = types.ModuleType("somebodys")
     module.SHINE = outside(lambda _: {"outside": 2.5})  # pyright: ignore[reportAttributeAccessIssue]

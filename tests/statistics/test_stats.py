@@ -47,12 +47,6 @@ def test_holm_of_the_textbook_example():
     np.testing.assert_allclose(stats.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02], atol=1e-15)
 
 
-def test_interquartile_mean_ignores_the_outlier():
-    assert stats.iqm([1, 2, 3, 4, 5, 6, 7, 100]) == 4.5
-    assert stats.iqm([100, 7, 1, 2, 6, 5, 3, 4]) == 4.5
-    assert stats.iqm([1, 2, 6]) == 3.0
-
-
 def test_seeds_for_eighty_percent_power_follow_the_table():
     table = {0.5: 34, 0.8: 15, 1.0: 10, 1.5: 6, 2.0: 5}
     assert {effect: stats.seeds_needed(effect, 1.0, None, 0.05) for effect in table} == table

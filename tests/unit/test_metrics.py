@@ -182,6 +182,13 @@ def test_squared_errors_are_on_the_scale_0_to_1():
         assert float(-10 * error.log10()) == pytest.approx(float(theirs), rel=1e-5)  # theirs is in float32
 
 
+def test_pixels_of_many_images_are_taken_in_parts_that_make_no_difference():
+    x, y = torch.rand(2, 601, 1, 8, 8, generator=torch.Generator().manual_seed(0)).double() * 2 - 1
+    torch.testing.assert_close(squared_errors(x, y), ((x - y) / 2).square().mean((1, 2, 3)), rtol=1e-12, atol=0)
+    energy = x.diff(dim=3).square().mean() + x.diff(dim=2).square().mean()
+    assert gradient_energy(x) == pytest.approx(float(energy), rel=1e-12)
+
+
 def test_structural_similarity_agrees_with_its_formula():
     x, y = torch.rand(2, 3, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     y = 0.7 * x + 0.3 * y

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from fake_study import LEVELS, TERMS, make, put
-from triptych import report
+from triptych import report, words
 from triptych.errors import InputError
-from triptych.report import answers, figures, matched, pictures, tables
+from triptych.report import answers, caveats, figures, matched, pictures, tables
 from triptych.report.collect import collect
 
 EVIL = "pkg:<script>alert(1)</script>"
@@ -187,8 +187,8 @@ def test_a_network_is_matched_among_those_that_have_it(study: Path) -> None:
 def test_a_study_that_has_not_begun_says_so(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text('frameworks = ["vae", "gan"]\nseeds = 2\n')
     page = Page(report.write(tmp_path))
-    for words in ("4 of 4 runs not started", "There are no scores yet.", "There are no verdicts yet."):
-        assert words in page.sections[""]
+    for text in ("4 of 4 runs not started", "There are no scores yet.", "There are no verdicts yet."):
+        assert text in page.sections[""]
     assert "nothing is decided" in page.sections["answer"]
 
 
@@ -299,14 +299,59 @@ def test_band_is_from_the_lowest_seed_to_the_highest(study: Path) -> None:
      (0.0, "0"), (0.0000123, "1.23e−05"), (None, "–"), (float("nan"), "–")],
 )  # fmt: skip
 def test_numbers_for_people(value: float | None, text: str) -> None:
-    assert tables.number(value) == text
+    assert words.number(value) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(48.27, "48.3 s"), (192, "3 min 12 s"), (7500, "2 h 5 min"), (None, "–")]
 )
 def test_durations_for_people(seconds: float | None, text: str) -> None:
-    assert matched.duration(seconds) == text
+    assert words.duration(seconds) == text
+
+
+def sentences(folder: Path) -> str:
+    return " ".join(caveats.limits(collect(folder)))
+
+
+def test_settings_that_all_share_are_told(study: Path) -> None:
+    facts = answers.facts(collect(study))
+    assert (facts["network"], facts["optimiser"]) == ("width 0.25, 128 latents", "Adam at 0.001")
+    told = sentences(study)
+    assert (
+        "All frameworks had one network setting (width 0.25, 128 latents) and one optimiser setting (Adam at 0.001)"
+        in told
+    )
+    assert "The budget is 20\u202f000 training images a run, 0.4 times the training set" in told
+    assert "differ in their" not in told
+
+
+def test_settings_that_a_framework_has_to_itself_are_not_told_of_all(copy: Path) -> None:
+    for seed in range(3):
+        spec = run_of(copy, "vaegan", seed) / "spec.json"
+        optimiser = {"name": "RMSprop", "rate": 0.0003}
+        change(spec, optimiser=optimiser, training={"images": 40000, "batch_size": 64, "updates": "simultaneous"})
+    page = Page(report.write(copy))
+    for text in ("budget differs by framework", "optimiser differs by framework", "width 0.25, 128 latents"):
+        assert text in page.sections[""]
+    assert not re.search("Adam at|training images a run", page.sections[""])
+    told = page.sections["limits"]
+    assert "All frameworks had one network setting (width 0.25, 128 latents);" in told
+    assert "Frameworks differ in their optimiser and training settings" in told
+    assert not re.search("one optimiser|Adam|The budget is", told)
+
+
+def test_settings_that_a_grid_varies_are_still_the_same_for_all(tmp_path: Path) -> None:
+    folder = make(tmp_path / "s", conditions=("optimiser.name=RMSprop", "optimiser.name=Adam"), seeds=2)
+    assert answers.facts(collect(folder))["optimiser"] == ""
+    assert "one optimiser setting (varied)" in sentences(folder)
+    assert "differ in their" not in sentences(folder)
+
+
+def test_how_well_the_users_own_labels_are_read_is_told(copy: Path) -> None:
+    assert "held-out images" not in sentences(copy)
+    (copy / "features").mkdir()
+    put(copy / "features" / "extractor.json", {"name": "own-classifier", "held_out_accuracy": 0.83})
+    assert "trained on these labels, right for 83 % of held-out images" in Page(report.write(copy)).sections["limits"]
 
 
 def test_latex_is_harmless(copy: Path) -> None:

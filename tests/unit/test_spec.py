@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from triptych.errors import InputError
 from triptych.frameworks.vaegan import VAEGAN
 from triptych.networks import conv
-from triptych.plan import runs_of
+from triptych.plan import runs_of, validate
 from triptych.spec import (
     DataSpec,
     NetworkSpec,
@@ -324,7 +324,7 @@ def test_a_variant_that_an_override_defines_is_a_framework_beside_the_plain_one(
 )
 def test_what_cannot_be_run_is_refused_before_anything_runs(values: dict, message: str):
     with pytest.raises(InputError, match=message):
-        runs_of(study(**values))
+        validate(runs_of(study(**values)))
 
 
 def test_a_grid_never_labels_what_a_preset_undoes():

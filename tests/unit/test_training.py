@@ -110,6 +110,25 @@ def test_a_line_of_the_log_holds_the_means_of_its_interval(data, tiny_run, tmp_p
             assert line[kind] == pytest.approx({key: np.mean([p[key] for p in part]) for key in part[0]}, rel=1e-12)
 
 
+def test_a_term_of_one_phase_is_averaged_over_the_steps_it_was_in(data, tiny_run, tmp_path):
+    parts = {"options": {"discriminator": "pretrained", "pretraining": 0.5}, "seed": 3}
+    trained(tmp_path / "each", tiny_run("vae_disl", training={"log_images": 16}, **parts), data)
+    trained(tmp_path / "all", tiny_run("vae_disl", training={"log_images": 320}, **parts), data)
+    steps = store.read_lines(tmp_path / "each" / "log.jsonl")
+    (whole,) = store.read_lines(tmp_path / "all" / "log.jsonl")
+    late = [line["terms"]["llike"] for line in steps if "llike" in line["terms"]]
+    assert 0 < len(late) < len(steps)
+    assert whole["terms"]["llike"] == pytest.approx(np.mean(late), rel=1e-12)
+
+
+def test_few_test_images_are_shown_all_and_none_is_too_few(tiny_run, tmp_path):
+    np.save(tmp_path / "few.npy", np.random.default_rng(0).integers(0, 255, (20, 16, 16), dtype=np.uint8))
+    few = dataset.load_images(str(tmp_path / "few.npy"), size=16)
+    trained(tmp_path / "run", tiny_run("vae", training={"images": 32, "batch_size": 8}), few)
+    assert len(few.test) == 2
+    assert list((tmp_path / "run" / "reconstructions").glob("*.png"))
+
+
 def test_a_budget_that_is_no_whole_number_of_batches_is_filled_up(data, tiny_run, tmp_path):
     outcome = trained(tmp_path, tiny_run("vae", training={"images": 100, "batch_size": 16, "log_images": 64}), data)
     assert outcome["images"] == outcome["certificate"]["budget_images"] == 112

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from triptych.worker import STOPPED
 
 Job = dict[str, Any]
 Event = dict[str, Any]
+ENDS = ("finished", "stopped", "failed")
 
 
 def execute(
@@ -35,25 +37,38 @@ def execute(
     events: queue.Queue[Event] = queue.Queue()
     results = {job["id"]: "stopped" for job in jobs}
     asked = False
-    while running or (waiting and not asked):
-        while waiting and len(running) < workers and not asked:
-            job = waiting.pop(0)
-            running[job["id"]] = _start(job, events)
-            on_event({"id": job["id"], "event": "started"})
-        if not asked and should_stop():
-            asked = True
-            for process in running.values():
-                _ask_to_stop(process)
-        try:
-            event = events.get(timeout=0.1)
-        except queue.Empty:
-            continue
-        if event["event"] in ("finished", "stopped", "failed"):
-            with contextlib.suppress(BrokenPipeError), running.pop(event["id"]):
-                pass  # closes its pipes and waits for it
-            results[event["id"]] = event["event"]
-        on_event(event)
+    try:
+        while running or (waiting and not asked):
+            while waiting and len(running) < workers and not asked:
+                job = waiting.pop(0)
+                running[job["id"]] = _start(job, events)
+                on_event({"id": job["id"], "event": "started"})
+            if not asked and should_stop():
+                asked = True
+                for process in running.values():
+                    _ask_to_stop(process)
+            try:
+                event = events.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            if event["event"] in ENDS:
+                _close(running.pop(event["id"]))
+                results[event["id"]] = event["event"]
+            on_event(event)
+    finally:  # whatever goes wrong here, no worker is left behind
+        for process in running.values():
+            process.kill()
+        while running:
+            event = events.get()
+            if event["event"] in ENDS:
+                _close(running.pop(event["id"]))
     return results
+
+
+def _close(process: subprocess.Popen) -> None:
+    """Close a worker's pipes and wait for it."""
+    with contextlib.suppress(BrokenPipeError), process:
+        pass
 
 
 def _start(job: Job, events: queue.Queue[Event]) -> subprocess.Popen:
@@ -77,7 +92,7 @@ def _start(job: Job, events: queue.Queue[Event]) -> subprocess.Popen:
 def _follow(name: str, process: subprocess.Popen, events: queue.Queue[Event]) -> None:
     """Pass on what a worker says, and at its end how it ended."""
     assert process.stdout is not None and process.stderr is not None
-    complaints: list[str] = []
+    complaints: deque[str] = deque(maxlen=3)
     reader = threading.Thread(target=lambda: complaints.extend(process.stderr), daemon=True)  # type: ignore[arg-type]
     reader.start()
     message = ""
@@ -94,7 +109,7 @@ def _follow(name: str, process: subprocess.Popen, events: queue.Queue[Event]) ->
         return
     if code < 0:
         message = f"killed by signal {-code} (out of memory, perhaps)"
-    events.put({"id": name, "event": "failed", "message": message or "".join(complaints[-3:]).strip()})
+    events.put({"id": name, "event": "failed", "message": message or "".join(complaints).strip()})
 
 
 def _ask_to_stop(process: subprocess.Popen) -> None:

@@ -60,10 +60,6 @@ class Framework(ABC):
         return ()
 
     @property
-    def has_encoder(self) -> bool:
-        return any("enc" in owned for owned in self.players.values())
-
-    @property
     def networks(self) -> tuple[str, ...]:
         """The networks that this framework uses, in the order of its players."""
         return tuple(name for owned in self.players.values() for name in owned)

@@ -74,7 +74,7 @@ class VAEGAN(Framework):
         "course-code": {
             "options": {"reduction": "mean", "gamma": 15.0, "encoder_weight": 5.0},
             "network": {"options": {"momentum": 0.9}},
-            "optimiser": {"rate": 3e-4, "rates": {"dis": 3e-5}},
+            "optimiser": {"name": "Adam", "rate": 3e-4, "rates": {"dis": 3e-5}, "options": {"betas": [0.5, 0.999]}},
             "training": {"updates": "sequential", "order": ["dis", "dec", "enc"]},
         },
         "pythae": {
@@ -85,7 +85,7 @@ class VAEGAN(Framework):
                 "dis_sees_reconstructions": False,
                 "equilibrium": 0.4,
             },
-            "optimiser": {"rate": 1e-3},
+            "optimiser": {"name": "Adam", "rate": 1e-3, "options": {"betas": [0.9, 0.999]}},
         },
     }
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import torch
+
 from triptych import lookup
 from triptych.errors import InputError
 from triptych.evidence import Evidence, Undefined
@@ -81,13 +83,15 @@ def score(evidence: Evidence, metrics: Iterable[Metric]) -> list[dict[str, Any]]
     """One row for every output: metric, value, unit, better, undefined, n and features.
 
     Exactly one of value and undefined is None. A metric that fails leaves its reason in its rows and the
-    others go on.
+    others go on. Raises what is the machine's failure and not the run's.
     """
     rows = []
     for metric in metrics:
         try:
             values = metric.compute(evidence)
         except Exception as error:  # whatever a metric does, the other scores of a long run are not lost
+            if _passing(error):
+                raise
             reason = Undefined(str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}")
             values = {}
         else:
@@ -106,6 +110,14 @@ def score(evidence: Evidence, metrics: Iterable[Metric]) -> list[dict[str, Any]]
                 "features": evidence.extractor.identity if metric.features else "",
             })  # fmt: skip
     return rows
+
+
+def _passing(error: Exception) -> bool:
+    """Whether a failure may be gone the next time: memory or disk. As a score it would stand for good.
+
+    PyTorch has no exception of its own for a CPU that is out of memory, only a RuntimeError with this name in it.
+    """
+    return isinstance(error, (MemoryError, OSError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
 
 
 def _defined(value: float | Undefined) -> float | Undefined:

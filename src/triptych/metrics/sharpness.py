@@ -10,16 +10,22 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from triptych.evidence import Evidence, Undefined
+from triptych.features import BATCH
 from triptych.metrics import Metric, Output
 
 
 def gradient_energy(images: Tensor) -> float:
     """The mean squared difference of neighbouring pixels of images [B, C, H, W], in float64."""
-    images = images.double()
-    return float(images.diff(dim=3).square().mean() + images.diff(dim=2).square().mean())
+    return float(torch.cat([_energies(part.double()) for part in images.split(BATCH)]).mean())
+
+
+def _energies(images: Tensor) -> Tensor:
+    """The gradient energy of each image [B]."""
+    return images.diff(dim=3).square().mean((1, 2, 3)) + images.diff(dim=2).square().mean((1, 2, 3))
 
 
 def _compute(evidence: Evidence) -> dict[str, float | Undefined]:

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from triptych.evidence import Evidence, Undefined
+from triptych.features import BATCH
 from triptych.metrics import Metric, Output
-
-BATCH = 250
 
 
 def similarities(images: Tensor, others: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from triptych import store
 from triptych.report import answers, caveats, figures, matched, pictures, tables
 from triptych.report.collect import Study, collect
 from triptych.sentences import display
+from triptych.words import number
 
 _HERE = Path(__file__).parent
 
@@ -121,7 +122,7 @@ def _page(study: Study) -> str:
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     pages = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     pages.filters |= {
-        "number": tables.number,
+        "number": number,
         "display": display,
         "title_of": answers.title,
         "listed": answers.listed,
@@ -140,5 +141,5 @@ def _page(study: Study) -> str:
         style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        dashes=["", "7 3", "1.5 3", "8 3 1.5 3", "12 3", "4 2 1.5 2 1.5 2"],
+        dashes=[" ".join(f"{figures.LINE * length:.3g}" for length in dash) for dash in figures.DASHES],
     )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
-from triptych.report.collect import Row, Study, finite
-from triptych.report.tables import beaten, number
+from triptych.report.collect import Row, Study
+from triptych.report.tables import beaten
 from triptych.sentences import display
+from triptych.words import count, finite, number
 
 SOURCES = {"mnist": "MNIST"}
-ASKED = {
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def listed(words: list[str], joint: str = "and") -> str:
 
 def title(question: str) -> str:
     """A question's name as a heading."""
-    return ASKED.get(question, question.replace("_", " ").capitalize() or "Other")
+    return question.replace("_", " ").capitalize() or "Other"
 
 
 def questions(study: Study, family: str | None = None) -> dict[str, list[Row]]:
@@ -117,6 +117,16 @@ def _headline(verdicts: list[Row], comparable: list[str], front: list[str], won:
     return "Not decided", []
 
 
+def differs(study: Study, part: str, key: str = "") -> bool:
+    """Whether frameworks differ, under one condition, in a part of the specification or in one field of it."""
+
+    def setting(spec: Row) -> str:
+        table = spec.get(part) or {}
+        return json.dumps(table.get(key) if key else table, sort_keys=True)
+
+    return any(len({setting(r.spec) for r in study.of(c) if r.spec}) > 1 for c in study.conditions)
+
+
 def facts(study: Study) -> dict[str, str]:
     """The study in a few words: frameworks, seeds, data, network, budget; from a run, else the study file."""
     spec = next((r.spec for r in study.runs if r.spec), study.config)
@@ -127,19 +137,20 @@ def facts(study: Study) -> dict[str, str]:
     def field(table: Row, key: str, words: str) -> str:
         return "" if table.get(key) is None or key in varied else words.format(number(table[key], 8))
 
+    network = ", ".join(filter(None, [field(net, "width", "width {}"), field(net, "latent", "{} latents")]))
+    budget = field(training, "images", "{} training images a run")
+    rule = "" if "name" in varied else f"{optimiser.get('name', '')} {field(optimiser, 'rate', 'at {}')}".strip()
     source = str(data.get("source", "unknown data"))
     if source != "mnist" and data.get("path"):
         source = str(data["path"]).rstrip("/").replace("\\", "/").rpartition("/")[2]
     return {
         "frameworks": listed([display(f) for f in study.frameworks]),
-        "seeds": f"{len(study.seeds)} seed{'s' * (len(study.seeds) != 1)}",
+        "seeds": count(len(study.seeds), "seed"),
         "data": SOURCES.get(source, source),
         "size": field(data, "size", "{} px"),
-        "network": ", ".join(filter(None, [field(net, "width", "width {}"), field(net, "latent", "{} latents")])),
-        "budget": field(training, "images", "{} training images a run"),
-        "optimiser": ""
-        if "name" in varied
-        else f"{optimiser.get('name', '')} {field(optimiser, 'rate', 'at {}')}".strip(),
+        "network": "network differs by framework" if differs(study, "network") else network,
+        "budget": "budget differs by framework" if differs(study, "training", "images") else budget,
+        "optimiser": "optimiser differs by framework" if differs(study, "optimiser") else rule,
     }
 
 
@@ -147,14 +158,14 @@ def certainty(study: Study) -> str:
     """How sure the decided comparisons are, and how many are open."""
     primary = {m["metric"] for m in study.metrics if m.get("family") == "primary"}
     asked = [v for v in study.verdicts if v["metric"] in primary]
-    count = {
+    counts = {
         w: sum(v["verdict"] == w for v in asked) for w in ("better", "worse", "equivalent", "undecided", "undefined")
     }
-    decided = count["better"] + count["worse"]
+    decided = counts["better"] + counts["worse"]
     if not asked:
         return "No comparison has been made yet, so nothing is decided."
     text = f"Of {len(asked)} primary comparisons {decided} are decided"
-    rest = [f"{count[w]} {w}" for w in ("equivalent", "undecided", "undefined") if count[w]]
+    rest = [f"{counts[w]} {w}" for w in ("equivalent", "undecided", "undefined") if counts[w]]
     text += (f", {listed(rest)}" if rest else "") + ". "
     p = [x for v in asked if v["verdict"] in ("better", "worse") and (x := finite(v.get("p_adjusted"))) is not None]
     if p:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +54,7 @@ class Study:
     metrics: list[Row]
     verdicts: list[Row]
     data: Row
+    extractor: Row
     frameworks: list[str]
     seeds: list[int]
     conditions: list[str]
@@ -99,15 +99,8 @@ def collect(study_dir: Path) -> Study:
     ]
     return Study(
         toml, config, runs, scores, metrics, verdicts, _object(study_dir / "data" / "data.json", problems),
-        frameworks, seeds, conditions, problems,
+        _object(study_dir / "features" / "extractor.json", problems), frameworks, seeds, conditions, problems,
     )  # fmt: skip
-
-
-def finite(value: object) -> float | None:
-    """A number as a float; None for anything else, NaN and infinity included."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    return None
 
 
 def _run(folder: Path, problems: list[str]) -> Run | None:

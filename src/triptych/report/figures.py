@@ -19,19 +19,15 @@ from typing import Any, cast
 from markupsafe import Markup, escape
 
 from triptych import store
-from triptych.report.collect import Row, Run, Study, finite
-from triptych.report.tables import Cell, number
+from triptych.report.collect import Row, Run, Study
+from triptych.report.tables import Cell
 from triptych.sentences import display
+from triptych.words import finite, number
 
 PAPER = ["#0072b2", "#d55e00", "#009e73", "#aa4499", "#b8860b", "#555555"]
-DASHES: list[Any] = [
-    "-",
-    (0, (5, 1.6)),
-    (0, (1.2, 1.2)),
-    (0, (6, 1.5, 1.2, 1.5)),
-    (0, (9, 2)),
-    (0, (3, 1, 1, 1, 1, 1)),
-]
+LINE = 1.6
+DASHES = [(), (5, 1.6), (1.2, 1.2), (6, 1.5, 1.2, 1.5), (9, 2), (3, 1, 1, 1, 1, 1)]
+"""Stroke, gap, stroke and so on, in line widths."""
 MARKERS = ["o", "s", "^", "D", "v", "P"]
 _STAND_INS = {"#010203": "var(--ink)", "#010204": "var(--muted)", "#010205": "var(--line)"}
 _SERIES = [f"#0a0b{i:02x}" for i in range(len(PAPER))]
@@ -92,16 +88,22 @@ def _track(runs: list[Run], group: str, name: str) -> list[tuple[int, float, flo
     return [(x, sum(v) / len(v), min(v), max(v)) for x, v in sorted(points.items())]
 
 
+def _dash(place: int) -> Any:
+    """A framework's line style, as Matplotlib takes it."""
+    dash = DASHES[place % len(DASHES)]
+    return (0, dash) if dash else "-"
+
+
 def _curve(study: Study, condition: str, series: dict[str, list[tuple[int, float, float, float]]]) -> Draw:
     def draw(axes: Any, ink: Ink) -> None:
         lowest = min(low for track in series.values() for _, _, low, _ in track)
         highest = max(high for track in series.values() for _, _, _, high in track)
         for framework, track in series.items():
             place = study.frameworks.index(framework)
-            colour, dash = ink.series[place % len(ink.series)], DASHES[place % len(DASHES)]
+            colour, dash = ink.series[place % len(ink.series)], _dash(place)
             x, mean, low, high = zip(*track, strict=True)
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
-            axes.plot(x, mean, color=colour, linestyle=dash, linewidth=1.6)
+            axes.plot(x, mean, color=colour, linestyle=dash, linewidth=LINE)
             ends = [r.images for r in study.of(condition, framework) if r.status == "diverged"]
             reached = [max((p for p in track if p[0] <= end), default=track[0]) for end in ends]
             if reached:
@@ -223,7 +225,7 @@ def pdf(panels: list[Panel], path: Path, frameworks: list[str]) -> None:
             panel.draw(axes, ON_PAPER)
             axes.set_title(panel.title, fontsize=9, loc="left")
         keys = [
-            Line2D([], [], color=PAPER[i % 6], linestyle=DASHES[i % 6], marker=MARKERS[i % 6], label=display(f))
+            Line2D([], [], color=PAPER[i % 6], linestyle=_dash(i), marker=MARKERS[i % 6], label=display(f))
             for i, f in enumerate(frameworks)
         ]
         figure.legend(handles=keys, loc="outside lower center", ncols=min(4, len(keys)), frameon=False)

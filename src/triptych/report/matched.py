@@ -6,8 +6,8 @@ import hashlib
 import json
 from typing import Any
 
-from triptych.report.collect import Run, Study, finite
-from triptych.report.tables import number
+from triptych.report.collect import Run, Study
+from triptych.words import duration, finite, number
 
 _WEIGHTS = "initial weights of "
 
@@ -80,13 +80,3 @@ def costs(study: Study, condition: str) -> list[dict[str, Any]]:
 
 def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as "48 s", "3 min 12 s" or "2 h 5 min"."""
-    if seconds is None:
-        return "–"
-    if seconds < 90:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

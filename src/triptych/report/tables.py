@@ -7,10 +7,10 @@ import io
 from dataclasses import dataclass
 
 from triptych import stats
-from triptych.report.collect import Row, Study, finite
+from triptych.report.collect import Row, Study
 from triptych.sentences import display
+from triptych.words import MINUS, finite, number
 
-MINUS = "\N{MINUS SIGN}"
 BETTER = {"lower": "↓ lower is better", "higher": "↑ higher is better", "none": "no direction is better"}
 
 
@@ -37,24 +37,6 @@ class Cell:
     @property
     def interval(self) -> str:
         return f"[{number(self.low)}, {number(self.high)}]" if self.low is not None and self.high is not None else ""
-
-
-def number(value: object, digits: int = 4, short: bool = False) -> str:
-    """A number in about `digits` significant digits, thousands set apart ("12 800"), or short ("12.8k")."""
-    x = finite(value)
-    if x is None:
-        return "–"
-    if short:
-        for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-            if abs(x) >= size:
-                return f"{x / size:.{digits}g}{letter}".replace("-", MINUS)
-    if x == int(x) and abs(x) < 1e15:
-        text = f"{int(x):,}"
-    elif abs(x) >= 10**digits:
-        text = f"{x:,.0f}"
-    else:
-        text = f"{x:.{digits}g}" if abs(x) >= 1e-4 else f"{x:.{max(1, digits - 2)}e}"
-    return text.replace("-", MINUS).replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def scores(study: Study, condition: str) -> dict[tuple[str, str], Cell]:

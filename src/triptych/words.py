@@ -1,0 +1,47 @@
+"""Numbers in words for people: how many, how much, how long."""
+
+from __future__ import annotations
+
+import math
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def finite(value: object) -> float | None:
+    """A number as a float; None for anything else, NaN and infinity included."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return None
+
+
+def number(value: object, digits: int = 4, short: bool = False) -> str:
+    """A number in about `digits` significant digits, thousands set apart ("12 800"), or short ("12.8k")."""
+    x = finite(value)
+    if x is None:
+        return "–"
+    if short:
+        for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+            if abs(x) >= size:
+                return f"{x / size:.{digits}g}{letter}".replace("-", MINUS)
+    if x == int(x) and abs(x) < 1e15:
+        text = f"{int(x):,}"
+    elif abs(x) >= 10**digits:
+        text = f"{x:,.0f}"
+    else:
+        text = f"{x:.{digits}g}" if abs(x) >= 1e-4 else f"{x:.{max(1, digits - 2)}e}"
+    return text.replace("-", MINUS).replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as "48 s", "3 min 12 s" or "2 h 5 min"."""
+    if seconds is None:
+        return "–"
+    if seconds < 90:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def count(n: int, noun: str) -> str:
+    """ "1 run" or "3 runs"."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
