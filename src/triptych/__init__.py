@@ -6,6 +6,7 @@ The names below are imported when they are first used, so that `import triptych`
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,7 +36,13 @@ _HOMES = {"InputError": "errors", "load_images": "dataset", "comparison": "prese
 )
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.metadata.version("triptych")
     if name not in __all__:
         raise AttributeError(f"module 'triptych' has no attribute {name!r}")
     return getattr(importlib.import_module(f"triptych.{_HOMES.get(name, 'api')}"), name)

@@ -38,6 +38,9 @@ class Study:
         self.spec = load_study(self.folder / studies.STUDY)
         self.report = self.folder / "report.html"
 
+    def __repr__(self) -> str:
+        return f"Study({str(self.folder)!r})"
+
     @property
     def runs(self) -> list[Run]:
         """The runs that have come to their end, by condition, seed and framework."""
@@ -59,7 +62,7 @@ class Study:
 
 def compare(
     data: str = "mnist",
-    frameworks: Sequence[str] = ("vae", "gan", "vaegan"),
+    frameworks: Sequence[str] | str = ("vae", "gan", "vaegan"),
     seeds: int = 3,
     preset: str = "quick",
     *,

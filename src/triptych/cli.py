@@ -64,9 +64,8 @@ def compare(
     """Compare frameworks on your images: train, score, judge, and report."""
     from triptych.presets import comparison
 
-    names = [part.strip() for part in frameworks.split(",") if part.strip()]
     study = comparison(
-        data, names, seeds, preset, images=images, size=size, channels=channels, fit=fit, broken=broken,
+        data, frameworks, seeds, preset, images=images, size=size, channels=channels, fit=fit, broken=broken,
         optimiser=optimiser, rate=rate, batch_size=batch_size, device=device, workers=workers, threads=threads,
     )  # fmt: skip
     raise typer.Exit(_carry_out(study, out or Path("results") / study.name))
@@ -88,6 +87,7 @@ def run(
 
 def _load(path: Path, device: str | None, workers: int | None, threads: int | None) -> StudySpec:
     """A study from its file, paths in it taken from where the file lies, execution as asked for here."""
+    from triptych.data import guess_source
     from triptych.spec import load_study
 
     study = load_study(path)
@@ -95,7 +95,9 @@ def _load(path: Path, device: str | None, workers: int | None, threads: int | No
     execution = study.execution.model_copy(update={key: value for key, value in own.items() if value is not None})
     data = study.data
     if data.path is not None:
-        data = data.model_copy(update={"path": str((path.parent / data.path).resolve())})
+        absolute = str((path.parent / data.path).resolve())
+        source = data.source if "source" in data.model_fields_set else guess_source(absolute)[0]
+        data = data.model_copy(update={"path": absolute, "source": source})
     return study.model_copy(update={"execution": execution, "data": data})
 
 
@@ -149,10 +151,12 @@ def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> Non
     from triptych.cost import costs
     from triptych.plan import estimate, runs_of, settle, validate
     from triptych.prepare import channels_of
+    from triptych.scoring import metrics_of
 
     spec = _load(study, None, None, None)
     runs = runs_of(spec)
     validate(runs)
+    metrics_of(spec.scoring)
     settled = settle(spec.execution, len(runs))
     raw = data.load(spec.data)
     channels, _ = channels_of(spec.data, raw)
@@ -226,7 +230,9 @@ def reconstruct(
     data: Annotated[
         str | None, typer.Argument(help="Other images than the test images of the run's own study.")
     ] = None,
-    n: Annotated[int, typer.Option("--number", "-n", min=1, help="How many test images.")] = 32,
+    n: Annotated[
+        int | None, typer.Option("--number", "-n", min=1, help="How many test images; 32, if so many.")
+    ] = None,
     out: PictureOption = Path("reconstructions.png"),
 ) -> None:
     """Reconstruct test images with a trained run: rows of originals, each above its reconstructions."""
@@ -241,11 +247,11 @@ def reconstruct(
         images = dataset.open(run.resolve().parent.parent / "data", resident_bytes=0).test
     else:
         images = dataset.load_images(data, spec.size, opened.channels, spec.fit, spec.broken).test  # type: ignore[arg-type]
-    if len(images) < n:
+    if n is not None and len(images) < n:
         raise InputError(f"there are only {len(images)} test images", where="--number", value=n)
-    originals = images.images(torch.arange(n))
+    originals = images.images(torch.arange(n or min(32, len(images))))
     store.write(out, grids.png(grids.alternate(originals, opened.reconstruct(originals))))
-    console.print(f"{n} images and their reconstructions: {out}", markup=False)
+    console.print(f"{len(originals)} images and their reconstructions: {out}", markup=False)
 
 
 @app.command()
@@ -261,6 +267,10 @@ def networks(
     from triptych.presets import comparison
 
     study = comparison("mnist", ["vae"], 1, preset, size=size, channels=channels, width=width, latent=latent)
+    console.print(
+        f"Preset {preset}: {study.data.size} px, {channels} channels, width {study.network.width:g} of the paper's, "
+        f"{latent} latent dimensions"
+    )
     show.networks(console, cost.layers(study.network, study.data.size, channels))
 
 

@@ -41,7 +41,7 @@ HOMES: dict[str, str] = {
 
 def comparison(
     data: str = "mnist",
-    frameworks: Sequence[str] = ("vae", "gan", "vaegan"),
+    frameworks: Sequence[str] | str = ("vae", "gan", "vaegan"),
     seeds: int = 3,
     preset: str = "quick",
     *,
@@ -50,15 +50,17 @@ def comparison(
 ) -> StudySpec:
     """The study behind `triptych compare`: a preset, and over it what was asked for.
 
-    `data` is what DATA is on the command line. `fields` are single fields of the study's parts by their own names
-    (`size`, `channels`, `fit`, `broken`; `width`, `latent`; `rate`; `images`, `batch_size`; `device`, `workers`,
-    `threads`); None leaves the default. Raises InputError for an unknown preset, data set or field.
+    `data` and `frameworks` are what they are on the command line; the latter may be a list, too. `fields` are single
+    fields of the study's parts by their own names (`size`, `channels`, `fit`, `broken`; `width`, `latent`; `rate`;
+    `images`, `batch_size`; `device`, `workers`, `threads`); None leaves the default. Raises InputError for an unknown
+    preset, data set or field.
     """
     if preset not in PRESETS:
         raise InputError("unknown preset", where="--preset", value=preset, mend=suggest(preset, PRESETS))
-    source, path = guess_source(data)
+    source, path = guess_source(str(data))
+    names = [part.strip() for part in frameworks.split(",")] if isinstance(frameworks, str) else list(frameworks)
     name = f"{Path(path).resolve().stem if path else source.replace(':', '-')}-{preset}"
-    values: dict[str, Any] = {"name": name, "frameworks": list(frameworks), "seeds": seeds}
+    values: dict[str, Any] = {"name": name, "frameworks": names, "seeds": seeds}
     own: dict[str, dict[str, Any]] = {"data": {"source": source, "path": path and str(Path(path).resolve())}}
     if optimiser is not None:
         own["optimiser"] = {"name": optimiser}

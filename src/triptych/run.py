@@ -13,9 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from triptych import store
+from triptych.dataset import scale
 from triptych.errors import InputError
 from triptych.evidence import prior_latents
 from triptych.features import in_batches
@@ -43,6 +45,9 @@ class Run:
         self.spec = checked(RunSpec, store.read_json(self.folder / "spec.json"), str(self.folder / "spec.json"))
         self.outcome: dict[str, Any] = store.read_json(self.folder / "outcome.json")
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
     @cached_property
     def networks(self) -> nn.ModuleDict:
         """The trained networks that this framework has, by name: "enc", "dec", "dis"."""
@@ -68,9 +73,17 @@ class Run:
         return in_batches(lambda part: self.networks["dec"](part.to(self.device)), latents)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Codes [B, L], the mean of q(z|x), of images [B, C, S, S]; raises InputError without an encoder."""
+        """Codes [B, L], the mean of q(z|x), of images [B, C, S, S], floats in [-1, 1] or uint8.
+
+        Raises InputError for images of another shape, and without an encoder.
+        """
         if not self.has_encoder:
             raise InputError("this framework has no encoder", where=str(self.folder), value=self.spec.framework)
+        wanted = (self.channels, self.spec.data.size, self.spec.data.size)
+        if tuple(images.shape[1:]) != wanted:
+            raise InputError(f"images must be [B, {', '.join(map(str, wanted))}]", value=list(images.shape))
+        if images.dtype == torch.uint8:
+            images = scale(images)
         return in_batches(lambda part: self.networks["enc"](part.to(self.device))[0], images)
 
     def reconstruct(self, images: Tensor) -> Tensor:

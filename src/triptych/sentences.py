@@ -57,7 +57,8 @@ def _undecided(v: Verdict) -> str:
     if v.sd is None:
         return f"{lead}, but a single seed gives neither an interval nor a test"
     need = f"about {v.seeds_needed}" if v.seeds_needed else f"more than {MOST_SEEDS}"
-    return f"{lead} ({_interval(v)}, {_p(v)}); {need} seeds would settle it"
+    guess = f", as far as {v.n} can tell" if v.n < 4 else ""  # an sd from so few seeds is little more than a guess
+    return f"{lead} ({_interval(v)}, {_p(v)}); {need} seeds would settle it{guess}"
 
 
 def _undefined(v: Verdict) -> str:

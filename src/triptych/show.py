@@ -85,7 +85,7 @@ def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
     """The primary verdicts in a table, and how many others there are."""
     primary = [answer for answer in answers if answer["family"] == "primary"]
     if not primary:
-        console.print("No verdicts: there are no two frameworks to compare, or no scores yet.")
+        console.print("No verdicts: there are no two frameworks to compare. The scores are in scores.jsonl.")
         return
     table = _table("", "verdict", "", "difference", "95 % interval", "p (Holm)", title="Verdicts")
     for answer in primary:
@@ -97,9 +97,14 @@ def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
             _number(answer["difference"]), _interval(answer), _number(answer["p_adjusted"]),
         )  # fmt: skip
     console.print(table)
-    for answer in primary:
+    decided = [answer for answer in primary if answer["verdict"] in ("better", "worse", "equivalent")]
+    for answer in decided:
         console.print(f"- {answer['sentence']}", highlight=False, markup=False)
-    console.print(f"{len(answers) - len(primary)} secondary verdicts are in the report.")
+    undecided = sum(answer["verdict"] == "undecided" for answer in primary)
+    console.print(
+        f"Undecided: {undecided} of {len(primary)}; how many seeds would settle them, and "
+        f"{len(answers) - len(primary)} secondary verdicts, are in the report."
+    )
 
 
 def status(console: Console, rows: list[dict[str, Any]]) -> None:

@@ -9,6 +9,9 @@ from triptych.report.collect import Study
 from triptych.sentences import display
 from triptych.words import finite, number
 
+FEW = 500
+"""Fewer test images than this are told of before anything else: features have 64 dimensions or more."""
+
 
 def troubles(study: Study) -> list[str]:
     """Diverged, unfinished and missing runs, and files that could not be read, one sentence each."""
@@ -26,6 +29,13 @@ def troubles(study: Study) -> list[str]:
                 for r in runs
             ]  # fmt: skip
             found.append(f"{len(runs)} of {len(study.runs)} runs {words}: {listed(names)}.")
+    counts = study.data.get("counts")
+    test = finite(counts.get("test")) if isinstance(counts, dict) else None
+    if test is not None and test < FEW:
+        found.append(
+            f"Only {number(test)} test images: distances between sets of images, precision, recall and coverage say "
+            f"little below {FEW}, and the Fréchet distance is biased upwards."
+        )
     if not study.scores:
         found.append("There are no scores yet.")
     if not study.verdicts:
