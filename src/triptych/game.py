@@ -41,15 +41,15 @@ class Cuts:
 def reached(root: Tensor) -> set[int]:
     """The ids of the leaf tensors that the graph of `root` ends in."""
     leaves: set[int] = set()
-    seen, todo = set(), [root.grad_fn]
-    while todo:
-        node = todo.pop()
+    seen, ahead = set(), [root.grad_fn]
+    while ahead:
+        node = ahead.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
         if hasattr(node, "variable"):
             leaves.add(id(node.variable))  # type: ignore[attr-defined]
-        todo.extend(following for following, _ in node.next_functions)
+        ahead.extend(following for following, _ in node.next_functions)
     return leaves
 
 

@@ -28,14 +28,6 @@ TINY: dict[str, Any] = {"data": {"size": 16}, "network": {"width": 0.03, "latent
 SHARED = ("enc", "dec", "dis")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def kind_of(name: str) -> type[Framework]:
     return typing.cast("type[Framework]", lookup.find("frameworks", name, "FRAMEWORK"))
 

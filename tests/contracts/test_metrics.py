@@ -34,14 +34,6 @@ IDEAL = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def digits():
     """Real digits [500, 1, 32, 32], as many others, and the others' labels, all from the test images."""

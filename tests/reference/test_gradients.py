@@ -71,14 +71,6 @@ CASES = [
 PHASES = (0.0, 0.9)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 # The oracles.
 
 

@@ -24,14 +24,6 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def paper(framework: str, options: dict | None = None, optimiser: str = "Adam") -> RunSpec:
     """A run at the paper's size."""
     scale = {part: PRESETS["paper"][part] for part in ("data", "network")}

@@ -21,14 +21,6 @@ from triptych.features import Extractor, choose_extractor, in_batches, mnist_ext
 WEIGHTS = resources.files("triptych") / "weights"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def mnist_test():
     """The test images [10000, 1, 28, 28] in [-1, 1] and their labels, from the package's own files."""

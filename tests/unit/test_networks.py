@@ -21,14 +21,6 @@ PAPER = NetworkSpec(**PRESETS["paper"]["network"])
 NORMS = nn.modules.batchnorm._BatchNorm
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def block(kind: str, *shape: int, norm: str | None = "BatchNorm2d") -> list[tuple[str, list[int]]]:
     """A layer, its BatchNorm if it has one, LeakyReLU."""
     kinds = [kind, norm, "LeakyReLU 0.2"] if norm else [kind, "LeakyReLU 0.2"]
