@@ -83,6 +83,11 @@ class Display:
     def _flops(self) -> int:
         return sum(self.costs[name].flops_per_image * images for name, images in self.done.items())
 
+    def _stands(self, name: str) -> str:
+        """Where one run under way stands."""
+        done, images = self.done[name], self.costs[name].images
+        return f"{name} scoring" if done == images else f"{name} {done:,} of {images:,} images"
+
     def _speak(self) -> None:
         """Where there is no terminal: a line now and then."""
         now = time.monotonic()
@@ -91,9 +96,9 @@ class Display:
         self.spoke, done = now, self._flops()
         worked = done - self.skipped
         left = (now - self.began) * (self.total - done) / worked if worked > 0 else float("nan")
-        runs = ", ".join(f"{name} {self.done[name]:,} of {self.costs[name].images:,} images" for name in self.tasks)
+        under_way = ", ".join(self._stands(name) for name in self.tasks) or "between runs"
         share = 100 * done / max(self.total, 1)
-        self.console.print(f"{share:.0f} %, about {left / 60:.1f} min left: {runs}", highlight=False, markup=False)
+        self.console.print(f"{share:.0f} %, about {left / 60:.1f} min left: {under_way}", highlight=False, markup=False)
 
 
 @contextmanager
