@@ -44,7 +44,9 @@ def _metrics() -> Iterator[str]:
     yield "Written by `scripts/write_reference.py` from the code.\n"
     yield "All are computed on held-out test images and as many samples, at most `scoring.images` of each. A difference"
     yield "smaller than the smallest effect does not matter; `scoring.smallest_effect` in a study overrules it. The"
-    yield "files say in a comment where each number comes from. Holm's adjustment runs over each family.\n"
+    yield "files say in a comment where each number comes from. Holm's adjustment runs over the comparisons of one"
+    yield "question, primary and secondary metrics apart. What they see and what they miss on real digits:"
+    yield "[sanity.md](../results/sanity.md). What they cost: [metric-costs.md](../results/metric-costs.md).\n"
     for name in lookup.names("metrics"):
         module = importlib.import_module(f"triptych.metrics.{name}")
         metric: metrics.Metric = module.METRIC
@@ -52,14 +54,25 @@ def _metrics() -> Iterator[str]:
         yield _prose(module) + "\n"
         outputs = [*metric.outputs, *([metric.per_class] if metric.per_class else [])]
         yield from _table(
-            ("score", "what it says", "unit", "better", "smallest effect", "family"),
+            ("score", "what it says", "question", "unit", "better", "smallest effect", "family"),
             [
-                (f"`{o.metric}`", o.about, o.unit, DIRECTIONS[o.better], f"{o.smallest_effect:g}", o.family)
+                (f"`{o.metric}`", o.about, o.question, o.unit, DIRECTIONS[o.better], f"{o.smallest_effect:g}", o.family)
                 for o in outputs
             ],
         )
+        if metric.source:
+            yield f"Source: {metric.source.rstrip('.')}.\n"
+        if metric.fooled:
+            yield f"What fools it: {metric.fooled[0].lower()}{metric.fooled[1:].rstrip('.')}.\n"
         if metric.features:
-            yield "In the features of the extractor that stands beside every score.\n"
+            yield "In the features of the extractor that stands beside every score" + (
+                ", and in every further feature space.\n" if metric.spaces else ".\n"
+            )
+        if metric.most:
+            yield f"On at most {metric.most:,} images of a kind.\n"
+        if metric.options is not None:
+            yield f"Options, `[scoring.options.{name}]`:\n"
+            yield from _fields(metric.options)
 
 
 def _studies() -> Iterator[str]:

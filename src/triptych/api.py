@@ -9,7 +9,8 @@ study.runs[0].sample(16)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from triptych.errors import InputError
 from triptych.plan import resolved, runs_of, validate
 from triptych.presets import comparison
 from triptych.run import Run
-from triptych.spec import NetworkSpec, RunSpec, StudySpec, load_study
+from triptych.spec import NetworkSpec, RunSpec, ScoringSpec, StudySpec, checked, load_study
 
 if TYPE_CHECKING:
     import pandas
@@ -53,6 +54,24 @@ class Study:
 
         return pandas.DataFrame(store.read_lines(self.folder / studies.SCORES))
 
+    def score(
+        self,
+        metrics: Sequence[str] | None = None,
+        features: Sequence[str] | None = None,
+        images: int | None = None,
+    ) -> Study:
+        """Score the finished runs anew, as `triptych score` does; returns the study, judged again.
+
+        Raises InputError for what cannot be scored so, and RuntimeError if the scoring of a run fails.
+        """
+        asked = {"metrics": metrics, "features": features, "images": images}
+        wanted = {key: value for key, value in asked.items() if value is not None}
+        with _held(self.folder):
+            opened, jobs = studies.rescore(self.folder, checked(ScoringSpec, wanted, "Study.score"))
+            _raise_for_failures(studies.execute(opened, jobs), self.folder)
+            studies.conclude(self.folder)
+        return Study(self.folder)
+
     def verdicts(self) -> pandas.DataFrame:
         """A row for every question: metric, a, b, verdict, difference, low, high, n, p_adjusted, sentence, ..."""
         import pandas
@@ -77,15 +96,25 @@ def run_study(spec: StudySpec, out: Path | str) -> Study:
     """Run a study in a directory, or go on with it, and conclude it; raises RuntimeError if a run fails."""
     folder = Path(out)
     studies.check_free(folder, spec)
+    with _held(folder):
+        _raise_for_failures(studies.compute(studies.prepare(folder, spec)), folder)
+        studies.conclude(folder)
+    return Study(folder)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """The study's directory, for this process alone."""
     with store.locked(folder, wait=False) as mine:
         if not mine:
             raise InputError("another process is at work in this directory", where=str(folder))
-        results = studies.compute(studies.prepare(folder, spec))
-        failed = [name for name, result in results.items() if result != "finished"]
-        if failed:
-            raise RuntimeError(f"{len(failed)} of {len(results)} runs failed; see error.txt in {folder / 'runs'}")
-        studies.conclude(folder)
-    return Study(folder)
+        yield
+
+
+def _raise_for_failures(results: dict[str, str], folder: Path) -> None:
+    failed = [name for name, result in results.items() if result != "finished"]
+    if failed:
+        raise RuntimeError(f"{len(failed)} of {len(results)} runs failed; see error.txt in {folder / 'runs'}")
 
 
 def open_study(folder: Path | str) -> Study:

@@ -69,7 +69,7 @@ def from_weights(weights: dict[str, Tensor], channels: int, classes: int) -> Cla
     return network.eval().requires_grad_(False)
 
 
-def _initialised(channels: int, classes: int, generator: torch.Generator) -> Classifier:
+def initialised(channels: int, classes: int, generator: torch.Generator) -> Classifier:
     """A classifier with He et al. (2015) weights from the given generator; the global one is not touched."""
     with torch.device("meta"):
         network = Classifier(channels, classes)
@@ -117,7 +117,7 @@ def train(
     Returned in eval mode, on the CPU, without gradients.
     """
     images = resize(images).contiguous()
-    network = _initialised(images.shape[1], classes, stream(seed, "classifier/weights"))
+    network = initialised(images.shape[1], classes, stream(seed, "classifier/weights"))
     network = network.to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
     batch_size = max(2, min(batch_size, len(images)))  # BatchNorm needs two
     updates = max(1, total_images // batch_size)

@@ -175,6 +175,48 @@ def status(directory: Annotated[Path, typer.Argument(help="A study's directory."
 
 
 @app.command()
+def score(
+    path: Annotated[Path, typer.Argument(help="A study's directory, or that of one of its runs.")],
+    metrics: Annotated[str | None, typer.Option(help="Only these, with commas between them.")] = None,
+    features: Annotated[str | None, typer.Option(help="Feature spaces to add, e.g. lite0,inception.")] = None,
+    images: Annotated[int | None, typer.Option(help="Score another number of samples and test images.")] = None,
+) -> None:
+    """Score finished runs anew: all metrics, some, or in further feature spaces; then judge and report."""
+    from triptych import show, store, study
+    from triptych.progress import Display, stop_on_signals
+    from triptych.spec import ScoringSpec, checked
+
+    single = (path / "spec.json").exists()
+    folder = path.resolve().parent.parent if single else path
+    study.status(folder)  # says so if there is no study
+    asked = {"metrics": _names(metrics), "features": _names(features), "images": images}
+    wanted = checked(ScoringSpec, {key: value for key, value in asked.items() if value is not None}, "triptych score")
+    with store.locked(folder, wait=False) as mine:
+        if not mine:
+            raise InputError("another process is at work in this directory", where=str(folder), mend="Wait for it.")
+        opened, jobs = study.rescore(folder, wanted, [path.resolve().name] if single else None, console.print)
+        if not jobs:
+            raise InputError("holds no finished run to score", where=str(path), mend="Run the study first.")
+        chosen = {job["id"]: opened.costs[job["id"]] for job in jobs}
+        with stop_on_signals(console) as caught, Display(console, chosen) as display:
+            results = study.execute(opened, jobs, display.on_event, lambda: bool(caught))
+        if "stopped" in results.values():
+            raise typer.Exit(_stopped(folder))
+        verdicts = study.conclude(folder)
+    if single:
+        show.scores(console, store.read_lines(path / "scores.jsonl"))
+    else:
+        show.verdicts(console, verdicts)
+    console.print(f"Report: {folder / 'report.html'}", markup=False, soft_wrap=True)
+    raise typer.Exit(FAILED if "failed" in results.values() else 0)
+
+
+def _names(text: str | None) -> list[str] | None:
+    """Names with commas between them."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+@app.command()
 def report(directory: Annotated[Path, typer.Argument(help="A study's directory.")]) -> None:
     """Judge the scores anew and write the report again."""
     from triptych import show, study

@@ -2,18 +2,20 @@
 
 Real images are test images. Samples come from prior latents, the same for every framework at one seed
 (`prior_latents`); reconstructions are of the real images. What a framework cannot show (a GAN has no encoder)
-is `Undefined(reason)`: never NaN, zero or an empty array.
+raises ValueError with the reason, which makes the scores that need it `Undefined(reason)`: never NaN, zero or an
+empty array.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +25,10 @@ from triptych import store
 from triptych.features import BATCH, Extractor, in_batches
 from triptych.rng import stream
 
-ImageSet = Literal["real", "samples"]
+ImageSet = Literal["real", "samples", "reconstructions", "training"]
+
+Draw = Callable[[int], tuple[Tensor, Tensor | None]]
+"""`draw(n)`: at most n images of a split, evenly spaced [n, C, H, W], and their labels [n] if it has any."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,23 @@ class Undefined:
     reason: str
 
 
-NO_ENCODER = Undefined("no encoder")
+class Measured(NamedTuple):
+    """A value and what stands beside it."""
+
+    value: float
+    error: float | None = None
+    """Standard error over the images, in the value's unit. What seeds add to it, only more runs can say."""
+    curve: tuple[tuple[float, float], ...] = ()
+    """The points (x, y) behind the value, for the report; x is the output's `axis`."""
+    note: str = ""
+    """What a reader must know besides."""
+
+
+def mean_of(values: Tensor | np.ndarray, **beside: Any) -> Measured:
+    """The mean of values [N] with its standard error, which one value alone does not have."""
+    array = np.asarray(values, np.float64)
+    error = float(array.std(ddof=1) / len(array) ** 0.5) if len(array) > 1 else None
+    return Measured(float(array.mean()), error, **beside)
 
 
 def prior_latents(seed: int, n: int, dimension: int) -> Tensor:
@@ -43,20 +64,29 @@ def prior_latents(seed: int, n: int, dimension: int) -> Tensor:
 
 @dataclass
 class Evidence:
-    """Observations of one run, from callables; all images are [B, C, H, W] in [-1, 1].
+    """Observations of one run, from callables; all images are [B, C, H, W] in [-1, 1], on the CPU.
 
-    `sample(n)` gives n samples; `reconstruct(images)` and `encode(images)` give reconstructions and codes [B,
-    d] of a batch. The last two are Undefined for a framework without an encoder. `labels` [N] are those of
-    the real images. `n` samples are drawn, by default as many as there are real images. `cache` is a folder
-    that keeps the features of the real images, which all runs of a study share; None keeps nothing.
+    `sample(n)` gives n samples, by default as many as there are real images. `reconstruct(images)` gives
+    reconstructions of a batch, `posterior(images)` mean and log variance [B, latent] of q(z|x), `decode(latents)`
+    images, differentiable in the latents, and `dis_l(images)` features [B, F] of the discriminator; each is None for
+    a framework that has no such thing. `labels` [N] are those of the real images; `training` and `validation` draw
+    from those splits; `log` holds the rows of the training log. `cache` is a folder that keeps the features of real
+    and training images, which all runs of a study share; None keeps nothing.
     """
 
     real: Tensor
     sample: Callable[[int], Tensor]
     extractor: Extractor
-    reconstruct: Callable[[Tensor], Tensor] | Undefined = NO_ENCODER
-    encode: Callable[[Tensor], Tensor] | Undefined = NO_ENCODER
+    reconstruct: Callable[[Tensor], Tensor] | None = None
+    posterior: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+    decode: Callable[[Tensor], Tensor] | None = None
+    dis_l: Callable[[Tensor], Tensor] | None = None
+    latent: int = 0
+    seed: int = 0
     labels: Tensor | None = None
+    training: Draw | None = None
+    validation: Draw | None = None
+    log: list[dict[str, Any]] = field(default_factory=list, repr=False)
     n: int = 0
     cache: Path | None = None
     _features: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
@@ -70,36 +100,105 @@ class Evidence:
         return _finite(self.sample(self.n).detach().cpu().float(), "samples")
 
     @cached_property
-    def reconstructions(self) -> Tensor | Undefined:
-        """Reconstructions of the real images, in order; raises ValueError if any pixel is not finite."""
-        if isinstance(self.reconstruct, Undefined):
-            return self.reconstruct
-        return _finite(in_batches(self.reconstruct, self.real), "reconstructions")
+    def reconstructions(self) -> Tensor:
+        """Reconstructions of the real images, in order."""
+        return self.reconstructed(self.real)
+
+    def reconstructed(self, images: Tensor) -> Tensor:
+        """Reconstructions of any images; raises ValueError without an encoder or if any pixel is not finite."""
+        if self.reconstruct is None:
+            raise ValueError("no encoder")
+        return _finite(in_batches(self.reconstruct, images), "reconstructions")
 
     @cached_property
-    def codes(self) -> Tensor | Undefined:
-        """Codes [N, d] of the real images."""
-        return self.encode if isinstance(self.encode, Undefined) else in_batches(self.encode, self.real)
+    def _posterior(self) -> tuple[Tensor, Tensor]:
+        return self.posterior_of(self.real)
+
+    @property
+    def codes(self) -> Tensor:
+        """Means of q(z|x) of the real images, [N, latent]."""
+        return self._posterior[0]
+
+    @property
+    def log_variances(self) -> Tensor:
+        """Log variances of q(z|x) of the real images, [N, latent]."""
+        return self._posterior[1]
+
+    def posterior_of(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance [B, latent] of q(z|x) of any images; raises ValueError without an encoder."""
+        posterior = self.posterior
+        if posterior is None:
+            raise ValueError("no encoder")
+        both = _finite(in_batches(lambda part: torch.cat(posterior(part), 1), images), "codes")
+        mean, log_variance = both.chunk(2, dim=1)
+        return mean, log_variance
+
+    def decoder(self) -> Callable[[Tensor], Tensor]:
+        """The decoder, differentiable; raises ValueError where there is none."""
+        if self.decode is None:
+            raise ValueError("no decoder from latents")
+        return self.decode
+
+    def decoded(self, latents: Tensor) -> Tensor:
+        """The images of any latents [B, latent], without gradients; raises ValueError without a decoder."""
+        return _finite(in_batches(self.decoder(), latents), "decoded images")
+
+    def dis_l_of(self, images: Tensor) -> Tensor:
+        """Dis_l features [B, F] of any images; raises ValueError without a discriminator."""
+        if self.dis_l is None:
+            raise ValueError("no discriminator")
+        return in_batches(self.dis_l, images)
+
+    def labelled(self) -> Tensor:
+        """The labels [N] of the real images; raises ValueError where there are none."""
+        if self.labels is None:
+            raise ValueError("the data have no labels")
+        return self.labels
+
+    def training_images(self, most: int) -> tuple[Tensor, Tensor | None]:
+        """At most so many training images and their labels; raises ValueError where they are not at hand."""
+        if self.training is None:
+            raise ValueError("the training images are not at hand")
+        return self.training(most)
+
+    def validation_images(self, most: int) -> tuple[Tensor, Tensor | None]:
+        """At most so many validation images and their labels; raises ValueError where there are none."""
+        images = None if self.validation is None else self.validation(most)
+        if images is None or not len(images[0]):
+            raise ValueError("there are no validation images")
+        return images
+
+    def some(self, most: int) -> Tensor:
+        """Indices of at most `most` real images, evenly spaced, for what is too dear to do with all."""
+        count = min(most, len(self.real))
+        return torch.arange(count) * len(self.real) // count
 
     def features(self, of: ImageSet) -> np.ndarray:
-        """Features [N, d] in float64 of one set of images."""
+        """Features [N, d] in float64 of one set of images; of as many training images as the extractor can afford."""
         if of not in self._features:
-            real = of == "real"
-            self._features[of] = (
-                _cached(self.extractor, self.real, self.cache) if real else self.extractor(self.samples)
-            )
+            images = self.training_images(self.extractor.most)[0] if of == "training" else getattr(self, of)
+            shared = of in ("real", "training")
+            self._features[of] = _cached(self.extractor, images, self.cache if shared else None)
         return self._features[of]
 
-    def probabilities(self, of: ImageSet) -> np.ndarray | Undefined:
-        """Class probabilities [N, K] of one set of images; Undefined if the data have no labels."""
+    def probabilities(self, of: ImageSet) -> np.ndarray:
+        """Class probabilities [N, K] of one set of images; raises ValueError if the data have no labels."""
         probabilities = self.extractor.classify(self.features(of))
-        return Undefined("no classifier: the data have no labels") if probabilities is None else probabilities
+        if probabilities is None:
+            raise ValueError("no classifier: the data have no labels")
+        return probabilities
+
+    def seen_by(self, extractor: Extractor) -> Evidence:
+        """The same evidence in other features; what has been made of images is shared."""
+        other = copy.copy(self)
+        other.extractor, other._features = extractor, {}
+        return other
 
 
-def _finite(images: Tensor, what: str) -> Tensor:
-    if not all(bool(torch.isfinite(part).all()) for part in images.split(BATCH)):
+def _finite(values: Tensor, what: str) -> Tensor:
+    if not all(bool(torch.isfinite(part).all()) for part in values.split(BATCH)):
         raise ValueError(f"some {what} are not finite")
-    return images
+    return values
 
 
 def _cached(extractor: Extractor, images: Tensor, folder: Path | None) -> np.ndarray:

@@ -64,7 +64,7 @@ class Display:
             self.bars.update(self.tasks[name], completed=event["images"], speed=speed)
         elif kind == "scoring":
             self.done[name] = images
-            self.bars.update(self.tasks[name], completed=images, speed="scoring")
+            self.bars.update(self.tasks[name], completed=images, speed=f"scoring: {event['metric']}")
         else:
             self._end(name, kind, event.get("message", ""))
         self.bars.update(self.whole, completed=self._flops(), speed=f"{self.finished} of {len(self.costs)} runs")

@@ -86,6 +86,19 @@ class Run:
             images = scale(images)
         return in_batches(lambda part: self.networks["enc"](part.to(self.device))[0], images)
 
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance [B, L] of q(z|x) of images [B, C, S, S] in [-1, 1], as one batch."""
+        mean, log_variance = self.networks["enc"](images.to(self.device))
+        return mean.cpu(), log_variance.cpu()
+
+    def dis_l(self, images: Tensor) -> Tensor:
+        """Dis_l features [B, F] of images [B, C, S, S] in [-1, 1], as one batch."""
+        return self.networks["dis"](images.to(self.device))[1].cpu()
+
+    def render(self, latents: Tensor) -> Tensor:
+        """Images [B, C, S, S] of latents [B, L] as one batch, differentiable in the latents."""
+        return self.networks["dec"](latents.to(self.device)).cpu()
+
     def reconstruct(self, images: Tensor) -> Tensor:
         """The images of the codes of images [B, C, S, S]; raises InputError without an encoder."""
         return self.decode(self.encode(images))

@@ -1,34 +1,53 @@
-"""From a finished run to its scores: evidence made once, every metric a function of it."""
+"""From a finished run to its scores: evidence made once, every metric a function of it.
+
+Beside every score stand its floor and its ceiling: what the same metric gives at the same n when other real images
+take the place of samples, and when noise does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from triptych import lookup, metrics, store
-from triptych.dataset import Dataset
+from triptych import features, lookup, metrics, store
+from triptych.dataset import Dataset, Split
 from triptych.errors import InputError
-from triptych.evidence import NO_ENCODER, Evidence
-from triptych.features import choose_extractor
+from triptych.evidence import Draw, Evidence
+from triptych.features import BATCH, Extractor
 from triptych.metrics import Metric
+from triptych.rng import stream
 from triptych.run import Run
 from triptych.spec import ScoringSpec
 
+Row = dict[str, Any]
+Watch = Callable[[str], None]
+
+MOST_BYTES = 2 * 2**30
+"""Training images that are held at once, in float32, take no more than that."""
+
 
 def metrics_of(scoring: ScoringSpec) -> list[Metric]:
-    """The metrics that a study asks for; all there are, if it names none."""
-    return metrics.load(scoring.metrics if scoring.metrics is not None else lookup.names("metrics"))
+    """The metrics that a study asks for, all there are if it names none; InputError for an unknown one or option."""
+    found = metrics.load(scoring.metrics if scoring.metrics is not None else lookup.names("metrics"))
+    metrics.check_options(found, scoring.options)
+    return found
 
 
-def describe(scoring: ScoringSpec, label_names: Sequence[str] | None) -> list[dict[str, Any]]:
+def describe(scoring: ScoringSpec, extractors: Sequence[Extractor]) -> list[Row]:
     """What `metrics.json` says of each metric's outputs, with the study's own smallest effects put in.
 
     Raises InputError for a smallest effect of a metric that is not computed, or a negative one.
     """
-    outputs = [vars(output) for metric in metrics_of(scoring) for output in metric.outputs_for(label_names)]
+    asked, primary, spaces = metrics_of(scoring), extractors[0], extractors[1:]
+    outputs = [vars(output) for metric in asked for output in metric.outputs_for(primary.label_names)]
+    for extractor in spaces:
+        outputs += [vars(o) for metric in asked if metric.spaces for o in metric.outputs_in(extractor.name)]
     own, known = scoring.smallest_effect, [output["metric"] for output in outputs]
     for name, effect in own.items():
         where = f"scoring.smallest_effect.{name}"
@@ -39,32 +58,138 @@ def describe(scoring: ScoringSpec, label_names: Sequence[str] | None) -> list[di
     return [{**output, "smallest_effect": own.get(output["metric"], output["smallest_effect"])} for output in outputs]
 
 
-def evidence_of(run: Run, dataset: Dataset, images: int, fitted: Path) -> Evidence:
-    """What may be observed of a run: as many samples as test images, at most `images` of each.
-
-    `fitted` is the folder with the feature extractor fitted to these data, if one had to be, and with the features
-    of the real images, which all runs share.
-    """
-    n = min(images, len(dataset.test))
-    # Spread over the whole set: its parts may differ, as the two halves of MNIST's test images do.
-    chosen = torch.arange(n) * len(dataset.test) // n
-    labels = dataset.test.labels
+def evidence_of(run: Run, dataset: Dataset, images: int, extractor: Extractor, cache: Path | None = None) -> Evidence:
+    """What may be observed of a run: as many samples as test images, at most `images` of each."""
+    real, labels = drawn(dataset.test)(images)
+    has = run.outcome["parameters"]
     return Evidence(
-        real=dataset.test.images(chosen).cpu(),
-        labels=None if labels is None else labels[chosen],
+        real=real,
+        labels=labels,
         sample=run.sample,
-        reconstruct=run.reconstruct if run.has_encoder else NO_ENCODER,
-        encode=run.encode if run.has_encoder else NO_ENCODER,
-        extractor=choose_extractor(dataset, fitted),
-        n=n,
-        cache=fitted,
+        reconstruct=run.reconstruct if run.has_encoder else None,
+        posterior=run.posterior if run.has_encoder else None,
+        decode=run.render if "dec" in has else None,
+        dis_l=run.dis_l if "dis" in has else None,
+        latent=run.spec.network.latent if "dec" in has else 0,
+        seed=run.spec.seed,
+        training=drawn(dataset.train),
+        validation=drawn(dataset.validation),
+        log=store.read_lines(run.folder / "log.jsonl"),
+        extractor=extractor,
+        cache=cache,
     )
 
 
-def score(run: Run, dataset: Dataset, scoring: ScoringSpec, fitted: Path) -> None:
-    """Write the run's `scores.jsonl`: one line for every output of every metric."""
-    evidence = evidence_of(run, dataset, scoring.images, fitted)
+def drawn(split: Split, left_out: int = 0) -> Draw:
+    """The images of a split and their labels, at most so many, evenly spaced.
+
+    Spread over the whole set, since its parts may differ, as the two halves of MNIST's test images do. With
+    `left_out`, those that a draw of that many would take are not there.
+    """
+    indices = torch.arange(len(split))
+    if left_out:
+        indices = indices[~torch.isin(indices, _spread(len(split), left_out))]
+
+    def draw(most: int) -> tuple[Tensor, Tensor | None]:
+        shape = split.pixels.shape[1:]
+        held = max(BATCH, MOST_BYTES // (4 * int(torch.tensor(shape).prod())))
+        chosen = indices[_spread(len(indices), min(most, held))]
+        images = [split.images(part).cpu() for part in chosen.split(1000)]
+        return torch.cat(images or [torch.empty(0, *shape)]), None if split.labels is None else split.labels[chosen]
+
+    return draw
+
+
+def _spread(total: int, most: int) -> Tensor:
+    """At most `most` indices below `total`, evenly spaced."""
+    count = min(most, total)
+    return torch.arange(count) * total // max(count, 1)
+
+
+def score(
+    run: Run,
+    dataset: Dataset,
+    scoring: ScoringSpec,
+    fitted: Path,
+    only: Sequence[str] | None = None,
+    watch: Watch = lambda name: None,
+) -> None:
+    """Write the run's `scores.jsonl`: one line for every output of every metric.
+
+    `fitted` is the folder with the feature extractors fitted to these data and with the features of real images,
+    which all runs share. With `only`, those metrics are computed and the lines of the others stay.
+    """
+    extractors = features.choose(scoring.features, dataset, fitted)
+    asked = [metric for metric in metrics_of(scoring) if only is None or metric.name in only]
+    bounds = references(dataset, scoring, asked, extractors, fitted, watch)
+    evidence = evidence_of(run, dataset, scoring.images, extractors[0], fitted)
+    rows = metrics.score(evidence, asked, extractors[1:], scoring.options, watch)
     spec = run.spec
     who = {"run": spec.id, "framework": spec.framework, "seed": spec.seed, "condition": spec.condition}
-    lines = [{**who, **row} for row in metrics.score(evidence, metrics_of(scoring))]
+    nothing = {"floor": None, "ceiling": None}
+    lines = [{**who, **row, **bounds.get(row["metric"], nothing)} for row in rows]
+    if only is not None:
+        new = {line["metric"] for line in lines}
+        lines = [line for line in store.read_lines(run.folder / "scores.jsonl") if line["metric"] not in new] + lines
     store.write(run.folder / "scores.jsonl", store.to_lines(lines))
+
+
+def references(
+    dataset: Dataset,
+    scoring: ScoringSpec,
+    asked: Sequence[Metric],
+    extractors: Sequence[Extractor],
+    folder: Path,
+    watch: Watch = lambda name: None,
+) -> dict[str, dict[str, float | None]]:
+    """Floor and ceiling by output: the metric's value when other real images, and when noise, are the samples.
+
+    The floor's samples are training images, the ceiling's uniform noise; reconstructions are perfect and noise. What
+    needs a decoder or codes has neither. Kept in `folder`, for they are the same for every run of a study.
+    """
+    key = json.dumps([
+        dataset.fingerprint, scoring.images, [m.name for m in asked], [e.identity for e in extractors], scoring.options,
+    ])  # fmt: skip
+    path = folder / f"references-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    with store.locked(folder / "references", wait=True):  # runs scored side by side compute them once
+        try:
+            return store.read_json(path)
+        except (OSError, ValueError):
+            pass
+        found: list[dict[str, float | None]] = []
+        for evidence in (
+            _real(dataset, scoring.images, extractors[0], folder),
+            _noise(dataset, scoring.images, extractors[0], folder),
+        ):
+            rows = metrics.score(evidence, asked, extractors[1:], scoring.options, watch)
+            found.append({row["metric"]: row["value"] for row in rows})
+        floors, ceilings = found
+        bounds = {name: {"floor": floors[name], "ceiling": ceilings[name]} for name in floors}
+        store.write(path, store.to_json(bounds))
+        return bounds
+
+
+def _real(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> Evidence:
+    """Real images in the place of samples: training images, which are then not among the training images."""
+    real, labels = drawn(dataset.test)(images)
+    others = drawn(dataset.train)(len(real))[0]
+
+    def sample(n: int) -> Tensor:
+        return others[torch.arange(n) % len(others)]  # fewer training than test images: some stand twice
+
+    left = drawn(dataset.train, left_out=len(real))
+    return Evidence(real, sample, extractor, reconstruct=lambda x: x, labels=labels, training=left, cache=cache)
+
+
+def _noise(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> Evidence:
+    """Uniform noise in the place of samples and of reconstructions."""
+    real, labels = drawn(dataset.test)(images)
+
+    def noise(n: int) -> Tensor:
+        return torch.rand(n, *real.shape[1:], generator=stream(0, "reference/noise")).mul_(2).sub_(1)
+
+    def reconstruct(batch: Tensor) -> Tensor:
+        return noise(len(batch))
+
+    training = drawn(dataset.train)
+    return Evidence(real, noise, extractor, reconstruct=reconstruct, labels=labels, training=training, cache=cache)

@@ -107,6 +107,16 @@ def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
     )
 
 
+def scores(console: Console, lines: list[dict[str, Any]]) -> None:
+    """One run's scores, each with its standard error over images and between its floor and its ceiling."""
+    table = _table("score", "value", "standard error", "floor", "ceiling", "unit", "n", "features")
+    for line in lines:
+        value = _number(line["value"]) if line["undefined"] is None else f"undefined: {line['undefined']}"
+        numbers = (_number(line.get(key)) for key in ("error", "floor", "ceiling"))
+        table.add_row(line["metric"], value, *numbers, line["unit"], f"{line['n']:,}", line["features"])
+    console.print(table)
+
+
 def status(console: Console, rows: list[dict[str, Any]]) -> None:
     table = _table("run", "state", "images")
     for row in rows:

@@ -26,14 +26,19 @@ class Frozen(BaseModel):
 
 
 class DataSpec(Frozen):
-    """Which images, and how they become squares of `size` pixels."""
+    """Which images, and how they become squares of `size` pixels.
+
+    `dequantise` adds uniform noise of one grey level to every pixel, so that images have a density (Uria et al. 2013,
+    arXiv:1306.0186); the noise is drawn once, and every run sees the same.
+    """
 
     source: str = "mnist"
     path: str | None = None
-    size: int = Field(default=32, ge=16, le=128, multiple_of=8)
+    size: int = Field(default=32, ge=16, le=128)
     channels: Literal[1, 3] | None = None
     fit: Literal["crop", "pad", "stretch"] | None = None
     broken: Literal["error", "skip"] = "error"
+    dequantise: bool = False
 
 
 class NetworkSpec(Frozen):
@@ -131,10 +136,17 @@ class Override(Frozen):
 
 
 class ScoringSpec(Frozen):
-    """How many samples and test images are scored, by which metrics (all by default), against which margins."""
+    """How many samples and test images are scored, by which metrics (all by default), in which feature spaces.
+
+    The first of `features` is the one that the questions are answered in (by default a classifier where there are
+    labels, and principal components of the pixels). `options` are single metrics' own, such as
+    `options.likelihood.chains`; `smallest_effect` replaces their margins.
+    """
 
     images: int = Field(default=10_000, ge=50)
     metrics: tuple[str, ...] | None = None
+    features: tuple[str, ...] | None = Field(default=None, min_length=1)
+    options: dict[str, dict[str, Any]] = {}
     smallest_effect: dict[str, float] = {}
 
 

@@ -9,20 +9,21 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from triptych import dataset, report, store, verdicts
+from triptych import dataset, features, lookup, report, store, verdicts
 from triptych.cost import Cost, costs
 from triptych.errors import InputError
 from triptych.executors import local
-from triptych.features import choose_extractor
 from triptych.plan import Settled, runs_of, settle, validate
 from triptych.prepare import COMMIT, FILES
 from triptych.scoring import describe, metrics_of
-from triptych.spec import RunSpec, StudySpec, load_study, to_toml
+from triptych.spec import RunSpec, ScoringSpec, StudySpec, load_study, to_toml
+
+Say = Callable[[str], None]
 
 STUDY, DATA, FITTED, SCORES, METRICS, VERDICTS = (
     "study.toml", "data", "features", "scores.jsonl", "metrics.json", "verdicts.json",
@@ -56,9 +57,11 @@ def check_free(folder: Path, study: StudySpec) -> None:
             raise InputError("holds something else than a study", where=str(folder), mend="Choose another --out.")
         return
     if differences := _differences(load_study(file), study):
+        rescored = all(text.startswith("scoring.") for text in differences)
         raise InputError(
             f"holds another study, which differs in {', '.join(differences)}", where=str(folder),
-            mend="Choose another --out, or delete this one.",
+            mend="`triptych score` changes how a study is scored; `triptych run` goes on with what its study.toml says."
+            if rescored else "Choose another --out, or delete this one.",
         )  # fmt: skip
 
 
@@ -83,7 +86,7 @@ def prepare(
     folder: Path,
     study: StudySpec,
     progress: Callable[[int, int], None] | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = lambda text: None,
 ) -> Opened:
     """Everything before the runs: check all that can be checked, then prepare data and feature extractor once.
 
@@ -102,11 +105,16 @@ def prepare(
     except InputError:
         _remove_if_empty(folder / DATA, folder)
         raise
+    return _settled(folder, study, runs, settled, say)
+
+
+def _settled(folder: Path, study: StudySpec, runs: list[RunSpec], settled: Settled, say: Say) -> Opened:
+    """Open the data, check what only they can tell, and write the study into its directory."""
     data = dataset.open(folder / DATA, resident_bytes=0)
     for run in runs:
         dataset.batch_indices(run.seed, 0, len(data.train), run.training.batch_size)
     store.sweep(folder / FITTED)
-    describe(study.scoring, choose_extractor(data, folder / FITTED, say).label_names)
+    describe(study.scoring, features.choose(study.scoring.features, data, folder / FITTED, say))
     store.write(folder / STUDY, to_toml(study).encode())
     return Opened(folder, study, runs, settled, data, costs(runs, data.channels))
 
@@ -139,13 +147,75 @@ def compute(
     jobs = [_job(opened, run) for run in waiting if run.id not in whole]
     for run_id in whole:
         on_event({"id": run_id, "event": "finished"})
+    return whole | execute(opened, jobs, on_event, should_stop)
+
+
+def rescore(
+    folder: Path,
+    wanted: ScoringSpec,
+    runs: Sequence[str] | None = None,
+    say: Say = lambda text: None,
+) -> tuple[Opened, list[local.Job]]:
+    """What it takes to score the runs that are whole anew, all or those named.
+
+    The fields set in `wanted` change the study's scoring: its metrics and features join those that the study has, and
+    then only these metrics, or those that look at features, are computed and all other scores stay; another number
+    of images makes all scores anew. Raises InputError, and touches nothing, for what cannot be scored so, and for
+    another scoring of some runs only, which then could not be compared with the others.
+    """
+    study = load_study(folder / STUDY)
+    scoring, only = _rescoring(study.scoring, wanted, dataset.open(folder / DATA, resident_bytes=0))
+    if runs is not None and scoring != study.scoring:
+        mend = "Score the whole study."
+        raise InputError("would score some of the study's runs in another way", where="scoring", mend=mend)
+    planned = runs_of(study)
+    settled = settle(study.execution, len(runs or planned))
+    opened = _settled(folder, study.model_copy(update={"scoring": scoring}), planned, settled, say)
+    chosen = [run for run in planned if store.is_whole(opened.folder_of(run)) and (runs is None or run.id in runs)]
+    if only is None:  # so that, after a kill, no run passes for whole with the scores of before
+        for run in chosen:
+            (opened.folder_of(run) / store.MANIFEST).unlink()
+    return opened, [{**_job(opened, run), "only": only} for run in chosen]
+
+
+def _rescoring(
+    scoring: ScoringSpec, wanted: ScoringSpec, data: dataset.Dataset
+) -> tuple[ScoringSpec, list[str] | None]:
+    """The scoring with what is wanted added, and the metrics that it takes; None for all."""
+    changes, metrics = wanted.model_dump(exclude_unset=True), wanted.metrics
+    if wanted.features is not None:
+        spaces = scoring.features or features.default_names(data)
+        changes["features"] = (*spaces, *(name for name in wanted.features if name not in spaces))
+    have = scoring.metrics if scoring.metrics is not None else tuple(lookup.names("metrics"))
+    if metrics is not None:
+        changes["metrics"] = (*have, *(name for name in metrics if name not in have))
+        if scoring.metrics is None and changes["metrics"] == have:
+            changes["metrics"] = None
+    changed = scoring.model_copy(update=changes)
+    asked = metrics_of(changed)
+    if set(changes) - {"metrics", "features"} or (metrics is None and wanted.features is None):
+        return changed, None
+    return changed, [
+        metric.name
+        for metric in asked
+        if (metrics is None or metric.name in metrics) and (wanted.features is None or metric.spaces)
+    ]
+
+
+def execute(
+    opened: Opened,
+    jobs: list[local.Job],
+    on_event: Callable[[local.Event], None] = lambda event: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, str]:
+    """Do the jobs of a study; returns "finished", "stopped" or "failed" by run id."""
 
     def noted(event: local.Event) -> None:
         if event["event"] == "failed":
             _note_failure(opened.folder / "runs" / event["id"] / "error.txt", event["message"])
         on_event(event)
 
-    return whole | local.execute(jobs, opened.settled.workers, noted, should_stop)
+    return local.execute(jobs, opened.settled.workers, noted, should_stop)
 
 
 def _note_failure(file: Path, message: str) -> None:
@@ -179,8 +249,8 @@ def conclude(folder: Path) -> list[dict[str, Any]]:
     whole = [run for run in runs if store.is_whole(folder / "runs" / run.id)]
     scores = [line for run in whole for line in store.read_lines(folder / "runs" / run.id / "scores.jsonl")]
     store.write(folder / SCORES, store.to_lines(scores))
-    extractor = choose_extractor(dataset.open(folder / DATA, resident_bytes=0), folder / FITTED)
-    described = describe(study.scoring, extractor.label_names)
+    data = dataset.open(folder / DATA, resident_bytes=0)
+    described = describe(study.scoring, features.choose(study.scoring.features, data, folder / FITTED))
     store.write(folder / METRICS, store.to_json(described))
     diverged = Counter(
         (run.framework, run.condition)

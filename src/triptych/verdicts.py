@@ -3,7 +3,8 @@
 A question is written before running: metric, a, b and the smallest effect that matters. Its answer is a
 function of numbers that all stand in the verdict's record, and so is its sentence.
 
-The rule, in this order, with p-values adjusted by Holm over the questions of a family that are not undefined:
+The rule, in this order, with p-values adjusted by Holm over the comparisons of a family that are not undefined
+(those that bear on one question, such as who reconstructs best; primary and secondary measures apart):
 "undefined" if a or b has no score in any seed; "equivalent" if two one-sided tests within the smallest effect
 give p < alpha; "better" or "worse" if the paired t test gives p < alpha; else "undecided". Each kind of claim
 (differs, equivalent) keeps its own family-wise level alpha, so both together at most 2 alpha. The interval is
@@ -142,8 +143,8 @@ def judge(
         raise InputError("alpha must lie between 0 and 1", value=alpha)
     table = _table(scores)
     drafts = [_draft(q, table, alpha, diverged or {}) for q in questions]
-    for family in {q.family for q in questions}:
-        mine = [i for i, v in enumerate(drafts) if v.family == family and not v.undefined]
+    for family in {(q.family, q.subject) for q in questions}:
+        mine = [i for i, v in enumerate(drafts) if (v.family, v.subject) == family and not v.undefined]
         for field in ("p_adjusted", "p_equivalence_adjusted"):
             raw = [getattr(drafts[i], field) for i in mine]
             adjusted = stats.holm([1.0 if p is None else p for p in raw])

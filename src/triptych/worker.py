@@ -1,8 +1,8 @@
-"""One run of a study in a process of its own: train it, score it, commit it.
+"""One run of a study in a process of its own: train it, score it, commit it; or only score it anew.
 
 The job comes as one line of JSON on standard input, events go out as lines of JSON on standard output. A further line
-on standard input asks the worker to stop at the next step with a checkpoint; its end means that the parent is dead,
-and the worker dies at once, which a run directory survives by design.
+on standard input asks the worker to stop at the next step with a checkpoint, or at the next metric; its end means
+that the parent is dead, and the worker dies at once, which a run directory survives by design.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ from typing import Any, TextIO
 STOPPED = 75
 
 _events: TextIO = sys.stdout
+
+
+class Stopped(Exception):
+    """A stop was asked for between two metrics."""
 
 
 def main() -> int:
@@ -56,7 +60,7 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
 
     torch.set_num_threads(job["threads"])
     with store.locked(folder, wait=True):  # a worker whose parent has just been killed may still hold it
-        if store.is_whole(folder):
+        if store.is_whole(folder) and job.get("only") is None:
             return True
         store.sweep(folder)
         (folder / "error.txt").unlink(missing_ok=True)
@@ -75,8 +79,17 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
         )
         if not finished:
             return False
-        tell("scoring")
-        score(Run(folder, job["device"]), data, ScoringSpec.model_validate(job["scoring"]), Path(job["fitted"]))
+
+        def watch(metric: str) -> None:
+            if stop.is_set():
+                raise Stopped
+            tell("scoring", metric=metric)
+
+        scoring = ScoringSpec.model_validate(job["scoring"])
+        try:
+            score(Run(folder, job["device"]), data, scoring, Path(job["fitted"]), job.get("only"), watch)
+        except Stopped:
+            return False
         store.drop_checkpoints(folder)
         store.write_manifest(folder)
         return True

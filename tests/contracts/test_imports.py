@@ -16,10 +16,11 @@ ROOT = Path(triptych.__file__).parent
 LEVELS = [
     {"errors", "words"},
     {"lookup", "rng", "store"},
-    {"spec", "losses", "stats", "transforms"},
+    {"spec", "losses", "stats", "transforms", "likelihood", "morphology"},
     {"data", "networks", "frameworks", "classifier", "game", "sentences"},
     {"prepare", "presets", "features", "state", "verdicts"},
     {"dataset", "evidence", "step", "grids", "environment", "report"},
+    {"probes", "inversion"},
     {"metrics", "cost", "run"},
     {"plan", "train", "scoring", "show", "progress"},
     {"worker"},

@@ -10,6 +10,7 @@ import sys
 import types
 from collections.abc import Callable
 from importlib import resources
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +24,12 @@ from triptych.features import Extractor, mnist_extractor
 from triptych.metrics import Metric, Output, load, score
 
 NAMES = lookup.names("metrics")
-QUESTIONS = {"samples", "diversity", "reconstruction"}
-FIELDS = {"metric", "value", "unit", "better", "undefined", "n", "features"}
+QUESTIONS = {"samples", "diversity", "reconstruction", "latent", "likelihood", "translation", "robustness", "stability"}
+FIELDS = {"metric", "value", "error", "unit", "better", "undefined", "n", "features", "note", "curve"}
 COUNT = 500
+LATENT = 8
+OPTIONS: dict[str, dict[str, Any]] = {}
+"""What makes dear metrics cheap enough for a contract."""
 
 # what stands when samples and reconstructions are the real images themselves
 IDEAL = {
@@ -37,16 +41,18 @@ IDEAL = {
 @pytest.fixture(scope="module")
 def digits():
     """Real digits [500, 1, 32, 32], as many others, and the others' labels, all from the test images."""
+    images, labels = some_digits(0)
+    return images[::2], images[1::2], labels[1::2]
+
+
+def some_digits(start: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every tenth test image [1000, 1, 32, 32] from one on, and their labels."""
     folder = resources.files("triptych.data") / "mnist_idx"
     pixels = gzip.decompress((folder / "t10k-images-idx3-ubyte.gz").read_bytes())
     labels = gzip.decompress((folder / "t10k-labels-idx1-ubyte.gz").read_bytes())
-    images = torch.from_numpy(np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, 1, 28, 28)[::10].copy())
-    images = resize(images.float() / 127.5 - 1, 32)
-    return (
-        images[::2],
-        images[1::2],
-        torch.from_numpy(np.frombuffer(labels, np.uint8, offset=8)[10::20].copy()),
-    )
+    images = torch.from_numpy(np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, 1, 28, 28)[start::10].copy())
+    found = torch.from_numpy(np.frombuffer(labels, np.uint8, offset=8)[start::10].astype(np.int64))
+    return resize(images.float() / 127.5 - 1, 32), found
 
 
 @pytest.fixture(scope="module")
@@ -55,36 +61,79 @@ def extractor():
 
 
 @pytest.fixture(scope="module")
-def make(digits, extractor):
+def linear():
+    """Encoder and decoder of a linear autoencoder, by principal components: (encode, decode)."""
+    flat = some_digits(5)[0].flatten(1)
+    centre = flat.mean(0)
+    _, sizes, axes = torch.linalg.svd(flat - centre, full_matrices=False)
+    scale, axes = (sizes[:LATENT] / len(flat) ** 0.5), axes[:LATENT]
+
+    def encode(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mean = (images.flatten(1) - centre) @ axes.T / scale
+        return mean, torch.full_like(mean, -2.0)
+
+    def decode(latents: torch.Tensor) -> torch.Tensor:
+        return (centre + (latents * scale) @ axes).clamp(-1, 1).reshape(-1, 1, 32, 32)
+
+    return encode, decode
+
+
+LOG = [
+    {"images": 640 * i, "losses": {"vae": 100 / i + i % 3}, "terms": {"prior": 10.0 + i}, "gradient_norms": {"vae": 1.0}}
+    for i in range(1, 21)
+]
+
+
+@pytest.fixture(scope="module")
+def make(digits, extractor, linear):
     """`make(corruption, amount)` is the evidence of corrupted digits; its features serve all metrics."""
     real, other, labels = digits
+    encode, decode = linear
 
     @functools.cache
     def evidence(corruption: str, amount: float = 0) -> Evidence:
         if corruption == "classes":
             some = other[labels < amount]
-            return Evidence(real, lambda n: some[torch.arange(n) % len(some)], extractor)
+            return Evidence(real, lambda n: some[torch.arange(n) % len(some)], extractor, **splits())
         corrupt = {"none": lambda images, _: images, "noise": noisy, "blur": blurred}[corruption]
-        result = Evidence(real, lambda n: corrupt(other[:n], amount), extractor)
-        result.reconstructions = corrupt(real, amount)
-        return result
+        return Evidence(
+            real, lambda n: corrupt(other[:n], amount), extractor, **splits(),
+            reconstruct=lambda images: corrupt(images, amount), posterior=encode,
+            decode=lambda latents: corrupt(decode(latents), amount),
+            dis_l=lambda images: images[:, :, ::4, ::4].flatten(1), latent=LATENT,
+        )  # fmt: skip
 
     return evidence
 
 
+@functools.cache
+def splits() -> dict[str, Any]:
+    """What all evidence here has: labels, training and validation images, a log."""
+
+    def draw(start: int) -> Callable[[int], tuple[torch.Tensor, torch.Tensor]]:
+        images, labels = some_digits(start)
+        return lambda most: (images[:most], labels[:most])
+
+    return {"labels": some_digits(0)[1][::2], "training": draw(3), "validation": draw(4), "log": LOG}
+
+
 def copy_of(images: torch.Tensor, extractor: Extractor) -> Evidence:
     """Evidence of a framework without encoder that samples the real images themselves."""
-    return Evidence(images, lambda n: images[:n], extractor)
+    return Evidence(images, lambda n: images[:n], extractor, **splits() | {"labels": None})
+
+
+def scored(name: str, given: Evidence) -> list[dict[str, Any]]:
+    """The rows of one metric, cheaply."""
+    return score(given, load([name]), options=OPTIONS)
 
 
 def values(name: str, given: Evidence) -> dict[str, float]:
     """The defined values of one metric."""
-    rows = score(given, load([name]))
-    return {row["metric"]: row["value"] for row in rows if row["value"] is not None}
+    return {row["metric"]: row["value"] for row in scored(name, given) if row["value"] is not None}
 
 
 def noisy(images: torch.Tensor, amount: float) -> torch.Tensor:
-    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(0))
     return (images + amount * noise).clamp(-1, 1)
 
 

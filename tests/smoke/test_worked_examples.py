@@ -1,4 +1,5 @@
-"""The worked examples of the docs, as they stand there, add a framework, a metric and a data source in one file each.
+"""The worked examples of the docs, as they stand there, add a framework, a metric, a data source and a feature
+extractor in one file each.
 
 Each way in is walked through the real command line: as "package.module:Name" from outside, and as a file dropped into
 a copy of the package.
@@ -25,10 +26,11 @@ EXAMPLES = {
     "frameworks": ("add-a-framework.md", "lsgan"),
     "metrics": ("add-a-metric.md", "brightness"),
     "data": ("add-a-data-source.md", "bars"),
+    "features": ("add-a-feature-extractor.md", "tones"),
 }
 NAMES = {
-    "outside": ("mine.lsgan:LSGAN", "mine.brightness:METRIC", "mine.bars:load"),
-    "dropped in": ("lsgan", "brightness", "bars"),
+    "outside": ("mine.lsgan:LSGAN", "mine.brightness:METRIC", "mine.bars:load", "mine.tones:extractor"),
+    "dropped in": ("lsgan", "brightness", "bars", "tones"),
 }
 
 
@@ -39,7 +41,7 @@ def example(page: str) -> str:
 
 
 def install(way: str, folder: Path) -> Path:
-    """Put the three examples where that way in wants them; returns what goes onto the module path."""
+    """Put the examples where that way in wants them; returns what goes onto the module path."""
     if way == "dropped in":
         package = Path(triptych.__file__).parent
         # MNIST is left out: the study must work on the new source alone.
@@ -52,14 +54,14 @@ def install(way: str, folder: Path) -> Path:
     return folder
 
 
-def write_study(path: Path, framework: str, metric: str, source: str) -> None:
+def write_study(path: Path, framework: str, metric: str, source: str, extractor: str) -> None:
     values = {
         "frameworks": ["gan", framework],
         "seeds": 1,
         "data": {"source": source, "size": 16},
         "network": {"width": 0.03, "latent": 4},
         "training": {"images": 64, "batch_size": 16},
-        "scoring": {"images": 50, "metrics": ["sharpness", metric]},
+        "scoring": {"images": 50, "metrics": ["kid", metric], "features": ["pixels", extractor]},
     }
     path.write_text(to_toml(checked(StudySpec, values, "this test")), encoding="utf-8")
 
@@ -85,9 +87,9 @@ def test_each_example_is_short(page: str) -> None:
 
 @pytest.mark.parametrize("way", NAMES)
 def test_examples_run_in_a_study(way: str, tmp_path: Path) -> None:
-    framework, metric, source = NAMES[way]
+    framework, metric, source, extractor = NAMES[way]
     where = install(way, tmp_path / "modules")
-    write_study(tmp_path / "study.toml", framework, metric, source)
+    write_study(tmp_path / "study.toml", framework, metric, source, extractor)
     out = tmp_path / "out"
     command(where, "run", str(tmp_path / "study.toml"), "--out", str(out))
 
@@ -96,6 +98,9 @@ def test_examples_run_in_a_study(way: str, tmp_path: Path) -> None:
     scores = [line for line in store.read_lines(out / "scores.jsonl") if line["metric"] == "brightness_gap"]
     assert [line["framework"] for line in scores] == ["gan", framework]
     assert all(line["undefined"] is None and 0 <= line["value"] <= 1 for line in scores)
+    seen = [line for line in store.read_lines(out / "scores.jsonl") if line["metric"] == "kid@tones"]
+    assert len(seen) == 2
+    assert all(line["features"].startswith("tones@") and line["undefined"] is None for line in seen)
     asked = [(v["metric"], v["a"], v["b"], v["n"]) for v in store.read_json(out / "verdicts.json")]
     assert ("brightness_gap", "gan", framework, 1) in asked
     assert "Brightness gap" in (out / "report.html").read_text("utf-8")
@@ -103,10 +108,17 @@ def test_examples_run_in_a_study(way: str, tmp_path: Path) -> None:
     assert set(logged[-1]["terms"]) == {"telling", "fooling"}
 
 
-def test_the_metric_page_names_its_example_in_a_study(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "how-to" / "add-a-metric.md").read_text("utf-8")
-    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+@pytest.mark.parametrize(
+    ("page", "key", "name"),
+    [
+        ("add-a-metric.md", "metrics", "mine.brightness:METRIC"),
+        ("add-a-feature-extractor.md", "features", "mine.tones:extractor"),
+    ],
+)
+def test_a_page_names_its_example_in_a_study(page: str, key: str, name: str, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "how-to" / page).read_text("utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     file = tmp_path / "study.toml"
     file.write_text('frameworks = ["vae"]\n' + block, encoding="utf-8")
-    assert "mine.brightness:METRIC" in read_toml(file)["scoring"]["metrics"]
-    assert load_study(file).scoring.metrics is not None
+    assert name in read_toml(file)["scoring"][key]
+    assert getattr(load_study(file).scoring, key) is not None

@@ -1,4 +1,4 @@
-"""Extractors and evidence: the shipped classifier's worth, fitted extractors, and independence of batches."""
+"""Extractors fitted to data, and evidence: the shipped classifier's worth, what is kept, independence of batches."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from triptych import features as subject
 from triptych.classifier import Classifier, accuracy, resize, train
-from triptych.evidence import NO_ENCODER, Evidence, prior_latents
-from triptych.features import Extractor, choose_extractor, in_batches, mnist_extractor
+from triptych.errors import InputError
+from triptych.evidence import Evidence, prior_latents
+from triptych.features import Extractor, choose, default_names, in_batches, mnist_extractor
+from triptych.features import classifier as rung
 
 WEIGHTS = resources.files("triptych") / "weights"
 
@@ -153,53 +154,64 @@ def test_accuracy_counts_the_right_ones():
     assert accuracy(network, images, guesses) == pytest.approx(5 / 7)
 
 
-# choosing an extractor
+# fitted extractors
 
 
-def test_mnist_gets_the_shipped_classifier(tmp_path):
-    data = coloured(labelled=False)
-    data.source = "mnist"
-    assert choose_extractor(data, tmp_path).identity == mnist_extractor().identity
-    assert not list(tmp_path.iterdir())
+def one(name: str, data: Data, folder) -> Extractor:
+    """The extractor of this name alone."""
+    (extractor,) = choose([name], data, folder)  # pyright: ignore[reportArgumentType]
+    return extractor
+
+
+def test_what_is_chosen_by_default_hangs_on_the_labels(tmp_path):
+    unlabelled, single, mnist = coloured(labelled=False), coloured(labelled=True), coloured(labelled=False)
+    single.train.labels, mnist.source = torch.zeros(len(single.train), dtype=torch.long), "mnist"
+    for data in (unlabelled, single):
+        assert default_names(data) == ("pixels", "random")  # pyright: ignore[reportArgumentType]
+        with pytest.raises(InputError, match="no labels of two classes"):
+            one("classifier", data, tmp_path)
+    assert default_names(coloured(labelled=True)) == ("classifier", "pixels")  # pyright: ignore[reportArgumentType]
+    primary, second = choose(None, mnist, tmp_path)  # pyright: ignore[reportArgumentType]
+    assert (primary.identity, second.name) == (mnist_extractor().identity, "pixels")
 
 
 def test_labelled_images_get_their_own_classifier_kept_and_used_again(tmp_path, monkeypatch):
-    data = coloured(labelled=True)
-    first = choose_extractor(data, tmp_path)
+    data, said = coloured(labelled=True), []
+    (first,) = choose(["classifier"], data, tmp_path, said.append)  # pyright: ignore[reportArgumentType]
     assert (first.name, first.label_names) == ("own-classifier", ("left", "right"))
+    assert len(said) == 1 and "'classifier'" in said[0]
     assert data.validation.labels is not None
     assert (guesses(first, data.validation.pictures) == data.validation.labels.numpy()).mean() > 0.95
-    assert json.loads((tmp_path / "extractor.json").read_text())["held_out_accuracy"] > 0.95
-    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["extractor.json", "extractor.safetensors"]
+    assert json.loads((tmp_path / "classifier.json").read_text())["held_out_accuracy"] > 0.95
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["classifier.json", "classifier.safetensors"]
 
     def refuse(_):
         raise AssertionError("fitted again")
 
-    monkeypatch.setattr(subject, "_fit_classifier", refuse)
-    again = choose_extractor(data, tmp_path)
+    monkeypatch.setattr(rung, "_fit", refuse)
+    again = one("classifier", data, tmp_path)
     assert again.identity == first.identity
     np.testing.assert_array_equal(again(data.validation.pictures), first(data.validation.pictures))
 
 
 def test_a_kept_extractor_of_other_data_or_torn_is_made_anew(tmp_path):
-    data = coloured(labelled=False)
-    first = choose_extractor(data, tmp_path)
-    weights = tmp_path / "extractor.safetensors"
+    data, name = coloured(labelled=False), "random"
+    first = one(name, data, tmp_path)
+    weights, record = tmp_path / f"{name}.safetensors", tmp_path / f"{name}.json"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1])
-    assert choose_extractor(data, tmp_path).identity == first.identity
+    assert one(name, data, tmp_path).identity == first.identity
     assert weights.read_bytes() == whole
+    record.write_text("[]")
+    assert one(name, data, tmp_path).identity == first.identity
     data.fingerprint, data.train.pictures = "other data", data.train.pictures.flip(3).square()
-    assert choose_extractor(data, tmp_path).identity != first.identity
+    assert one(name, data, tmp_path).identity != first.identity
 
 
-@pytest.mark.parametrize("single_label", [False, True])
-def test_unlabelled_images_get_principal_components(tmp_path, single_label):
+def test_pixels_are_their_principal_components(tmp_path):
     data = coloured(labelled=False, size=28)
-    if single_label:
-        data.train.labels = torch.zeros(len(data.train), dtype=torch.long)
-    extractor = choose_extractor(data, tmp_path)
-    assert (extractor.name, extractor.dimension, extractor.label_names) == ("pixel-components", 64, None)
+    extractor = one("pixels", data, tmp_path)
+    assert (extractor.name, extractor.dimension, extractor.label_names) == ("pixels", 64, None)
     features = extractor(data.train.pictures)
     assert extractor.classify(features) is None
     covariance = np.cov(features.T)
@@ -208,15 +220,37 @@ def test_unlabelled_images_get_principal_components(tmp_path, single_label):
     pixels = data.train.pictures.flatten(1).double().numpy()
     spectrum = np.linalg.svd(pixels - pixels.mean(0), compute_uv=False)[:64] ** 2
     np.testing.assert_allclose(np.diag(covariance) / np.trace(covariance), spectrum / spectrum.sum(), rtol=1e-9)
-    components = safetensors.torch.load_file(tmp_path / "extractor.safetensors")["components"].numpy()
+    components = safetensors.torch.load_file(tmp_path / "pixels.safetensors")["components"].numpy()
     assert (components[np.abs(components).argmax(0), np.arange(64)] > 0).all()
 
 
 def test_few_and_constant_images_still_have_components(tmp_path):
     data = coloured(labelled=False)
     data.train.pictures = torch.zeros(3, 3, 32, 32)
-    features = choose_extractor(data, tmp_path)(data.train.pictures)
+    features = one("pixels", data, tmp_path)(data.train.pictures)
     assert features.shape == (3, 2) and (features == 0).all()
+    assert (one("random", data, tmp_path)(data.train.pictures) == 0).all()
+
+
+def test_random_features_have_mean_0_and_variance_1_on_training_images(tmp_path):
+    data, state = coloured(labelled=False), torch.get_rng_state()
+    extractor = one("random", data, tmp_path)
+    assert torch.equal(torch.get_rng_state(), state)
+    features = extractor(data.train.pictures)
+    assert features.shape == (200, extractor.dimension) == (200, 64)
+    np.testing.assert_allclose(features.mean(0), 0, atol=2e-3)  # a sum in float32
+    np.testing.assert_allclose(features.var(0, ddof=1), 1, rtol=1e-2)  # BatchNorm adds 1e-5 to a variance
+    assert np.linalg.matrix_rank(np.cov(features.T)) == 64
+
+
+def test_random_weights_are_the_same_for_all_data(tmp_path):
+    other = coloured(labelled=False)
+    other.train.pictures, other.fingerprint = other.train.pictures.square(), "other data"
+    for name, data in {"one": coloured(labelled=False), "other": other}.items():
+        one("random", data, tmp_path / name)
+    one_, other_ = (safetensors.torch.load_file(tmp_path / name / "random.safetensors") for name in ("one", "other"))
+    same = {name for name in one_ if torch.equal(one_[name], other_[name])}
+    assert same == {name for name in one_ if "running" not in name}
 
 
 # evidence
@@ -230,13 +264,13 @@ def test_evidence_is_made_once_and_only_when_asked_for():
         return torch.zeros(n, 1, 32, 32)
 
     real = torch.zeros(5, 1, 32, 32)
-    evidence = Evidence(real, sample, mnist_extractor(), encode=lambda images: images.mean((1, 2, 3))[:, None], n=7)
+    evidence = Evidence(real, sample, mnist_extractor(), n=7)
     assert calls == []
     assert evidence.features("samples").shape == (7, 64)
     assert evidence.samples is evidence.samples and evidence.features("samples") is evidence.features("samples")
     assert calls == [7]
-    assert evidence.reconstructions == NO_ENCODER
-    assert isinstance(evidence.codes, torch.Tensor) and evidence.codes.shape == (5, 1)
+    with pytest.raises(ValueError, match="no encoder"):
+        _ = evidence.reconstructions
 
 
 def test_features_of_real_images_are_kept_by_their_content(tmp_path):

@@ -7,7 +7,7 @@ smallest that matters. `score` computes them; a value that cannot be computed is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -15,12 +15,20 @@ import torch
 
 from triptych import lookup
 from triptych.errors import InputError
-from triptych.evidence import Evidence, Undefined
+from triptych.evidence import Evidence, Measured, Undefined
+from triptych.features import Extractor
+from triptych.spec import Frozen, checked
+
+Values = dict[str, float | Measured | Undefined]
+"""What a metric gives: a value for the name of each of its outputs."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """One number of a metric: name, meaning, and the smallest difference that matters, in its unit."""
+    """One number of a metric: name, meaning, and the smallest difference that matters, in its unit.
+
+    `axis` is what the x of its curve is, for an output that has one.
+    """
 
     metric: str
     label: str
@@ -30,23 +38,44 @@ class Output:
     family: Literal["primary", "secondary"]
     about: str
     question: str
+    axis: str = ""
 
 
 @dataclass(frozen=True)
 class Metric:
     """A function of evidence and what it puts out.
 
-    `compute` returns a value for every output's name. `per_class` is a template, with {index} and {name} to
-    be filled in, of an output that exists once for every class of the data. `features` says whether it looks
-    at features; `most` is the largest number of images of a kind that it uses.
+    `compute(evidence)` returns a value for every output's name; with `options`, a pydantic model of the metric's own
+    options, it is `compute(evidence, options)`. `per_class` is a template, with {index} and {name} to be filled in,
+    of an output that exists once for every class of the data. `features` says whether it looks at features, and
+    `spaces` that it looks at nothing else, so that it is computed in every further feature space, too. `most` is the
+    largest number of images of a kind that it uses. `source` is where it comes from, `fooled` what it is blind to.
     """
 
     name: str
     outputs: tuple[Output, ...]
-    compute: Callable[[Evidence], dict[str, float | Undefined]]
+    compute: Callable[..., Values]
     features: bool = False
     per_class: Output | None = None
     most: int | None = None
+    spaces: bool = False
+    options: type[Frozen] | None = None
+    source: str = ""
+    fooled: str = ""
+
+    def outputs_in(self, space: str) -> tuple[Output, ...]:
+        """The outputs in a further feature space, named "kid@pixels"; they answer no question by themselves."""
+        return tuple(
+            replace(
+                output,
+                metric=f"{output.metric}@{space}",
+                label=f"{output.label} ({space})",
+                family="secondary",
+                # Margins are in the first space's units, which say nothing here.
+                smallest_effect=output.smallest_effect if output.unit == "share" else 0.0,
+            )
+            for output in self.outputs
+        )
 
     def outputs_for(self, label_names: Sequence[str] | None) -> tuple[Output, ...]:
         """All outputs on data with these classes; None means that the data have no labels."""
@@ -79,37 +108,87 @@ def load(names: Iterable[str]) -> list[Metric]:
     return metrics
 
 
-def score(evidence: Evidence, metrics: Iterable[Metric]) -> list[dict[str, Any]]:
-    """One row for every output: metric, value, unit, better, undefined, n and features.
+def check_options(metrics: Iterable[Metric], options: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise InputError for options of a metric that is not computed or has none, and for those it does not know."""
+    known = {metric.name: metric.options for metric in metrics if metric.options is not None}
+    for name, values in options.items():
+        where = f"scoring.options.{name}"
+        if name not in known:
+            raise InputError(
+                "no metric with options of that name is computed", where=where, mend=lookup.suggest(name, known)
+            )
+        checked(known[name], values, where)
 
-    Exactly one of value and undefined is None. A metric that fails leaves its reason in its rows and the
-    others go on. Raises what is the machine's failure and not the run's.
+
+def score(
+    evidence: Evidence,
+    metrics: Iterable[Metric],
+    spaces: Sequence[Extractor] = (),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    watch: Callable[[str], None] = lambda name: None,
+) -> list[dict[str, Any]]:
+    """One row for every output of every metric, in the evidence's own features and in those of `spaces`.
+
+    A row has metric, value, error (standard error over images), unit, better, undefined, n, features, note and curve;
+    exactly one of value and undefined is None. A metric that fails leaves its reason in its rows and the others go
+    on. `watch` is told the name of each metric before it is computed. Raises what is the machine's failure and not
+    the run's.
     """
-    rows = []
+    metrics, rows = list(metrics), []
     for metric in metrics:
-        try:
-            values = metric.compute(evidence)
-        except Exception as error:  # whatever a metric does, the other scores of a long run are not lost
-            if _passing(error):
-                raise
-            reason = Undefined(str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}")
-            values = {}
-        else:
-            reason = Undefined("the metric gave no such value")
-        for output in metric.outputs_for(evidence.extractor.label_names):
-            value = _defined(values.get(output.metric, reason))
-            count = len(evidence.real) if output.question == "reconstruction" else evidence.n
-            undefined = value.reason if isinstance(value, Undefined) else None
-            rows.append({
-                "metric": output.metric,
-                "value": None if isinstance(value, Undefined) else value,
-                "unit": output.unit,
-                "better": output.better,
-                "undefined": undefined,
-                "n": min(count, metric.most or count),
-                "features": evidence.extractor.identity if metric.features else "",
-            })  # fmt: skip
+        watch(metric.name)
+        own = None
+        if metric.options is not None:
+            own = checked(metric.options, (options or {}).get(metric.name, {}), f"scoring.options.{metric.name}")
+        rows += _rows(evidence, metric, metric.outputs_for(evidence.extractor.label_names), own)
+    for extractor in spaces:
+        watch(extractor.name)
+        view = evidence.seen_by(extractor)
+        for metric in metrics:
+            if metric.spaces:
+                rows += _rows(view, metric, metric.outputs_in(extractor.name), None)
     return rows
+
+
+def _rows(
+    evidence: Evidence, metric: Metric, outputs: Sequence[Output], options: Frozen | None
+) -> list[dict[str, Any]]:
+    """The rows of one metric; an output of a further space has its own name before the "@"."""
+    try:
+        values = metric.compute(evidence) if options is None else metric.compute(evidence, options)
+    except Exception as error:  # whatever a metric does, the other scores of a long run are not lost
+        if _passing(error):
+            raise
+        reason = Undefined(str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}")
+        values = {}
+    else:
+        reason = Undefined("the metric gave no such value")
+    features = evidence.extractor.identity if metric.features else ""
+    return [
+        _row(output, values.get(output.metric.partition("@")[0], reason), evidence, metric, features)
+        for output in outputs
+    ]
+
+
+def _row(
+    output: Output, given: float | Measured | Undefined, evidence: Evidence, metric: Metric, features: str
+) -> dict[str, Any]:
+    count = len(evidence.real) if output.question == "reconstruction" else evidence.n
+    given = given if isinstance(given, Undefined | Measured) else Measured(given)
+    reason, value = (given.reason, None) if isinstance(given, Undefined) else _defined(given.value)
+    stands = given if isinstance(given, Measured) and value is not None else Measured(0.0)
+    return {
+        "metric": output.metric,
+        "value": value,
+        "error": _defined(stands.error)[1] if stands.error is not None else None,
+        "unit": output.unit,
+        "better": output.better,
+        "undefined": reason,
+        "n": min(count, metric.most or count),
+        "features": features,
+        "note": stands.note,
+        "curve": [[float(x), float(y)] for x, y in stands.curve if math.isfinite(x) and math.isfinite(y)],
+    }
 
 
 def _passing(error: Exception) -> bool:
@@ -120,8 +199,6 @@ def _passing(error: Exception) -> bool:
     return isinstance(error, (MemoryError, OSError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
 
 
-def _defined(value: float | Undefined) -> float | Undefined:
-    """A finite Python float, or why there is none."""
-    if isinstance(value, Undefined):
-        return value
-    return float(value) if math.isfinite(value) else Undefined(f"not finite: {float(value)}")
+def _defined(value: float) -> tuple[str | None, float | None]:
+    """(None, a finite Python float), or (why there is none, None)."""
+    return (None, float(value)) if math.isfinite(value) else (f"not finite: {float(value)}", None)

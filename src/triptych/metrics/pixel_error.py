@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import torch
 
-from triptych.evidence import Evidence, Undefined
+from triptych.evidence import Evidence, Undefined, mean_of
 from triptych.features import BATCH
-from triptych.metrics import Metric, Output
+from triptych.metrics import Metric, Output, Values
 
 
 def squared_errors(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
@@ -20,15 +20,12 @@ def squared_errors(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     return torch.cat([((x.double() - y.double()) / 2).square().mean((1, 2, 3)) for x, y in pairs])
 
 
-def _compute(evidence: Evidence) -> dict[str, float | Undefined]:
-    others = evidence.reconstructions
-    if isinstance(others, Undefined):
-        return {"reconstruction_mse": others, "psnr": others}
-    errors = squared_errors(evidence.real, others)
+def _compute(evidence: Evidence) -> Values:
+    errors = squared_errors(evidence.real, evidence.reconstructions)
     psnr = Undefined("some image is reconstructed perfectly") if bool((errors == 0).any()) else None
     return {
-        "reconstruction_mse": float(errors.mean()),
-        "psnr": psnr or float(-10 * errors.log10().mean()),
+        "reconstruction_mse": mean_of(errors),
+        "psnr": psnr or mean_of(-10 * errors.log10()),
     }
 
 
@@ -51,4 +48,6 @@ METRIC = Metric(
         ),
     ),
     _compute,
+    source="Wang and Bovik 2009",
+    fooled="Blur, which it prefers to a sharp image half a pixel off; a shift can cost more than another digit does.",
 )  # fmt: skip

@@ -1,0 +1,155 @@
+"""Which metric sees what: real digits, corrupted in known ways, in the place of a framework's samples.
+
+    python scripts/sanity_table.py            writes docs/results/sanity.md, 10,000 images of a kind
+    python scripts/sanity_table.py 2000       prints the same of fewer images
+
+`SEES` and `IGNORES` were written down before anything was measured; a test holds the metrics to it.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from triptych import dataset
+from triptych.classifier import resize
+from triptych.evidence import Evidence
+from triptych.features import mnist_extractor
+from triptych.metrics import Output, load, score
+from triptych.rng import stream
+from triptych.scoring import drawn
+from triptych.spec import DataSpec
+from triptych.transforms import translate
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "results" / "sanity.md"
+METRICS = (
+    "frechet", "kid", "prdc", "class_shares", "vendi", "sharpness", "memorisation", "pixel_error", "ssim", "perceptual",
+)  # fmt: skip
+SIZE = 32
+SHIFT = 3  # pixels: a tenth of the side
+
+
+def noisy(images: Tensor) -> Tensor:
+    noise = torch.randn(images.shape, generator=stream(0, "sanity/noise"))
+    return (images + 0.4 * noise).clamp(-1, 1)
+
+
+def blurred(images: Tensor) -> Tensor:
+    return resize(resize(images, 12), SIZE)
+
+
+def shifted(images: Tensor) -> Tensor:
+    by = torch.full((len(images),), SHIFT)
+    return translate(images, by, by)
+
+
+CORRUPTIONS: dict[str, Callable[[Tensor], Tensor]] = {"noise": noisy, "blur": blurred, "shift": shifted}
+"""What is done to images, both to other real images as samples, and to the real images as reconstructions."""
+
+SEES = {
+    "frechet_distance": "noise blur shift classes", "frechet_infinity": "noise blur shift classes",
+    "kid": "noise blur shift classes", "coverage": "noise shift classes", "recall": "classes",
+    "precision": "noise shift", "density": "noise shift", "class_distance": "classes", "class_entropy": "classes",
+    "classes_shown": "classes", "vendi_gap": "classes", "sharpness_gap": "noise blur", "copied_share": "copies",
+    "reconstruction_mse": "noise blur shift", "psnr": "noise blur shift", "ssim": "noise blur shift",
+    "ms_ssim": "noise blur shift", "feature_error": "noise blur shift",
+}  # fmt: skip
+IGNORES = {
+    "frechet_distance": "copies", "frechet_infinity": "copies", "kid": "copies", "coverage": "copies",
+    "recall": "copies", "precision": "copies", "density": "copies", "class_distance": "copies",
+    "class_entropy": "copies", "classes_shown": "copies noise blur shift", "vendi_gap": "copies",
+    "sharpness_gap": "copies shift classes", "copied_share": "noise blur shift classes",
+}  # fmt: skip
+
+
+def evidences(data: dataset.Dataset, images: int) -> dict[str, Evidence]:
+    """Evidence by corruption; "none" is the floor: real images against other real images."""
+    real, labels = drawn(data.test)(images)
+    assert data.train.labels is not None
+    others, kinds = drawn(data.train)(images)
+    assert kinds is not None
+    rest = drawn(data.train, left_out=images)
+    extractor = mnist_extractor()
+
+    def of(samples: Tensor, reconstruct: Callable[[Tensor], Tensor], training: dataset.Split | None = None) -> Evidence:
+        draw = rest if training is None else drawn(training)
+        index = torch.arange(images) % len(samples)
+        return Evidence(real, lambda n: samples[index[:n]], extractor, reconstruct, labels=labels, training=draw)
+
+    found = {"none": of(others, lambda x: x)}
+    for name, corrupt in CORRUPTIONS.items():
+        evidence = of(corrupt(others), lambda x: x)
+        evidence.reconstructions = corrupt(real)
+        found[name] = evidence
+    found["classes"] = of(others[kinds < 5], lambda x: x)
+    found["copies"] = of(others, lambda x: x, data.train)
+    return found
+
+
+def measure(images: int) -> dict[str, dict[str, dict]]:
+    """Corruption to output to row."""
+    with tempfile.TemporaryDirectory() as folder:
+        dataset.prepare(DataSpec(size=SIZE), Path(folder))
+        data = dataset.open(Path(folder))
+        return {
+            name: {row["metric"]: row for row in score(evidence, load(METRICS))}
+            for name, evidence in evidences(data, images).items()
+        }
+
+
+def outputs() -> list[Output]:
+    """What the table shows, in its order."""
+    return [output for metric in load(METRICS) for output in metric.outputs]
+
+
+def verdict(output: Output, floor: dict, row: dict) -> str:
+    """ "seen" if the change exceeds what matters and five standard errors, "ignored" if it does not matter."""
+    if row["value"] is None or floor["value"] is None:
+        return ""
+    change = abs(row["value"] - floor["value"])
+    errors = sum((r["error"] or 0.0) ** 2 for r in (row, floor)) ** 0.5
+    if change > max(output.smallest_effect, 5 * errors):
+        return "seen"
+    return "ignored" if change <= max(output.smallest_effect, 2 * errors) else "between"
+
+
+def table(found: dict[str, dict[str, dict]]) -> list[str]:
+    columns = ["none", *CORRUPTIONS, "classes", "copies"]
+    lines = ["| score | floor | noise | blur | shift | five classes | copies |", "|" + "---|" * 7]
+    for output in outputs():
+        cells = [f"`{output.metric}`"]
+        for column in columns:
+            row = found[column][output.metric]
+            about_samples = output.question != "reconstruction"
+            if row["value"] is None or (not about_samples and column in ("classes", "copies")):
+                cells.append("–")
+                continue
+            text = f"{row['value']:.3g}"
+            seen = column != "none" and verdict(output, found["none"][output.metric], row) == "seen"
+            cells.append(f"**{text}**" if seen else text)
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def main() -> None:
+    images = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    start = time.monotonic()
+    lines = table(measure(images))
+    text = "\n".join(lines)
+    print(text)
+    if len(sys.argv) > 1:
+        return
+    before = PAGE.read_text(encoding="utf-8")
+    head, _, rest = before.partition("<!-- table -->\n")
+    PAGE.write_text(f"{head}<!-- table -->\n{text}\n{rest[rest.index('<!-- end -->'):]}", encoding="utf-8")
+    print(f"{time.monotonic() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

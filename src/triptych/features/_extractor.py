@@ -1,0 +1,74 @@
+"""What an extractor is, and how images go through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BATCH = 250
+
+
+@torch.no_grad()
+def in_batches(function: Callable[[Tensor], Tensor], inputs: Tensor, size: int = BATCH) -> Tensor:
+    """`function` of inputs [N, ...] in batches of exactly `size`, on the CPU.
+
+    The last batch is filled up with copies of its first row and cut after: the size of a batch can change the
+    last bits of a result, so all have the same.
+    """
+    results = []
+    for part in inputs.split(size):
+        full = torch.cat([part, part[:1].expand(size - len(part), *part.shape[1:])])
+        results.append(function(full)[: len(part)].cpu())
+    return torch.cat(results)
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Images [B, C, H, W] in [-1, 1] to features [B, d] in float64, with probabilities if a classifier.
+
+    `embed` is given float32 batches of `batch` images on the CPU. Of training images, which may be many, a slow one is
+    asked for the features of `most` only.
+    """
+
+    name: str
+    sha256: str  # of its weights
+    dimension: int
+    embed: Callable[[Tensor], Tensor]
+    logits: Callable[[Tensor], Tensor] | None = None  # of features
+    label_names: tuple[str, ...] | None = None
+    batch: int = BATCH
+    most: int = 60_000
+
+    @property
+    def identity(self) -> str:
+        """Its name and the first eight digits of its weights' hash, as it stands beside scores."""
+        return f"{self.name}@{self.sha256[:8]}"
+
+    def __call__(self, images: Tensor) -> np.ndarray:
+        """The features; raises ValueError if they are not [B, d] or not finite."""
+        features = in_batches(self._shaped, images.detach().float(), self.batch).double().numpy()
+        broken = int((~np.isfinite(features)).any(1).sum())
+        if broken:
+            what = "NaN" if np.isnan(features).any() else "infinity"
+            raise ValueError(f"the extractor {self.name} gave {what} for {broken} of {len(images)} images")
+        return features
+
+    def classify(self, features: np.ndarray) -> np.ndarray | None:
+        """Class probabilities [B, K] in float64 of features [B, d]; None if this is no classifier."""
+        if self.logits is None:
+            return None
+        return in_batches(self.logits, torch.from_numpy(features).float()).double().softmax(1).numpy()
+
+    def _shaped(self, images: Tensor) -> Tensor:
+        """The features of one batch, which must be a tensor of the right shape."""
+        features = self.embed(images)
+        if not isinstance(features, Tensor):
+            raise ValueError(f"the extractor {self.name} gave a {type(features).__name__}, not a tensor")
+        if features.shape != (len(images), self.dimension):
+            seen, due = list(features.shape), [len(images), self.dimension]
+            raise ValueError(f"the extractor {self.name} gave features of shape {seen}, not {due}")
+        return features
