@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import tempfile
 import time
@@ -57,18 +58,18 @@ SEES = {
     "kid": "noise blur shift classes", "coverage": "noise shift classes", "recall": "classes",
     "precision": "noise shift", "density": "noise shift", "class_distance": "classes", "class_entropy": "classes",
     "classes_shown": "classes", "vendi_gap": "classes", "sharpness_gap": "noise blur", "copied_share": "copies",
-    "reconstruction_mse": "noise blur shift", "psnr": "noise blur shift", "ssim": "noise blur shift",
+    "reconstruction_mse": "noise blur shift", "ssim": "noise blur shift",
     "ms_ssim": "noise blur shift", "feature_error": "noise blur shift",
 }  # fmt: skip
 IGNORES = {
     "frechet_distance": "copies", "frechet_infinity": "copies", "kid": "copies", "coverage": "copies",
     "recall": "copies", "precision": "copies", "density": "copies", "class_distance": "copies",
-    "class_entropy": "copies", "classes_shown": "copies noise blur shift", "vendi_gap": "copies",
+    "class_entropy": "copies", "classes_shown": "copies blur shift", "vendi_gap": "copies",
     "sharpness_gap": "copies shift classes", "copied_share": "noise blur shift classes",
 }  # fmt: skip
 
 
-def evidences(data: dataset.Dataset, images: int) -> dict[str, Evidence]:
+def evidences(data: dataset.Dataset, images: int, cache: Path) -> dict[str, Evidence]:
     """Evidence by corruption; "none" is the floor: real images against other real images."""
     real, labels = drawn(data.test)(images)
     assert data.train.labels is not None
@@ -80,7 +81,9 @@ def evidences(data: dataset.Dataset, images: int) -> dict[str, Evidence]:
     def of(samples: Tensor, reconstruct: Callable[[Tensor], Tensor], training: dataset.Split | None = None) -> Evidence:
         draw = rest if training is None else drawn(training)
         index = torch.arange(images) % len(samples)
-        return Evidence(real, lambda n: samples[index[:n]], extractor, reconstruct, labels=labels, training=draw)
+        return Evidence(
+            real, lambda n: samples[index[:n]], extractor, reconstruct, labels=labels, training=draw, cache=cache
+        )
 
     found = {"none": of(others, lambda x: x)}
     for name, corrupt in CORRUPTIONS.items():
@@ -92,14 +95,18 @@ def evidences(data: dataset.Dataset, images: int) -> dict[str, Evidence]:
     return found
 
 
-def measure(images: int) -> dict[str, dict[str, dict]]:
-    """Corruption to output to row."""
+def measure(images: int, training: int | None = None) -> dict[str, dict[str, dict]]:
+    """Corruption to output to row, with so many training images (all by default)."""
     with tempfile.TemporaryDirectory() as folder:
         dataset.prepare(DataSpec(size=SIZE), Path(folder))
         data = dataset.open(Path(folder))
+        if training is not None:
+            assert data.train.labels is not None
+            fewer = dataset.Split(data.train.pixels[:training], data.train.labels[:training], data.train.device)
+            data = dataclasses.replace(data, train=fewer)
         return {
             name: {row["metric"]: row for row in score(evidence, load(METRICS))}
-            for name, evidence in evidences(data, images).items()
+            for name, evidence in evidences(data, images, Path(folder)).items()
         }
 
 
@@ -147,7 +154,7 @@ def main() -> None:
         return
     before = PAGE.read_text(encoding="utf-8")
     head, _, rest = before.partition("<!-- table -->\n")
-    PAGE.write_text(f"{head}<!-- table -->\n{text}\n{rest[rest.index('<!-- end -->'):]}", encoding="utf-8")
+    PAGE.write_text(f"{head}<!-- table -->\n{text}\n{rest[rest.index('<!-- end -->') :]}", encoding="utf-8")
     print(f"{time.monotonic() - start:.0f} s")
 
 

@@ -14,76 +14,67 @@ from PIL import Image, ImageDraw, ImageFont
 
 FRAMEWORKS = ("vae", "gan", "vaegan")
 STEPS = (640, 1280, 2560, 5120, 10240, 20000)
+FEATURES = "mnist-classifier@74a5988e"
+SHIFTS = (0.0, 0.05, 0.1, 0.15, 0.2)
+
+
+def _metric(
+    name: str, label: str, question: str, better: str, effect: float = 0.0, unit: str = "", *, primary: bool = False,
+    about: str = "", axis: str = "",
+) -> dict[str, Any]:  # fmt: skip
+    """One entry of metrics.json."""
+    return {
+        "metric": name, "label": label, "unit": unit, "better": better, "smallest_effect": effect,
+        "family": "primary" if primary else "secondary", "about": about or f"What {label} is.", "question": question,
+        "axis": axis,
+    }  # fmt: skip
+
+
 METRICS: list[dict[str, Any]] = [
-    {
-        "metric": "frechet",
-        "label": "Fréchet distance",
-        "unit": "",
-        "better": "lower",
-        "smallest_effect": 2.0,
-        "family": "primary",
-        "about": "Distance between samples and test images.",
-        "question": "samples",
-    },
-    {
-        "metric": "kid",
-        "label": "KID",
-        "unit": "1e-3",
-        "better": "lower",
-        "smallest_effect": 1.0,
-        "family": "secondary",
-        "about": "Kernel distance between samples and test images.",
-        "question": "samples",
-    },
-    {
-        "metric": "recall",
-        "label": "Recall",
-        "unit": "",
-        "better": "higher",
-        "smallest_effect": 0.02,
-        "family": "primary",
-        "about": "Share of test images within reach of a sample.",
-        "question": "diversity",
-    },
-    {
-        "metric": "mse",
-        "label": "Reconstruction error",
-        "unit": "",
-        "better": "lower",
-        "smallest_effect": 0.002,
-        "family": "primary",
-        "about": "Mean squared error.",
-        "question": "reconstruction",
-    },
-    {
-        "metric": "psnr",
-        "label": "PSNR",
-        "unit": "dB",
-        "better": "higher",
-        "smallest_effect": 0.5,
-        "family": "secondary",
-        "about": "Peak signal to noise ratio.",
-        "question": "reconstruction",
-    },
-    {
-        "metric": "share_0",
-        "label": "Share of class 0",
-        "unit": "",
-        "better": "none",
-        "smallest_effect": 0.0,
-        "family": "secondary",
-        "about": "Share of samples taken for a 0.",
-        "question": "diversity",
-    },
-]
+    _metric("frechet_distance", "Fréchet distance", "samples", "lower", 2.0, primary=True,
+            about="Distance between samples and test images."),
+    _metric("kid", "KID", "samples", "lower", 1.0, "1e-3"),
+    _metric("coverage", "Coverage", "diversity", "higher", 0.02, "share", primary=True),
+    _metric("share_0", "Share of class 0", "diversity", "none", unit="share"),
+    _metric("reconstruction_mse", "Reconstruction error", "reconstruction", "lower", 0.002, primary=True),
+    _metric("psnr", "PSNR", "reconstruction", "higher", 0.5, "dB"),
+    _metric("inverted_mse", "Reconstruction error, inverted", "reconstruction", "lower", 0.002),
+    _metric("translation_error", "Translation error", "translation", "lower", 0.002, primary=True,
+            axis="shift, share of the side"),
+    _metric("translated_mse", "Reconstruction error, translated", "translation", "lower", 0.002),
+    _metric("translated_frechet", "Fréchet distance, translated", "translation", "lower", 2.0),
+    _metric("blur_error", "Error under blur", "robustness", "lower", 0.002, axis="blur, SD in pixels"),
+    _metric("log_likelihood", "Log-likelihood", "likelihood", "higher", 5.0, "nats", primary=True),
+    _metric("active_units", "Active units", "latent", "none", unit="units"),
+    _metric("collapsed", "Collapsed", "stability", "none"),
+    _metric("frechet_distance@pixels", "Fréchet distance (pixels)", "samples", "lower"),
+    _metric("kid@pixels", "KID (pixels)", "samples", "lower", unit="1e-3"),
+]  # fmt: skip
 LEVELS = {
-    "frechet": {"vae": 41.0, "gan": 17.0, "vaegan": 14.5},
+    "frechet_distance": {"vae": 41.0, "gan": 17.0, "vaegan": 14.5},
     "kid": {"vae": 30.0, "gan": 9.0, "vaegan": 7.0},
-    "recall": {"vae": 0.62, "gan": 0.66, "vaegan": 0.655},
-    "mse": {"vae": 0.0125, "vaegan": 0.0241},
-    "psnr": {"vae": 19.1, "vaegan": 16.2},
+    "coverage": {"vae": 0.62, "gan": 0.66, "vaegan": 0.655},
     "share_0": {"vae": 0.098, "gan": 0.13, "vaegan": 0.101},
+    "reconstruction_mse": {"vae": 0.0125, "vaegan": 0.0241},
+    "psnr": {"vae": 19.1, "vaegan": 16.2},
+    "inverted_mse": {"vae": 0.0091, "gan": 0.0302, "vaegan": 0.0174},
+    "translation_error": {"vae": 0.0571, "vaegan": 0.0584},
+    "translated_mse": {"vae": 0.0682, "vaegan": 0.0697},
+    "translated_frechet": {"vae": 77.0, "gan": 61.0, "vaegan": 58.0},
+    "blur_error": {"vae": 0.0201, "vaegan": 0.0312},
+    "log_likelihood": {"vae": 812.0, "gan": 410.0, "vaegan": 640.0},
+    "active_units": {"vae": 31.0, "vaegan": 44.0},
+    "collapsed": {"vae": 0.0, "gan": 1.0, "vaegan": 0.0},
+    "frechet_distance@pixels": {"vae": 12.0, "gan": 19.0, "vaegan": 17.5},
+    "kid@pixels": {"vae": 44.0, "gan": 21.0, "vaegan": 21.6},
 }
+BOUNDS: dict[str, tuple[float | None, float | None]] = {  # floor, ceiling
+    "frechet_distance": (0.8, 412.0), "kid": (-0.02, 310.0), "coverage": (0.97, 0.0),
+    "reconstruction_mse": (0.0, 0.3161), "psnr": (None, 5.01), "frechet_distance@pixels": (1.2, 95.0),
+    "kid@pixels": (0.1, 120.0),
+}  # fmt: skip
+CURVES = {"translation_error": SHIFTS, "blur_error": (1.0,)}
+NOTES = {"log_likelihood": "gap of 12.5 nats", "frechet_distance@pixels": "n <= features: exact form, heavily biased"}
 TERMS = {"vae": ("prior", "reconstruction"), "gan": ("gan",), "vaegan": ("prior", "reconstruction", "gan")}
 PLAYERS = {"vae": ("vae",), "gan": ("dec", "dis"), "vaegan": ("enc", "dec", "dis")}
 NETS = {"vae": ("enc", "dec"), "gan": ("dec", "dis"), "vaegan": ("enc", "dec", "dis")}
@@ -100,11 +91,9 @@ def make(
 ) -> Path:
     """Write a whole study; `diverged` names one (framework, seed). Unknown frameworks behave like the VAE."""
     (folder / "data").mkdir(parents=True)
-    grid = (
-        f'\n[grid]\n"optimiser.name" = {json.dumps([c.partition("=")[2] for c in conditions])}\n'
-        if any(conditions)
-        else ""
-    )
+    key, values = conditions[0].partition("=")[0], [c.partition("=")[2] for c in conditions]
+    shown = [float(v) if v[:1].isdigit() else v for v in values]
+    grid = f'\n[grid]\n"{key}" = {json.dumps(shown)}\n' if any(conditions) else ""
     toml = f"""name = "study"\nframeworks = {json.dumps(list(frameworks))}\nseeds = {list(range(seeds))}\n
 [data]\nsource = {json.dumps(source)}\nsize = 32\n
 [training]\nimages = 20000\nbatch_size = 64\n
@@ -147,7 +136,7 @@ def _run(folder: Path, framework: str, seed: int, condition: str, diverged: bool
         "seed": seed,
         "data": {"source": source, "path": None, "size": 32},
         "network": {"family": "conv", "width": 0.25, "latent": 128},
-        "optimiser": {"name": condition.partition("=")[2] or "Adam", "rate": 0.001},
+        "optimiser": {"name": condition.partition("optimiser.name=")[2] or "Adam", "rate": 0.001},
         "training": {"images": 20000, "batch_size": 64, "updates": "simultaneous"},
         "condition": condition,
     }
@@ -221,26 +210,35 @@ def _log_row(game: str, step: int, seed: int) -> dict[str, Any]:
 def _score(
     run: str, framework: str, game: str, seed: int, condition: str, m: dict[str, Any], diverged: bool
 ) -> dict[str, Any]:
-    level = LEVELS[m["metric"]].get(game)
+    name = m["metric"]
+    level = LEVELS[name].get(game)
     wobble = 1 + 0.04 * math.sin(7 * seed + len(framework) + len(condition)) + 0.3 * diverged
+    value = None if level is None else level if name == "collapsed" else level * wobble
+    floor, ceiling = BOUNDS.get(name, (None, None))
     return {
         "run": run,
         "framework": framework,
         "seed": seed,
         "condition": condition,
-        "metric": m["metric"],
-        "value": None if level is None else level * wobble,
+        "metric": name,
+        "value": value,
+        "error": value * 0.01 if value and m["question"] in ("reconstruction", "likelihood", "translation") else None,
         "undefined": "no encoder" if level is None else None,
         "unit": m["unit"],
         "better": m["better"],
         "n": 10_000,
-        "features": "mnist-classifier" if m["metric"] == "frechet" else "",
+        "features": f"pixels@{sha('pixels')[:8]}" if "@" in name else FEATURES if m["question"] == "samples" else "",
+        "floor": floor,
+        "ceiling": ceiling,
+        "note": NOTES.get(name, "") if value else "",
+        "curve": [[x, value * (0.4 + 6 * x)] for x in CURVES.get(name, ())] if value else [],
     }
 
 
 def _verdicts(frameworks: tuple[str, ...], seeds: int, condition: str) -> list[dict[str, Any]]:
     found = []
-    for m, (a, b) in itertools.product(METRICS[:5], itertools.combinations(frameworks, 2)):
+    asked = [m for m in METRICS if m["better"] != "none"]
+    for m, (a, b) in itertools.product(asked, itertools.combinations(frameworks, 2)):
         level = LEVELS[m["metric"]]
         x, y = level.get(a), level.get(b)
         gap = None if x is None or y is None else x - y
@@ -248,7 +246,7 @@ def _verdicts(frameworks: tuple[str, ...], seeds: int, condition: str) -> list[d
             verdict, why = "undefined", "no value without an encoder"
         elif abs(gap) < m["smallest_effect"]:
             verdict, why = "equivalent", f"within {m['smallest_effect']}"
-        elif abs(gap) < 2 * m["smallest_effect"]:
+        elif abs(gap) < max(2 * m["smallest_effect"], 0.1 * abs((x or 0) + (y or 0))):
             verdict, why = "undecided", "about 9 seeds would settle it"
         else:
             verdict, why = (

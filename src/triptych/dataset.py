@@ -1,6 +1,6 @@
 """Prepared images in batches: the splits on the device or in a memory map, and the order they are drawn in.
 
-A set that fits lives as one uint8 tensor on the training device, and a batch is an index selection there,
+A set that fits lives as one tensor of integers on the training device, and a batch is an index selection there,
 scaled to [-1, 1] there. A larger one stays in a memory map, from which the same bytes are gathered: the
 batches are equal bit for bit. Which images make up a batch is a pure function of (seed, step), so a resumed
 run needs no saved position.
@@ -33,8 +33,8 @@ RESIDENT_BYTES = 2 * 2**30
 
 @dataclass(frozen=True)
 class Split:
-    """One split: `pixels` are uint8 [N, C, S, S], a tensor on the device or a memory map; `labels` are int64
-    on the CPU, or None.
+    """One split: `pixels` [N, C, S, S] are uint8, or int16 when dequantised, a tensor on the device or a memory
+    map; `labels` are int64 on the CPU, or None.
     """
 
     pixels: torch.Tensor | np.ndarray
@@ -72,10 +72,13 @@ class Dataset:
 
 
 def scale(pixels: torch.Tensor) -> torch.Tensor:
-    """Pixels in uint8 as float32 in [-1, 1]: 0 is -1 and 255 is 1, exactly; all devices give the same bits.
+    """Pixels as float32 in [-1, 1]; all devices give the same bits. Of uint8, 0 is -1 and 255 is 1, exactly.
 
-    Only exact steps and one product are used, since GPUs divide by a constant with a rounded reciprocal.
+    Dequantised ones are int16, the middles of 65,536 steps, and become (level + noise) / 256 on [0, 1] without
+    rounding. Only exact steps and one product are used, since GPUs divide by a constant with a rounded reciprocal.
     """
+    if pixels.dtype == torch.int16:
+        return pixels.to(torch.float32).add_(0.5).mul_(2**-15)
     return pixels.to(torch.float32).mul_(2).sub_(255).mul_(1 / 255)
 
 

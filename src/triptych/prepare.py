@@ -10,6 +10,9 @@ Resizing is bilinear with antialiasing, in float64 on the CPU, rounded to uint8 
 so the same images give the same bytes, and the same fingerprint, whatever the machine and number of threads.
 Grey from colour is ITU-R BT.601 luma. Padding is black and happens before resizing.
 
+Dequantised images (Uria et al. 2013, arXiv:1306.0186) are 256 x + u - 32768 in int16, where x is the uint8 pixel and u
+a byte drawn uniformly, once, from a stream of the split: the pixel stands for (x + (u + 1/2) / 256) / 256 on [0, 1].
+
 Writing follows the rule of this project: temporary files beside the final ones, fsync, rename, and
 `data.json` last as the commit. A preparation killed at any moment is simply done again.
 """
@@ -45,9 +48,9 @@ Part = tuple[RawSplit, np.ndarray]
 
 
 def prepare(spec: DataSpec, folder: Path, progress: Callable[[int, int], None] | None = None) -> None:
-    """Write the images of `spec` into `folder` as `{train,validation,test}-images.npy` (uint8 [N, C, S, S]),
-    `-labels.npy` (int64 [N], where there are labels) and `data.json`; do nothing if just that is there
-    already.
+    """Write the images of `spec` into `folder` as `{train,validation,test}-images.npy` (uint8 [N, C, S, S], int16
+    when dequantised), `-labels.npy` (int64 [N], where there are labels) and `data.json`; do nothing if just that is
+    there already.
 
     `progress(done, total)` is called after every batch, in images. Raises InputError for images that cannot
     be used as the specification says, and when the folder holds other prepared data.
@@ -106,9 +109,11 @@ def _write(
     done, total = 0, sum(len(indices) for _, indices in parts.values())
     for name, (split, indices) in parts.items():
         shape = (len(indices), channels, spec.size, spec.size)
-        with writer.array(f"{name}-images.npy", shape, "|u1") as write:
+        noise = stream(0, f"data/dequantise/{name}") if spec.dequantise else None
+        with writer.array(f"{name}-images.npy", shape, "|u1" if noise is None else "<i2") as write:
             for batch in split.read(indices):
-                write(resize(batch, spec.size, channels, spec.fit))
+                images = resize(batch, spec.size, channels, spec.fit)
+                write(images if noise is None else dequantise(images, noise))
                 done += len(batch)
                 if progress:
                     progress(done, total)
@@ -190,6 +195,12 @@ def resize(batch: np.ndarray, size: int, channels: int, fit: str | None) -> np.n
     # A hair above one half, since exact ties are common (28 to 32) and must not hang on the last bit.
     images = (images + (0.5 + 1e-6)).floor().clamp(0, 255).to(torch.uint8)
     return images.expand(-1, channels, -1, -1).contiguous().numpy()
+
+
+def dequantise(images: np.ndarray, generator: torch.Generator) -> np.ndarray:
+    """Images in uint8 as little-endian int16 of the same shape, each pixel anywhere in its grey level."""
+    noise = torch.randint(0, 256, images.shape, generator=generator).numpy()
+    return (images.astype(np.int32) * 256 + noise - 32768).astype("<i2")
 
 
 class _Writer:

@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 
 NAMES = {"vae": "VAE", "gan": "GAN", "vaegan": "VAE-GAN", "vae_disl": "VAE_Dis_l"}
 SUBJECTS = {"samples": "samples", "diversity": "samples", "reconstruction": "reconstructions"}
-PROPER = ("Fréchet", "Frechet", "Gaussian", "Wasserstein", "Shannon")  # keep their capital in mid-sentence
+PROPER = (
+    "Fréchet",
+    "Frechet",
+    "Gaussian",
+    "Wasserstein",
+    "Shannon",
+    "Vendi",
+    "Dis_l",
+)  # keep their capital in mid-sentence
 UNSPOKEN = ("share", "ratio", "similarity")  # "0.02 share lower" says no more than "0.02 lower"
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 import torch
 
 
-def translate(images: torch.Tensor, dx: torch.Tensor, dy: torch.Tensor, fill: float = -1.0) -> torch.Tensor:
-    """Images [B, C, H, W] moved right by `dx` and down by `dy` pixels, integers [B]; `fill` (black) fills the
-    rest.
+def translate(
+    images: torch.Tensor, dx: torch.Tensor, dy: torch.Tensor, fill: float | torch.Tensor = -1.0
+) -> torch.Tensor:
+    """Images [B, C, H, W] moved right by `dx` and down by `dy` pixels, integers [B]; `fill` fills the rest: black,
+    or a value [C, 1, 1] for each channel.
     """
     height, width = images.shape[2:]
     rows = torch.arange(height, device=images.device) - dy.to(images.device)[:, None]
@@ -22,7 +24,7 @@ def translate(images: torch.Tensor, dx: torch.Tensor, dy: torch.Tensor, fill: fl
 
 
 def random_translate(
-    images: torch.Tensor, fraction: float, generator: torch.Generator, fill: float = -1.0
+    images: torch.Tensor, fraction: float, generator: torch.Generator, fill: float | torch.Tensor = -1.0
 ) -> torch.Tensor:
     """Images [B, C, H, W], each moved by its own uniform whole shift of at most `fraction` of the side, both
     ways.

@@ -17,10 +17,21 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian: apt install chromium)")
 
 
+FRAMEWORKS = ("vae", "gan", "vaegan", "pkg.mod:AVeryLongFrameworkName<b>")
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("browser") / "study"
-    make(folder, frameworks=("vae", "gan", "vaegan", "pkg.mod:AVeryLongFrameworkName<b>"), diverged=("gan", 1))
+    make(folder, frameworks=FRAMEWORKS, diverged=("gan", 1))
+    return report.write(folder).as_uri()
+
+
+@pytest.fixture(scope="module")
+def translated(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A study with two conditions, whose page has the table of translation, too."""
+    folder = tmp_path_factory.mktemp("browser") / "study"
+    make(folder, frameworks=FRAMEWORKS, seeds=2, conditions=("training.translate=0.0", "training.translate=0.2"))
     return report.write(folder).as_uri()
 
 
@@ -53,6 +64,31 @@ def test_never_scrolls_sideways(browser: Any, address: str, width: int) -> None:
     page.goto(address)
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.close()
+
+
+def test_tables_of_scores_stand_on_a_phone_without_scrolling(browser: Any, translated: str) -> None:
+    page = browser.new_page(viewport={"width": 360, "height": 800})
+    page.goto(translated)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    boxes = page.evaluate(
+        "[...document.querySelectorAll('.stack')].map(t => [t.parentElement.scrollWidth, t.parentElement.clientWidth])"
+    )
+    assert len(boxes) > 10
+    assert [box for box in boxes if box[0] > box[1]] == []
+    page.close()
+
+
+def test_a_notes_number_leads_to_the_note(browser: Any, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    page.locator("#scores details:has(sup)").first.evaluate("d => d.open = true")
+    link = page.locator("#scores sup a:visible").first
+    note = page.locator(link.get_attribute("href"))
+    assert not note.is_visible()
+    link.click()
+    assert note.is_visible()
     page.close()
 
 

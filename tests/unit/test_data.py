@@ -21,7 +21,7 @@ from triptych import dataset
 from triptych.data import array_split, load
 from triptych.dataset import batch_indices, epoch_order
 from triptych.errors import InputError
-from triptych.prepare import prepare, resize, split_up
+from triptych.prepare import dequantise, prepare, resize, split_up
 from triptych.spec import DataSpec
 from triptych.transforms import random_translate, translate
 
@@ -274,6 +274,44 @@ def test_images_that_are_not_square_need_a_rule(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((30, 20, 30), np.uint8))
     with pytest.raises(InputError, match="not square, 30 of 30 x 20"):
         prepare(DataSpec(source="arrays", path=str(tmp_path / "x.npy")), tmp_path / "out")
+
+
+# --- dequantising ---
+
+
+def test_dequantised_pixels_lie_evenly_within_their_own_grey_level(tmp_path: Path) -> None:
+    spec = colour_file(tmp_path / "x.npz", side=16)
+    prepare(spec, tmp_path / "whole")
+    prepare(spec.model_copy(update={"dequantise": True}), tmp_path / "fine")
+    levels, fine = (dataset.open(tmp_path / name).train for name in ("whole", "fine"))
+    every = torch.arange(len(fine))
+    on_256 = (fine.images(every).double() + 1) * 128
+    assert isinstance(levels.pixels, torch.Tensor) and torch.equal(on_256.floor(), levels.pixels.double())
+    inside = on_256 - on_256.floor()
+    assert torch.equal(inside * 256, (inside * 256).floor() + 0.5)  # the middles of 256 steps, without rounding
+    n = inside.numel()
+    assert abs(inside.mean() - 0.5) < 4 * (1 / 12 / n) ** 0.5 and abs(inside.var() - 1 / 12) < 4 * (1 / 180 / n) ** 0.5
+    assert float(fine.images(every).abs().max()) < 1
+
+
+def test_dequantising_noise_is_drawn_once_and_is_its_splits_own(tmp_path: Path) -> None:
+    spec = colour_file(tmp_path / "x.npz").model_copy(update={"dequantise": True})
+    for name in ("a", "b"):
+        prepare(spec, tmp_path / name)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    resident, mapped = dataset.open(tmp_path / "a"), dataset.open(tmp_path / "a", resident_bytes=0)
+    assert isinstance(mapped.test.pixels, np.ndarray) and isinstance(resident.test.pixels, torch.Tensor)
+    some = torch.tensor([4, 0, 3, 3])
+    assert torch.equal(resident.test.images(some), mapped.test.images(some))
+    noise = [split.pixels[:5].numpy() & 255 for split in (resident.validation, resident.test)]
+    assert not np.array_equal(*noise)
+
+
+def test_dequantising_does_not_depend_on_how_images_are_read() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (7, 1, 16, 16), np.uint8)
+    whole = dequantise(images, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    assert np.array_equal(whole, np.concatenate([dequantise(part, generator) for part in (images[:2], images[2:])]))
 
 
 # --- order ---

@@ -10,41 +10,18 @@ import statistics
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from fake_study import LEVELS, TERMS, make, put
+from report_page import Page
 from triptych import report, words
 from triptych.errors import InputError
 from triptych.report import answers, caveats, figures, matched, pictures, tables
 from triptych.report.collect import collect
 
 EVIL = "pkg:<script>alert(1)</script>"
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, and the text of each section."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.sections: dict[str, str] = {"": ""}
-        self.here = ""
-        self.feed(path.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag == "section":
-            self.here = dict(attrs).get("id") or ""
-            self.sections[self.here] = ""
-
-    def handle_data(self, data: str) -> None:
-        self.sections[self.here] += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attrs for name, attrs in self.tags if name == tag]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +52,8 @@ def run_of(folder: Path, framework: str, seed: int) -> Path:
 def test_sections_stand_in_order_answer_first(study: Path) -> None:
     page = Page(study / "report.html")
     assert list(page.sections)[1:] == [
-        "answer", "pictures", "curves", "scores", "verdicts", "cost", "matched", "reproduce", "limits",
+        "answer", "pictures", "curves", "scores", "rankings", "responses", "stability", "verdicts", "cost", "matched",
+        "reproduce", "limits",
     ]  # fmt: skip
     assert len(page.all("h1")) == len(page.all("main")) == 1
 
@@ -105,7 +83,7 @@ def test_same_files_give_same_bytes_in_another_folder(study: Path, copy: Path) -
     shutil.rmtree(copy / "figures")
     report.write(copy)
     made = [p.relative_to(study) for p in study.rglob("*") if p.suffix in (".html", ".pdf", ".csv", ".tex")]
-    assert len(made) == 7
+    assert len(made) == 8
     for path in made:
         assert (study / path).read_bytes() == (copy / path).read_bytes(), path
 
@@ -114,12 +92,15 @@ def test_intervals_are_students(study: Path) -> None:
     with (study / "table.csv").open(newline="") as file:
         rows = {(r["metric"], r["framework"]): r for r in csv.DictReader(file)}
     lines = [json.loads(line) for line in (study / "scores.jsonl").read_text().splitlines()]
-    values = [s["value"] for s in lines if (s["metric"], s["framework"]) == ("frechet", "gan")]
+    values = [s["value"] for s in lines if (s["metric"], s["framework"]) == ("frechet_distance", "gan")]
     half = 4.302652729911275 * statistics.stdev(values) / 3**0.5  # t at 0.975 with 2 degrees of freedom
-    row = rows["frechet", "gan"]
+    row = rows["frechet_distance", "gan"]
     mean = statistics.mean(values)
     assert [float(row[k]) for k in ("mean", "low", "high")] == pytest.approx([mean, mean - half, mean + half])
-    assert (rows["mse", "gan"]["mean"], rows["mse", "gan"]["undefined"]) == ("", "no encoder")
+    assert (rows["reconstruction_mse", "gan"]["mean"], rows["reconstruction_mse", "gan"]["undefined"]) == (
+        "",
+        "no encoder",
+    )
 
 
 def test_undefined_is_shown_as_its_reason(study: Path) -> None:
@@ -134,6 +115,7 @@ def test_every_verdict_sentence_is_there(study: Path) -> None:
     sentences = [v["sentence"] for v in json.loads((study / "verdicts.json").read_text())]
     assert all(sentence in told for sentence in sentences)
     assert told.index("by Fréchet distance") < told.index("by KID")  # primary before secondary
+    assert "answered at its own level" in told
 
 
 def test_names_from_users_stay_text(tmp_path: Path) -> None:
@@ -241,7 +223,7 @@ def test_pictures_beyond_the_budget_are_counted(study: Path) -> None:
 
 
 def verdict(a: str, b: str, outcome: str, seeds: int | None = None) -> dict[str, object]:
-    return {"metric": "frechet", "a": a, "b": b, "verdict": outcome, "seeds_needed": seeds}
+    return {"metric": "frechet_distance", "a": a, "b": b, "verdict": outcome, "seeds_needed": seeds}
 
 
 @pytest.mark.parametrize(
@@ -254,7 +236,7 @@ def verdict(a: str, b: str, outcome: str, seeds: int | None = None) -> dict[str,
         (("undecided", "equivalent", "undecided"), "Not decided", []),
         (("equivalent", "equivalent", "equivalent"), "No difference that matters", []),
         (("undefined", "better", "undefined"), "VAE", ["vae"]),
-        (("undefined", "undefined", "undefined"), "Nothing to compare", []),
+        (("undefined", "undefined", "undefined"), "Nothing to compare with", []),
     ],
 )
 def test_headline_follows_from_the_verdicts(
@@ -262,15 +244,18 @@ def test_headline_follows_from_the_verdicts(
 ) -> None:
     pairs = (("vae", "gan"), ("vae", "vaegan"), ("gan", "vaegan"))
     put(copy / "verdicts.json", [verdict(a, b, o, 12) for (a, b), o in zip(pairs, outcomes, strict=True)])
-    answer = answers.answers(collect(copy), "")[0]
-    assert (answer.question, answer.headline, answer.leaders) == ("Samples", headline, leaders)
+    whole = collect(copy)
+    answer = answers.answers(whole, "", tables.scores(whole, ""))[0]
+    assert (answer.question, answer.headline, answer.leaders) == ("Who samples best?", headline, leaders)
     assert answer.lines[0][1].count("about 12 seeds would settle it") == outcomes.count("undecided")
 
 
 def test_bold_is_only_for_the_one_above_all_others(study: Path) -> None:
     cells = tables.scores(collect(study), "")
-    assert [f for f in LEVELS["mse"] if cells["mse", f].leads] == ["vae"]
-    assert not any(cells["frechet", f].leads for f in LEVELS["frechet"])  # GAN and VAE-GAN are undecided
+    assert [f for f in LEVELS["reconstruction_mse"] if cells["reconstruction_mse", f].leads] == ["vae"]
+    assert not any(
+        cells["frechet_distance", f].leads for f in LEVELS["frechet_distance"]
+    )  # GAN and VAE-GAN are undecided
 
 
 def test_curves_are_well_formed_in_the_pages_colours(study: Path) -> None:
@@ -286,7 +271,8 @@ def test_curves_are_well_formed_in_the_pages_colours(study: Path) -> None:
 
 def test_band_is_from_the_lowest_seed_to_the_highest(study: Path) -> None:
     runs = collect(study).of("", "vae")
-    x, mean, low, high = figures._track(runs, "terms", "prior")[3]
+    lines = [[(row["images"], row["terms"]["prior"]) for row in run.log] for run in runs]
+    x, mean, low, high = figures.track_of(lines)[3]
     values = [r.log[3]["terms"]["prior"] for r in runs]
     assert (x, low, high) == (2560, min(values), max(values))
     assert mean == pytest.approx(statistics.mean(values))

@@ -63,7 +63,7 @@ def study(**values: Any) -> StudySpec:
         ({"seeds": [1, 2, 1]}, "seeds: one or more are needed, each once"),
         ({"frameworks": []}, "frameworks: "),
         ({"frameworks": ["vae", "vae"]}, "frameworks: one or more are needed, each once"),
-        ({"data": {"size": 20}}, r"data.size: .*multiple of 8 .got 20"),
+        ({"data": {"size": 12}}, r"data.size: .*equal to 16 .got 12"),
         ({"data": {"size": 8}}, "data.size: .*16"),
         ({"data": {"size": 136}}, "data.size: .*128"),
         ({"data": {"size": "large"}}, "data.size: .*integer.*got 'large'"),
@@ -86,7 +86,7 @@ def test_what_is_wrong_is_named_with_its_field_its_value_and_its_mending(values:
 
 def test_every_fault_is_named_at_once():
     with pytest.raises(InputError) as error:
-        study(data={"size": 20, "sise": 3}, seeds=0)
+        study(data={"size": 12, "sise": 3}, seeds=0)
     assert all(part in str(error.value) for part in ("data.size", "'data.sise'", "at least 1 seed"))
 
 
@@ -180,7 +180,9 @@ def test_what_is_no_toml_file_is_refused_with_its_name(content: bytes | None, me
 
 PARTS = {"data": DataSpec, "network": NetworkSpec, "optimiser": OptimiserSpec, "training": TrainingSpec}
 OTHER: dict[str, dict[str, Any]] = {
-    "data": {"source": "images", "path": "x", "size": 24, "channels": 1, "fit": "pad", "broken": "skip"},
+    "data": {
+        "source": "images", "path": "x", "size": 24, "channels": 1, "fit": "pad", "broken": "skip", "dequantise": True,
+    },
     "network": {"family": "mlp", "width": 0.5, "latent": 64, "options": {"init": "torch"}},
     "optimiser": {"name": "SGD", "rate": 2e-3, "rates": {"dis": 1e-4}, "options": {"betas": [0.9, 0.999]}},
     "training": {

@@ -1,15 +1,16 @@
-"""What several metrics share: features checked, distances in blocks, a ratio with its error."""
+"""What several metrics share: features checked, products and distances, a ratio with its error."""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from triptych.evidence import Evidence, Measured
 
 
 def checked(features: np.ndarray, least: int, why: str) -> np.ndarray:
     """Features [N, d] in float64; raises ValueError with fewer than `least` rows (`why`) or any that is not finite."""
-    features = np.asarray(features, np.float64)
+    features = np.ascontiguousarray(features, np.float64)
     if len(features) < least:
         raise ValueError(why)
     if not np.isfinite(features).all():
@@ -40,12 +41,18 @@ def blocks(count: int, size: int) -> list[slice]:
     return [slice(i, min(i + size, count)) for i in range(0, count, size)]
 
 
-def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """|x|^2 + |y|^2 - 2 x.y for all pairs, [len(x), len(y)]: centre both first, for less cancellation."""
-    products = (-2 * x) @ y.T
-    products += (x * x).sum(1)[:, None]
-    products += (y * y).sum(1)
-    return products.clip(0, out=products)  # rounding can carry the distance of equal points below
+def products(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x y', by PyTorch: unlike numpy's it keeps to the threads that a run was given, and does not fight for more."""
+    return (torch.from_numpy(x) @ torch.from_numpy(y).T).numpy()
+
+
+def sides(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(-2x, |x|^2, 1) and (x, 1, |x|^2): the products of the first of x with the second of y are squared distances.
+
+    Centre x and y first, for less cancellation; rounding can carry the distance of equal points below 0.
+    """
+    squares, ones = (x * x).sum(1)[:, None], np.ones((len(x), 1))
+    return np.hstack([-2 * x, squares, ones]), np.hstack([x, ones, squares])
 
 
 def doublings(part: Measured, whole: Measured) -> Measured:

@@ -4,6 +4,8 @@ The energy is the mean squared difference of neighbouring pixels, across and dow
 above 1 noise or hardened edges; 1 is right, so the ratio itself has no better direction and its distance from
 1, in doublings (|log2 ratio|), has. It is a ratio of means: an average over all images, that noise can hide
 blur in.
+
+Standard errors by the delta method, from the spread over samples and over real images.
 """
 
 from __future__ import annotations
@@ -13,14 +15,15 @@ import math
 import torch
 from torch import Tensor
 
-from triptych.evidence import Evidence, Undefined
+from triptych.evidence import Evidence, Measured, Undefined, mean_of
 from triptych.features import BATCH
-from triptych.metrics import Metric, Output
+from triptych.metrics import Metric, Output, Values
+from triptych.metrics._arrays import doublings
 
 
-def gradient_energy(images: Tensor) -> float:
+def gradient_energy(images: Tensor) -> Measured:
     """The mean squared difference of neighbouring pixels of images [B, C, H, W], in float64."""
-    return float(torch.cat([_energies(part.double()) for part in images.split(BATCH)]).mean())
+    return mean_of(torch.cat([_energies(part.double()) for part in images.split(BATCH)]))
 
 
 def _energies(images: Tensor) -> Tensor:
@@ -28,14 +31,17 @@ def _energies(images: Tensor) -> Tensor:
     return images.diff(dim=3).square().mean((1, 2, 3)) + images.diff(dim=2).square().mean((1, 2, 3))
 
 
-def _compute(evidence: Evidence) -> dict[str, float | Undefined]:
+def _compute(evidence: Evidence) -> Values:
     real, samples = gradient_energy(evidence.real), gradient_energy(evidence.samples)
-    if real == 0:
+    if real.value == 0:
         reason = Undefined("the real images have no edges")
         return {"sharpness": reason, "sharpness_gap": reason}
-    ratio = samples / real
-    gap = abs(math.log2(ratio)) if ratio > 0 else Undefined("the samples have no edges")
-    return {"sharpness": ratio, "sharpness_gap": gap}
+    ratio = samples.value / real.value
+    error = None
+    if samples.error is not None and real.error is not None:
+        error = math.hypot(samples.error, ratio * real.error) / real.value
+    gap = doublings(samples, real) if ratio > 0 else Undefined("the samples have no edges")
+    return {"sharpness": Measured(ratio, error), "sharpness_gap": gap}
 
 
 METRIC = Metric(
@@ -57,4 +63,6 @@ METRIC = Metric(
         ),
     ),
     _compute,
+    source="this project",
+    fooled="Noise in blurred samples, which gives back the energy that blur takes.",
 )  # fmt: skip

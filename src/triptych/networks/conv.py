@@ -15,6 +15,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from triptych.errors import InputError
 from triptych.spec import Frozen, NetworkSpec
 
 
@@ -127,7 +128,12 @@ class Discriminator(nn.Module):
 
 
 def build(spec: NetworkSpec, options: Options, size: int, channels: int) -> dict[str, nn.Module]:
-    """The three networks with `spec.width` times the paper's channels (rounded, at least 1)."""
+    """The three networks with `spec.width` times the paper's channels (rounded, at least 1).
+
+    Raises InputError for a side that cannot be halved three times.
+    """
+    if size % 8:
+        raise InputError("the conv networks need a multiple of 8", where="data.size", value=size)
 
     def scaled(*widths: int) -> list[int]:
         return [max(1, round(width * spec.width)) for width in widths]

@@ -12,8 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from triptych import store
-from triptych.report import answers, caveats, figures, matched, pictures, tables
-from triptych.report.collect import Study, collect
+from triptych.report import (
+    answers,
+    caveats,
+    figures,
+    lines,
+    matched,
+    pictures,
+    rankings,
+    stability,
+    tables,
+    translation,
+)
+from triptych.report.collect import Row, Study, collect
+from triptych.report.tables import Cells
 from triptych.sentences import display
 from triptych.words import number
 
@@ -29,26 +41,31 @@ def write(study_dir: Path) -> Path:
     """
     study_dir = Path(study_dir)
     study = collect(study_dir)
-    store.write(study_dir / "table.csv", tables.as_csv(study).encode())
-    store.write(study_dir / "table.tex", tables.as_tex(study).encode())
-    _figures(study, study_dir / "figures")
+    cells = {condition: tables.scores(study, condition) for condition in study.conditions}
+    store.write(study_dir / "table.csv", tables.as_csv(study, cells).encode())
+    store.write(study_dir / "table.tex", tables.as_tex(study, cells).encode())
+    _figures(study, cells, study_dir / "figures")
     page = study_dir / "report.html"
-    store.write(page, _page(study).encode())
+    store.write(page, _page(study, cells).encode())
     return page
 
 
-def _figures(study: Study, folder: Path) -> None:
+def _plotted(study: Study) -> list[Row]:
+    """The metrics that get a figure of their own: the primary ones, or all where there is none."""
+    return answers.directed(study, "primary") or answers.directed(study)
+
+
+def _figures(study: Study, cells: dict[str, Cells], folder: Path) -> None:
     """One PDF a kind of figure and condition; those of an earlier report are taken away first."""
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.pdf"):
         old.unlink()
     for place, condition in enumerate(study.conditions, start=1):
         tail = f"_{place}" if len(study.conditions) > 1 else ""
-        cells = tables.scores(study, condition)
-        measured = answers.directed(study)
         sheets = {
             "curves": figures.curves(study, condition),
-            "scores": figures.scores(study, cells, measured),
+            "scores": figures.scores(study, cells[condition], _plotted(study)),
+            "responses": [panel for group in figures.responses(study, condition).values() for panel in group],
         }
         for name, panels in sheets.items():
             if panels:
@@ -60,31 +77,61 @@ def _figures(study: Study, folder: Path) -> None:
                 figures.pictures_pdf(grids, folder / f"{name}{tail}.pdf")
 
 
-def _section(study: Study, condition: str, album: pictures.Album) -> dict[str, Any]:
+def _section(study: Study, condition: str, cells: Cells, album: pictures.Album) -> dict[str, Any]:
     """All that the page shows of one condition."""
-    cells = tables.scores(study, condition)
-    grouped = answers.questions(study)
-    measured = answers.directed(study)
+    orders = rankings.rankings(study, condition, cells)
+    responses = figures.responses(study, condition)
+    shown = lines.groups(study, cells)
     return {
         "name": condition,
-        "answers": answers.answers(study, condition),
+        "answers": answers.answers(study, condition, cells),
         "pairs": list(
             dict.fromkeys((v["a"], v["b"]) for v in study.verdicts if (v.get("condition") or "") == condition)
         ),
         "verdicts": {
             question: [(m, study.verdicts_of(m["metric"], condition)) for m in metrics]
-            for question, metrics in grouped.items()
+            for question, metrics in answers.questions(study).items()
         },
         "cells": cells,
-        "metrics": grouped,
+        "groups": shown,
+        "lines": {line.metric["metric"]: line for group in shown for line in group.primary},
+        "bounded": any(c.floor is not None or c.ceiling is not None for c in cells.values()),
+        "rankings": orders,
+        "ranking": rankings.summary(orders) if orders else "",
+        "stability": stability.stability(study, condition, cells),
         "pictures": _pictures(study, condition, album),
         "development": pictures.development(study, condition, album),
         "curves": figures.svgs(figures.curves(study, condition), f"{condition}/terms"),
         "gradients": figures.svgs(figures.curves(study, condition, "gradient_norms"), f"{condition}/norms"),
-        "dots": figures.svgs(figures.scores(study, cells, measured), f"{condition}/scores"),
+        "dots": figures.svgs(figures.scores(study, cells, _plotted(study)), f"{condition}/scores"),
+        "responses": {q: figures.svgs(panels, f"{condition}/{q}") for q, panels in responses.items()},
         "costs": matched.costs(study, condition),
         "certificate": matched.certificate(study, condition),
     }
+
+
+def _contents(sections: list[dict[str, Any]], translated: list[translation.Table]) -> dict[str, str]:
+    """The page's parts in order; what a study has nothing of is no part of it."""
+
+    def there(key: str) -> bool:
+        return any(section[key] for section in sections)
+
+    parts = [
+        ("answer", "Answer", True),
+        ("pictures", "Pictures", True),
+        ("curves", "Learning curves", True),
+        ("scores", "Scores", True),
+        ("rankings", "Where rankings flip", there("rankings")),
+        ("responses", "Robustness and other curves", there("responses")),
+        ("translation", "Trained and tested on translated images", bool(translated)),
+        ("stability", "Stability", there("stability")),
+        ("verdicts", "Verdicts", True),
+        ("cost", "Cost", True),
+        ("matched", "Matched conditions", True),
+        ("reproduce", "Reproduce", True),
+        ("limits", "What this does not say", True),
+    ]
+    return {part: title for part, title, shown in parts if shown}
 
 
 def _pictures(study: Study, condition: str, album: pictures.Album) -> dict[int, dict[str, list[dict[str, Any]]]]:
@@ -113,12 +160,14 @@ def _versions(study: Study) -> dict[str, list[str]]:
     return {key: list(values) for key, values in seen.items()}
 
 
-def _page(study: Study) -> str:
+def _page(study: Study, cells: dict[str, Cells]) -> str:
     """The page's HTML; every text in it is escaped by Jinja."""
     from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
 
     album = pictures.albums(study)
+    sections = [_section(study, condition, cells[condition], album) for condition in study.conditions]
+    translated = translation.translation(study, cells)
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     pages = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     pages.filters |= {
@@ -133,12 +182,18 @@ def _page(study: Study) -> str:
         certainty=answers.certainty(study),
         troubles=caveats.troubles(study),
         limits=caveats.limits(study),
-        sections=[_section(study, condition, album) for condition in study.conditions],
+        levels=answers.levels(study),
+        unasked=answers.unasked(study),
+        sections=sections,
+        translated=translated,
+        contents=_contents(sections, translated),
+        spread=stability.measures(study),
         versions=_versions(study),
         album=album,
         better=tables.BETTER,
         spec_hash=matched.fingerprint,
         style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),
+        shapes=[Markup(shape) for shape in lines.SHAPES],
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         dashes=[" ".join(f"{figures.LINE * length:.3g}" for length in dash) for dash in figures.DASHES],

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from triptych.report.collect import Row, Study
-from triptych.report.tables import beaten
+from triptych.report.tables import Cell, Cells, beaten
 from triptych.sentences import display
 from triptych.words import count, finite, number
 
 SOURCES = {"mnist": "MNIST"}
+QUESTIONS = {
+    "samples": "Who samples best?",
+    "diversity": "Who covers the data?",
+    "reconstruction": "Who reconstructs best?",
+    "translation": "Who survives translation?",
+    "likelihood": "Who is likeliest?",
+}
+TITLES = {"latent": "Latent space"}
+ORDER = [*QUESTIONS, "latent", "robustness", "stability"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,7 @@ class Answer:
     question: str
     headline: str  # a framework, "GAN or VAE-GAN", "Not decided" ...
     leaders: list[str]  # frameworks named by the headline
-    lines: list[tuple[str, str]]  # (metric's label, what its verdicts say)
+    lines: list[tuple[Row, str]]  # (metric, what its verdicts say)
 
 
 def listed(words: list[str], joint: str = "and") -> str:
@@ -31,30 +39,42 @@ def listed(words: list[str], joint: str = "and") -> str:
 
 def title(question: str) -> str:
     """A question's name as a heading."""
-    return question.replace("_", " ").capitalize() or "Other"
+    return TITLES.get(question) or question.replace("_", " ").capitalize() or "Other"
+
+
+def asked(question: str) -> str:
+    """A question as people ask it."""
+    return QUESTIONS.get(question) or title(question)
 
 
 def questions(study: Study, family: str | None = None) -> dict[str, list[Row]]:
-    """Metrics by the question they bear on, primary ones (and questions that have one) first."""
-    ranked = sorted(study.metrics, key=lambda m: m.get("family") != "primary")
+    """Metrics by the question they bear on, primary ones first within each."""
     groups: dict[str, list[Row]] = {}
-    for metric in ranked:
+    for metric in sorted(study.metrics, key=lambda m: m.get("family") != "primary"):
         if family in (None, metric.get("family")):
             groups.setdefault(str(metric.get("question") or "other"), []).append(metric)
-    return groups
+    place = {question: i for i, question in enumerate(ORDER)}
+    return dict(sorted(groups.items(), key=lambda group: place.get(group[0], len(place))))
 
 
-def directed(study: Study) -> list[Row]:
-    """The metrics of which less or more is better."""
-    return [m for m in study.metrics if m.get("better") in ("lower", "higher")]
+def unasked(study: Study) -> list[str]:
+    """The usual questions to which this study has no primary metric, in mid-sentence."""
+    there = questions(study, "primary")
+    missing = [text for question, text in QUESTIONS.items() if there and question not in there]
+    return [text[:1].lower() + text[1:].rstrip("?") for text in missing]
 
 
-def answers(study: Study, condition: str) -> list[Answer]:
+def directed(study: Study, family: str | None = None) -> list[Row]:
+    """The metrics of which less or more is better, by question."""
+    return [m for ms in questions(study, family).values() for m in ms if m.get("better") in ("lower", "higher")]
+
+
+def answers(study: Study, condition: str, cells: Cells) -> list[Answer]:
     """One answer a question that has a primary metric."""
     found = []
     for question, metrics in questions(study, "primary").items():
-        standings = [_standing(study.verdicts_of(m["metric"], condition)) for m in metrics]
-        lines = [(str(m.get("label") or m["metric"]), line) for m, (_, _, line) in zip(metrics, standings, strict=True)]
+        standings = [_standing(study, m["metric"], condition, cells) for m in metrics]
+        lines = [(m, line) for m, (_, _, line) in zip(metrics, standings, strict=True)]
         heads = list(dict.fromkeys(head for head, _, _ in standings))
         decided = [(head, leaders) for head, leaders, _ in standings if leaders]
         if len(heads) == 1:
@@ -66,15 +86,19 @@ def answers(study: Study, condition: str) -> list[Answer]:
             )
         else:
             headline, leaders = "The measures disagree" if decided else "Not decided", []
-        found.append(Answer(title(question), headline, leaders, lines))
+        found.append(Answer(asked(question), headline, leaders, lines))
     return found
 
 
-def _standing(verdicts: list[Row]) -> tuple[str, list[str], str]:
+def _standing(study: Study, metric: str, condition: str, cells: Cells) -> tuple[str, list[str], str]:
     """(headline, leaders, sentence) of one metric's verdicts."""
+    own = {f: cells[metric, f] for f in study.frameworks}
+    verdicts = study.verdicts_of(metric, condition)
+    comparable = list(dict.fromkeys(f for v in verdicts if v["verdict"] != "undefined" for f in (v["a"], v["b"])))
+    if len(study.frameworks) == 1 or (verdicts and not comparable):
+        return _alone(own)
     if not verdicts:
         return "No verdict yet", [], "no verdict yet."
-    comparable = list(dict.fromkeys(f for v in verdicts if v["verdict"] != "undefined" for f in (v["a"], v["b"])))
     outside = [f for f in dict.fromkeys(f for v in verdicts for f in (v["a"], v["b"])) if f not in comparable]
     won = beaten(verdicts)
     front = [f for f in comparable if all(loser != f for _, loser in won)]
@@ -84,9 +108,21 @@ def _standing(verdicts: list[Row]) -> tuple[str, list[str], str]:
             parts.append(f"{display(f)} is better than {listed(losers)}")
     parts += [f"{_pair(v)} are equivalent" for v in verdicts if v["verdict"] == "equivalent"]
     parts += _undecided([v for v in verdicts if v["verdict"] == "undecided"])
-    if outside:
-        parts.append(f"{listed([display(f) for f in outside])} cannot be compared")
+    parts += [f"{display(f)} cannot be compared" + _because(own.get(f)) for f in outside]
     return *_headline(verdicts, comparable, front, won), "; ".join(parts) + "."
+
+
+def _alone(cells: dict[str, Cell]) -> tuple[str, list[str], str]:
+    """The standing where fewer than two frameworks have a value: which one has, and why the others have none."""
+    having = [f for f, cell in cells.items() if cell.mean is not None]
+    parts = [f"{display(f)} scores {cells[f].text}" for f in having]
+    parts += [f"{display(f)} has no value" + _because(cell) for f, cell in cells.items() if f not in having]
+    headline = "Nobody can be measured" if not having else "Nothing to compare with"
+    return headline if parts else "No verdict yet", [], "; ".join(parts) + "."
+
+
+def _because(cell: Cell | None) -> str:
+    return f" ({cell.why})" if cell and cell.why else ""
 
 
 def _pair(verdict: Row) -> str:
@@ -105,9 +141,9 @@ def _undecided(verdicts: list[Row], most: int = 3) -> list[str]:
     return [f"{len(verdicts)} pairs are undecided" + (f" (the first at about {fewest:.0f} seeds)" if fewest else "")]
 
 
-def _headline(verdicts: list[Row], comparable: list[str], front: list[str], won: set[Any]) -> tuple[str, list[str]]:
-    if len(comparable) < 2:
-        return "Nothing to compare", []
+def _headline(
+    verdicts: list[Row], comparable: list[str], front: list[str], won: set[tuple[str, str]]
+) -> tuple[str, list[str]]:
     if len(front) == 1 and all((front[0], f) in won for f in comparable if f != front[0]):
         return display(front[0]), front
     if won and len(front) < len(comparable):
@@ -157,17 +193,33 @@ def facts(study: Study) -> dict[str, str]:
 def certainty(study: Study) -> str:
     """How sure the decided comparisons are, and how many are open."""
     primary = {m["metric"] for m in study.metrics if m.get("family") == "primary"}
-    asked = [v for v in study.verdicts if v["metric"] in primary]
+    made = [v for v in study.verdicts if v["metric"] in primary]
     counts = {
-        w: sum(v["verdict"] == w for v in asked) for w in ("better", "worse", "equivalent", "undecided", "undefined")
+        w: sum(v["verdict"] == w for v in made) for w in ("better", "worse", "equivalent", "undecided", "undefined")
     }
     decided = counts["better"] + counts["worse"]
-    if not asked:
+    if len(study.frameworks) == 1:
+        return f"{display(study.frameworks[0])} is the only framework here: there is nothing to compare it with."
+    if not made:
         return "No comparison has been made yet, so nothing is decided."
-    text = f"Of {len(asked)} primary comparisons {decided} are decided"
+    text = f"Of {len(made)} primary comparisons {decided} are decided"
     rest = [f"{counts[w]} {w}" for w in ("equivalent", "undecided", "undefined") if counts[w]]
     text += (f", {listed(rest)}" if rest else "") + ". "
-    p = [x for v in asked if v["verdict"] in ("better", "worse") and (x := finite(v.get("p_adjusted"))) is not None]
+    p = [x for v in made if v["verdict"] in ("better", "worse") and (x := finite(v.get("p_adjusted"))) is not None]
     if p:
         text += f"The largest adjusted p-value among the decided is {number(max(p), 2)}. "
-    return text + "Comparisons are paired by seed and adjusted for their number."
+    return f"{text}Comparisons are paired by seed. {levels(study)}"
+
+
+def levels(study: Study) -> str:
+    """What p-values are adjusted for."""
+    return (
+        f"Each question is answered at its own level{level(study)}: p-values are adjusted (Holm) for the comparisons "
+        "within a question, primary and secondary measures apart, and not over all questions."
+    )
+
+
+def level(study: Study) -> str:
+    """The level of the verdicts, as " of 5 %"; empty if they do not tell."""
+    alphas = {x for v in study.verdicts if (x := finite(v.get("alpha"))) is not None}
+    return f" of {number(100 * alphas.pop(), 3)} %" if len(alphas) == 1 else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from triptych.report.answers import differs, facts, listed
+from triptych.report.answers import differs, facts, level, listed
 from triptych.report.collect import Study
 from triptych.sentences import display
 from triptych.words import finite, number
@@ -38,7 +38,7 @@ def troubles(study: Study) -> list[str]:
         )
     if not study.scores:
         found.append("There are no scores yet.")
-    if not study.verdicts:
+    if not study.verdicts and len(study.frameworks) > 1:
         found.append("There are no verdicts yet.")
     return found + study.problems
 
@@ -81,6 +81,14 @@ def _of_the_design(study: Study) -> Iterator[str]:
 
 
 def _of_the_outcome(study: Study) -> Iterator[str]:
+    asked = {m["metric"]: (m.get("question"), m.get("family")) for m in study.metrics}
+    families = {asked.get(v["metric"]) for v in study.verdicts}
+    if len(families) > 1:
+        yield (
+            f"Each question is answered at its own level{level(study)}, primary and secondary measures apart: p-values "
+            f"are adjusted within each of these {len(families)} groups of comparisons, not over all of them. That "
+            "some answer among them is wrong is therefore likelier than that level."
+        )
     undecided = sum(v["verdict"] == "undecided" for v in study.verdicts)
     if undecided:
         yield (

@@ -67,6 +67,14 @@ class Study:
             if r.condition == condition and framework in (None, r.framework) and r.status != "missing"
         ]  # fmt: skip
 
+    def scores_of(self, condition: str) -> dict[tuple[str, str], list[Row]]:
+        """(metric, framework) to its lines of scores.jsonl under one condition, by seed."""
+        found: dict[tuple[str, str], list[Row]] = {}
+        for row in sorted(self.scores, key=lambda s: s.get("seed", 0)):
+            if (row.get("condition") or "") == condition:
+                found.setdefault((row["metric"], row["framework"]), []).append(row)
+        return found
+
     def verdicts_of(self, metric: str, condition: str) -> list[Row]:
         """The verdicts on one metric under one condition."""
         return [v for v in self.verdicts if v["metric"] == metric and (v.get("condition") or "") == condition]

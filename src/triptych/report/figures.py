@@ -8,6 +8,7 @@ Okabe and Ito, "Color universal design", 2008), by line style and by marker, nev
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,8 +20,9 @@ from typing import Any, cast
 from markupsafe import Markup, escape
 
 from triptych import store
+from triptych.report.answers import questions
 from triptych.report.collect import Row, Run, Study
-from triptych.report.tables import Cell
+from triptych.report.tables import Cell, Cells
 from triptych.sentences import display
 from triptych.words import finite, number
 
@@ -51,6 +53,9 @@ class Ink:
 ON_PAGE = Ink("#010203", "#010204", "#010205", _SERIES)
 ON_PAPER = Ink("#000000", "#444444", "#dddddd", PAPER)
 Draw = Callable[[Any, Ink], None]
+Track = list[tuple[float, float, float, float]]
+FEW = 12
+"""A line of at most so many points has its framework's marker at each; a single point would not be seen without."""
 
 
 @dataclass(frozen=True)
@@ -66,26 +71,55 @@ class Panel:
 def curves(study: Study, condition: str, group: str = "terms") -> list[Panel]:
     """One panel a term (or a player's gradient norm): each framework's mean over seeds and its range."""
     runs = study.of(condition)
-    names = dict.fromkeys(name for run in runs for row in run.log for name in row.get(group) or {})
     panels = []
-    for name in names:
-        series = {f: _track(study.of(condition, f), group, name) for f in study.frameworks}
-        series = {f: track for f, track in series.items() if track}
+    for name in dict.fromkeys(name for run in runs for row in run.log for name in row.get(group) or {}):
+        own = {f: study.of(condition, f) for f in study.frameworks}
+        series = {f: track for f in own if (track := track_of([_logged(r, group, name) for r in own[f]]))}
         if series:
+            ends = {f: [r.images for r in own[f] if r.status == "diverged"] for f in series}
             last = ", ".join(f"{display(f)} ends at {number(track[-1][1])}" for f, track in series.items())
-            panels.append(Panel(name, f"{name} against training images: {last}.", _curve(study, condition, series)))
+            panels.append(Panel(name, f"{name} against training images: {last}.", _curve(study, series, ends)))
     return panels
 
 
-def _track(runs: list[Run], group: str, name: str) -> list[tuple[int, float, float, float]]:
-    """(images, mean, lowest, highest) over the seeds that have a finite value at each logged point."""
-    points: dict[int, list[float]] = {}
-    for run in runs:
-        for row in run.log:
-            value = finite((row.get(group) or {}).get(name))
-            if value is not None:
-                points.setdefault(int(row.get("images", 0)), []).append(value)
+def responses(study: Study, condition: str) -> dict[str, list[Panel]]:
+    """One panel a metric that has a curve, by the question it bears on: mean over seeds and range at each x."""
+    rows = study.scores_of(condition)
+    found: dict[str, list[Panel]] = {}
+    for question, metrics in questions(study).items():
+        for metric in metrics:
+            own = {f: rows.get((metric["metric"], f), []) for f in study.frameworks}
+            series = {f: track for f in own if (track := track_of([_points(row) for row in own[f]]))}
+            if series:
+                label, axis = str(metric.get("label") or metric["metric"]), str(metric.get("axis") or "x")
+                told = "; ".join(
+                    f"{display(f)} from {number(t[0][1])} at {number(t[0][0])} to {number(t[-1][1])} at "
+                    f"{number(t[-1][0])}" for f, t in series.items()
+                )  # fmt: skip
+                panel = Panel(label, f"{label} against {axis}: {told}.", _curve(study, series, axis=axis))
+                found.setdefault(question, []).append(panel)
+    return found
+
+
+def track_of(lines: list[list[tuple[float, float]]]) -> Track:
+    """(x, mean, lowest, highest) over the seeds' lines at each x that one of them has."""
+    points: dict[float, list[float]] = {}
+    for x, y in itertools.chain(*lines):
+        points.setdefault(x, []).append(y)
     return [(x, sum(v) / len(v), min(v), max(v)) for x, v in sorted(points.items())]
+
+
+def _logged(run: Run, group: str, name: str) -> list[tuple[float, float]]:
+    """A run's finite values of a term, as (images, value)."""
+    values = ((row.get("images", 0), finite((row.get(group) or {}).get(name))) for row in run.log)
+    return [(int(images), value) for images, value in values if value is not None]
+
+
+def _points(row: Row) -> list[tuple[float, float]]:
+    """The curve behind one score."""
+    curve = row.get("curve")
+    pairs = [p for p in curve if isinstance(p, list) and len(p) == 2] if isinstance(curve, list) else []
+    return [(a, b) for x, y in pairs if (a := finite(x)) is not None and (b := finite(y)) is not None]
 
 
 def _dash(place: int) -> Any:
@@ -94,31 +128,36 @@ def _dash(place: int) -> Any:
     return (0, dash) if dash else "-"
 
 
-def _curve(study: Study, condition: str, series: dict[str, list[tuple[int, float, float, float]]]) -> Draw:
+def _curve(study: Study, series: dict[str, Track], ends: dict[str, list[int]] | None = None, axis: str = "") -> Draw:
+    """Each framework's line with its band; against training images, with crosses at `ends`, if no axis is named."""
+
     def draw(axes: Any, ink: Ink) -> None:
         lowest = min(low for track in series.values() for _, _, low, _ in track)
         highest = max(high for track in series.values() for _, _, _, high in track)
         for framework, track in series.items():
             place = study.frameworks.index(framework)
             colour, dash = ink.series[place % len(ink.series)], _dash(place)
+            marker = MARKERS[place % len(MARKERS)] if len(track) <= FEW else ""
             x, mean, low, high = zip(*track, strict=True)
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
-            axes.plot(x, mean, color=colour, linestyle=dash, linewidth=LINE)
-            ends = [r.images for r in study.of(condition, framework) if r.status == "diverged"]
-            reached = [max((p for p in track if p[0] <= end), default=track[0]) for end in ends]
-            if reached:
-                axes.plot([p[0] for p in reached], [p[1] for p in reached], "x", color=colour, markersize=7, mew=2)
+            axes.plot(x, mean, color=colour, linestyle=dash, linewidth=LINE, marker=marker, markersize=4.5, mew=0)
+            crossed = [
+                max((p for p in track if p[0] <= end), default=track[0]) for end in (ends or {}).get(framework, [])
+            ]
+            if crossed:
+                axes.plot([p[0] for p in crossed], [p[1] for p in crossed], "x", color=colour, markersize=7, mew=2)
         if lowest > 0 and highest / lowest > 60:
             axes.set_yscale("log")
         _dress(axes, ink)
-        axes.set_xlim(left=0)
-        axes.xaxis.set_major_locator(_ticker().MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]))
-        axes.set_xlabel("images", color=ink.muted)
+        if not axis:
+            axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(_ticker().MaxNLocator(4, integer=not axis, steps=[1, 2, 2.5, 5, 10]))
+        axes.set_xlabel(axis or "images", color=ink.muted)
 
     return draw
 
 
-def scores(study: Study, cells: dict[tuple[str, str], Cell], rows: list[Row]) -> list[Panel]:
+def scores(study: Study, cells: Cells, rows: list[Row]) -> list[Panel]:
     """One panel a metric: every seed's value, their mean and its 95 % t interval, a framework a line."""
     panels = []
     for metric in rows:
@@ -128,11 +167,14 @@ def scores(study: Study, cells: dict[tuple[str, str], Cell], rows: list[Row]) ->
             alt = "; ".join(f"{display(f)} {cell.text}" for f, cell in shown)
             title = metric.get("label") or metric["metric"]
             height = 0.55 + 0.32 * len(shown)
-            panels.append(Panel(title, f"{title}, mean and interval over seeds: {alt}.", _dots(study, shown), height))
+            draw = _dots(study, shown, metric.get("unit") == "share")
+            panels.append(Panel(title, f"{title}, mean and interval over seeds: {alt}.", draw, height))
     return panels
 
 
-def _dots(study: Study, shown: list[tuple[str, Cell]]) -> Draw:
+def _dots(study: Study, shown: list[tuple[str, Cell]], share: bool) -> Draw:
+    """Seeds, mean and interval, a framework a line; the interval of a share is drawn no further than 0 and 1."""
+
     def draw(axes: Any, ink: Ink) -> None:
         for line, (framework, cell) in enumerate(shown):
             place = study.frameworks.index(framework)
@@ -140,7 +182,8 @@ def _dots(study: Study, shown: list[tuple[str, Cell]]) -> Draw:
             values = [value for _, value in cell.values]
             axes.plot(values, [line] * len(values), marker, color=colour, alpha=0.45, markersize=4, mew=0)
             if cell.low is not None and cell.high is not None:
-                axes.plot([cell.low, cell.high], [line, line], color=colour, linewidth=1.6)
+                low, high = (max(cell.low, 0.0), min(cell.high, 1.0)) if share else (cell.low, cell.high)
+                axes.plot([low, high], [line, line], color=colour, linewidth=1.6)
             axes.plot([cell.mean], [line], marker, color=colour, markersize=7.5, mew=0)
         _dress(axes, ink)
         axes.set_yticks(range(len(shown)), [display(f) for f, _ in shown])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, field
 
 from triptych import stats
 from triptych.report.collect import Row, Study
@@ -16,55 +17,80 @@ BETTER = {"lower": "↓ lower is better", "higher": "↑ higher is better", "non
 
 @dataclass(frozen=True)
 class Cell:
-    """One metric of one framework: mean over seeds with its 95 % t interval, or the reason there is none."""
+    """One metric of one framework: mean over seeds with its 95 % t interval, or the reason there is none.
 
-    values: list[tuple[int, float]]  # (seed, value)
-    mean: float | None
-    low: float | None
-    high: float | None
-    reasons: list[tuple[int, str]]  # (seed, why undefined)
+    Beside it stand what the scores tell of it: standard error over images (the mean over seeds), floor and ceiling,
+    the numbers of images, the feature extractors and the notes, all that were seen.
+    """
+
+    values: list[tuple[int, float]] = field(default_factory=list)  # (seed, value)
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    reasons: list[tuple[int, str]] = field(default_factory=list)  # (seed, why undefined)
     leads: bool = False
+    error: float | None = None
+    floor: float | None = None
+    ceiling: float | None = None
+    images: list[int] = field(default_factory=list)
+    features: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
         """ "12.3 [11.9, 12.7]", or the reason."""
         if self.mean is None:
-            return (
-                "undefined: " + "; ".join(dict.fromkeys(r for _, r in self.reasons)) if self.reasons else "not measured"
-            )
+            return f"undefined: {self.why}" if self.reasons else "not measured"
         return number(self.mean) + (f" {self.interval}" if self.interval else "")
 
     @property
     def interval(self) -> str:
         return f"[{number(self.low)}, {number(self.high)}]" if self.low is not None and self.high is not None else ""
 
+    @property
+    def why(self) -> str:
+        """The reasons why seeds have no value, each once."""
+        return "; ".join(dict.fromkeys(reason for _, reason in self.reasons))
 
-def scores(study: Study, condition: str) -> dict[tuple[str, str], Cell]:
+
+Cells = dict[tuple[str, str], Cell]
+
+
+def scores(study: Study, condition: str) -> Cells:
     """(metric, framework) to its cell, for every pair."""
-    names = [m["metric"] for m in study.metrics]
-    return {(name, f): _cell(study, condition, name, f) for name in names for f in study.frameworks}
+    rows, found = study.scores_of(condition), {}
+    for name in dict.fromkeys(m["metric"] for m in study.metrics):
+        verdicts = study.verdicts_of(name, condition)
+        found |= {(name, f): _cell(rows.get((name, f), []), leads(verdicts, f)) for f in study.frameworks}
+    return found
 
 
-def _cell(study: Study, condition: str, metric: str, framework: str) -> Cell:
-    rows = [
-        s for s in study.scores
-        if s["metric"] == metric and s["framework"] == framework and (s.get("condition") or "") == condition
-    ]  # fmt: skip
-    rows.sort(key=lambda s: s.get("seed", 0))
+def _cell(rows: list[Row], first: bool) -> Cell:
     values = [(s.get("seed", 0), x) for s in rows if (x := finite(s.get("value"))) is not None]
     valueless = [s for s in rows if finite(s.get("value")) is None]
     reasons = [(s.get("seed", 0), s.get("undefined") or "no finite value") for s in valueless]
-    if not values:
-        return Cell([], None, None, None, reasons)
-    mean = stats.mean([x for _, x in values])
-    return Cell(values, mean.point, mean.low, mean.high, reasons, _leads(study, condition, metric, framework))
+    errors = [x for s in rows if (x := finite(s.get("error"))) is not None]
+    mean = stats.mean([x for _, x in values]) if values else None
+    return Cell(
+        values, mean and mean.point, mean and mean.low, mean and mean.high, reasons, first and bool(values),
+        error=stats.mean(errors).point if errors else None,
+        floor=next((x for s in rows if (x := finite(s.get("floor"))) is not None), None),
+        ceiling=next((x for s in rows if (x := finite(s.get("ceiling"))) is not None), None),
+        images=sorted({int(n) for s in rows if (n := finite(s.get("n"))) is not None}),
+        features=seen(rows, "features"), notes=seen(rows, "note"),
+    )  # fmt: skip
 
 
-def _leads(study: Study, condition: str, metric: str, framework: str) -> bool:
-    """Whether the verdicts put this framework above each of the others that has a value."""
-    won = beaten(study.verdicts_of(metric, condition))
-    rivals = [v for v in study.verdicts_of(metric, condition) if framework in (v["a"], v["b"])]
-    others = {v["b"] if v["a"] == framework else v["a"] for v in rivals if v["verdict"] != "undefined"}
+def seen(rows: list[Row], key: str) -> list[str]:
+    """The texts that lines of scores.jsonl have in a field, each once."""
+    return list(dict.fromkeys(str(row[key]) for row in rows if row.get(key)))
+
+
+def leads(verdicts: list[Row], framework: str) -> bool:
+    """Whether one metric's verdicts put this framework above each of the others that has a value."""
+    won = beaten(verdicts)
+    rivals = [v for v in verdicts if framework in (v["a"], v["b"]) and v["verdict"] != "undefined"]
+    others = {v["b"] if v["a"] == framework else v["a"] for v in rivals}
     return bool(others) and all((framework, other) in won for other in others)
 
 
@@ -74,48 +100,29 @@ def beaten(verdicts: list[Row]) -> set[tuple[str, str]]:
     return won | {(v["b"], v["a"]) for v in verdicts if v["verdict"] == "worse"}
 
 
-def as_csv(study: Study) -> str:
-    """One line a condition, metric and framework: mean, interval, seeds, or the reason there is no value."""
+def as_csv(study: Study, cells: dict[str, Cells]) -> str:
+    """One line a condition, metric and framework: mean, interval, seeds (n), what stands beside; or why there is none.
+
+    `cells` are the scores by condition.
+    """
     sheet = io.StringIO()
     out = csv.writer(sheet, lineterminator="\n")
-    out.writerow(
-        [
-            "condition",
-            "metric",
-            "label",
-            "unit",
-            "better",
-            "framework",
-            "n",
-            "mean",
-            "low",
-            "high",
-            "undefined",
-        ]
-    )
+    known = ("metric", "label", "unit", "better")
+    numbers = ("mean", "low", "high", "error", "floor", "ceiling")
+    out.writerow(["condition", *known, "framework", "n", *numbers, "images", "features", "undefined"])
     for condition in study.conditions:
-        cells = scores(study, condition)
-        for m in study.metrics:
-            for f in study.frameworks:
-                c = cells[m["metric"], f]
-                why = "; ".join(dict.fromkeys(r for _, r in c.reasons))
-                known = [
-                    m["metric"],
-                    m.get("label", ""),
-                    m.get("unit", ""),
-                    m.get("better", ""),
-                    f,
-                    len(c.values),
-                ]
-                out.writerow([condition, *known, *("" if x is None else repr(x) for x in (c.mean, c.low, c.high)), why])
+        for m, f in itertools.product(study.metrics, study.frameworks):
+            c = cells[condition][m["metric"], f]
+            values = ["" if (x := getattr(c, name)) is None else repr(x) for name in numbers]
+            beside = [" ".join(map(str, c.images)), " ".join(c.features), c.why]
+            out.writerow([condition, *(m.get(k, "") for k in known), f, len(c.values), *values, *beside])
     return sheet.getvalue()
 
 
-def as_tex(study: Study) -> str:
+def as_tex(study: Study, cells: dict[str, Cells]) -> str:
     """The score table for a paper, one tabular a condition; needs the package booktabs."""
     parts = ["% Means over seeds with 95 % t intervals. Needs \\usepackage{booktabs}."]
     for condition in study.conditions:
-        cells = scores(study, condition)
         parts += [f"% {condition}".replace("\n", " ")] if condition else []
         parts += ["\\begin{tabular}{l" + "l" * len(study.frameworks) + "}", "\\toprule"]
         parts += [
@@ -124,7 +131,7 @@ def as_tex(study: Study) -> str:
         ]
         for m in study.metrics:
             arrow = {"lower": " $\\downarrow$", "higher": " $\\uparrow$"}.get(m.get("better", ""), "")
-            cols = [_tex_cell(cells[m["metric"], f]) for f in study.frameworks]
+            cols = [_tex_cell(cells[condition][m["metric"], f]) for f in study.frameworks]
             parts.append(" & ".join([_tex(m.get("label") or m["metric"]) + arrow, *cols]) + " \\\\")
         parts += ["\\bottomrule", "\\end{tabular}"]
     return "\n".join(parts) + "\n"

@@ -1,0 +1,39 @@
+"""Frechet distance of samples to shifted test images: the column "tested on translated" of a 2 x 2 table.
+
+The test images are shifted at random, uniformly up to 20 % of the side both ways, as training images are with
+`training.translate = 0.2`, and filled with background. It needs no encoder; so beside `frechet_distance`, which is
+the column "tested on centred", it asks of every framework which law it has learned.
+"""
+
+from __future__ import annotations
+
+from triptych.evidence import Evidence
+from triptych.metrics import Metric, Output, Values
+from triptych.metrics.frechet import frechet_distance
+from triptych.probes import SHIFTS, background, subset
+from triptych.rng import stream
+from triptych.transforms import random_translate
+
+
+def _compute(evidence: Evidence) -> Values:
+    images = evidence.real[subset(evidence, len(evidence.real))]  # all, in their own order
+    shifted = random_translate(images, max(SHIFTS), stream(evidence.seed, "probe/anywhere"), background(images))
+    return {"translated_frechet": frechet_distance(evidence.extractor(shifted), evidence.features("samples"))}
+
+
+METRIC = Metric(
+    "translated_frechet",
+    (
+        Output(
+            "translated_frechet", "Fréchet distance to shifted images", "squared feature SD", "lower",
+            smallest_effect=1.0,  # as for the Frechet distance
+            family="secondary",
+            about="How far the samples' features lie from those of test images shifted by up to 20 % of the side.",
+            question="translation",
+        ),
+    ),
+    _compute,
+    features=True,
+    source="Heusel et al. 2017, eq. 6, on shifted images",
+    fooled="Low after training on centred images only if the features do not see shifts.",
+)  # fmt: skip

@@ -1,0 +1,108 @@
+"""The score table line by line: each metric's cells, and beside them what makes a number readable.
+
+That is the number of images, the features, the floor and the ceiling (the same metric with other real images, and
+with noise, in place of samples), a bar from the one to the other, and the notes as numbered footnotes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from markupsafe import Markup, escape
+
+from triptych.report.answers import questions
+from triptych.report.collect import Row, Study
+from triptych.report.tables import Cell, Cells
+from triptych.sentences import display
+from triptych.words import number
+
+SHAPES = [
+    '<circle r="4"/>', '<rect x="-3.5" y="-3.5" width="7" height="7"/>', '<path d="M0-4.5 4.5 4h-9z"/>',
+    '<path d="M0-5 5 0 0 5-5 0z"/>', '<path d="M0 4.5-4.5-4h9z"/>', '<path d="M0-4v8M-4 0h8"/>',
+]  # fmt: skip
+"""A framework's mark about the origin, in the order of the figures' markers."""
+WIDE, HIGH, EDGE = 200, 18, 7
+DECADE = 30
+"""A bar is logarithmic where its numbers differ by more than this factor."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One metric of the score table; `marks` are a framework's footnotes, by their place in the group's notes."""
+
+    metric: Row
+    cells: dict[str, Cell]
+    images: str
+    features: list[str]
+    floor: float | None
+    ceiling: float | None
+    bar: Markup
+    log: bool
+    marks: dict[str, list[int]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The lines that bear on one question."""
+
+    question: str
+    primary: list[Line] = field(default_factory=list)
+    secondary: list[Line] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def groups(study: Study, cells: Cells) -> list[Group]:
+    """The score table by question, primary metrics apart from the others."""
+    found = []
+    for question, metrics in questions(study).items():
+        group = Group(question)
+        for metric in metrics:
+            line = _line(metric, {f: cells[metric["metric"], f] for f in study.frameworks}, group.notes)
+            (group.primary if metric.get("family") == "primary" else group.secondary).append(line)
+        found.append(group)
+    return found
+
+
+def _line(metric: Row, cells: dict[str, Cell], notes: list[str]) -> Line:
+    """One line; the notes of its cells are added to `notes`."""
+    notes += [n for n in dict.fromkeys(n for c in cells.values() for n in c.notes) if n not in notes]
+    images = sorted({n for c in cells.values() if c.values for n in c.images})
+    floor = next((c.floor for c in cells.values() if c.floor is not None), None)
+    ceiling = next((c.ceiling for c in cells.values() if c.ceiling is not None), None)
+    means = {f: c.mean for f, c in cells.items() if c.mean is not None}
+    drawn, log = bar(means, floor, ceiling, list(cells))
+    return Line(
+        metric, cells, " to ".join(number(n, 8) for n in (images[:1] + images[1:][-1:])),
+        list(dict.fromkeys(name for c in cells.values() for name in c.features)), floor, ceiling, drawn, log,
+        {f: [notes.index(n) + 1 for n in c.notes] for f, c in cells.items()},
+    )  # fmt: skip
+
+
+def bar(
+    means: dict[str, float], floor: float | None, ceiling: float | None, frameworks: list[str]
+) -> tuple[Markup, bool]:
+    """An inline `<svg>` with the means between floor (left) and ceiling (right), and whether it is logarithmic.
+
+    Empty without a mean, or where floor and ceiling do not tell two ends.
+    """
+    if not means or floor is None or ceiling is None or floor == ceiling:
+        return Markup(""), False
+    every = [floor, ceiling, *means.values()]
+    log = min(every) > 0 and max(every) / min(every) > DECADE
+    scale = math.log if log else float
+    start, end = (scale(x) for x in ((min(every), max(every)) if floor < ceiling else (max(every), min(every))))
+
+    def at(x: float) -> str:
+        return f"{EDGE + (WIDE - 2 * EDGE) * (scale(x) - start) / (end - start):.1f}"
+
+    ends = "".join(f'<line x1="{at(x)}" y1="2" x2="{at(x)}" y2="{HIGH - 2}"/>' for x in (floor, ceiling))
+    kinds = [(f, i % len(SHAPES)) for i, f in enumerate(frameworks) if f in means]
+    marks = "".join(
+        f'<g class="f{kind}" transform="translate({at(means[f])} {HIGH / 2:g})">{SHAPES[kind]}</g>' for f, kind in kinds
+    )
+    told = "; ".join(f"{display(f)} {number(x)}" for f, x in means.items())
+    words = f"From floor {number(floor)} (real images) to ceiling {number(ceiling)} (noise): {told}."
+    axis = f'<line x1="{EDGE}" y1="{HIGH / 2:g}" x2="{WIDE - EDGE}" y2="{HIGH / 2:g}"/>'
+    box = f'<svg class="bar" role="img" viewBox="0 0 {WIDE} {HIGH}" aria-label="{escape(words)}">'
+    return Markup(f"{box}{axis}{ends}{marks}</svg>"), log

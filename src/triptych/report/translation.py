@@ -1,0 +1,60 @@
+"""Trained on centred or translated images, tested on both: a table of two by two for each framework.
+
+It needs a study whose grid varies `training.translate`, so that conditions read "training.translate=0.2".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from triptych.report.collect import Study
+from triptych.report.tables import Cell, Cells
+from triptych.words import number
+
+KEY = "training.translate"
+TESTS = {"reconstruction_mse": "translated_mse", "frechet_distance": "translated_frechet"}
+"""A metric on centred test images, and the same on translated ones."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The lines (framework, how it was trained, one cell a column) of what shares all other conditions.
+
+    `measures` are labels of metrics; each has two columns, tested on centred and on translated images.
+    """
+
+    name: str
+    measures: list[str]
+    lines: list[tuple[str, str, list[Cell]]]
+
+
+def translation(study: Study, cells: dict[str, Cells]) -> list[Table]:
+    """A table for every combination of the grid's other values; `cells` are the scores by condition."""
+    labels = {m["metric"]: str(m.get("label") or m["metric"]) for m in study.metrics}
+    measured = [pair for pair in TESTS.items() if all(name in labels for name in pair)]
+    varied: dict[str, dict[float, str]] = {}
+    for condition in study.conditions:
+        points = {key: value for point in condition.split(", ") for key, _, value in [point.partition("=")]}
+        if (shift := _number(points.pop(KEY, ""))) is not None:
+            varied.setdefault(", ".join(f"{k}={v}" for k, v in points.items()), {})[shift] = condition
+    if not measured:
+        return []
+    return [
+        Table(rest, [labels[centred] for centred, _ in measured], [
+            (f, trained(shift), [cells[condition][name, f] for pair in measured for name in pair])
+            for f in study.frameworks for shift, condition in sorted(by.items())
+        ])
+        for rest, by in varied.items() if len(by) > 1
+    ]  # fmt: skip
+
+
+def trained(shift: float) -> str:
+    """How the training images were placed."""
+    return f"translated by up to {number(100 * shift, 3)} %" if shift else "centred"
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
