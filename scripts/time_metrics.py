@@ -51,8 +51,7 @@ def main() -> None:
             found[metric.name] = seconds(lambda metric=metric: metrics.score(evidence, [metric]))
         for space in spaces:
             found[f"all in {space.name}"] = seconds(
-                lambda space=space: metrics.score(evidence, [m for m in asked if m.spaces], [space])
-                if space else None
+                lambda space=space: metrics.score(evidence, [m for m in asked if m.spaces], [space]) if space else None
             )
             found[f"all in {space.name}"] -= sum(found[m.name] for m in asked if m.spaces)
     print(f"| {run.spec.framework}, {images:,} images | seconds |\n|---|---|")

@@ -48,13 +48,23 @@ class Measured(NamedTuple):
     """The points (x, y) behind the value, for the report; x is the output's `axis`."""
     note: str = ""
     """What a reader must know besides."""
+    n: int | None = None
+    """The images behind the value, where they are not all."""
 
 
 def mean_of(values: Tensor | np.ndarray, **beside: Any) -> Measured:
-    """The mean of values [N] with its standard error, which one value alone does not have."""
+    """The mean of values [N], one an image, with its standard error, which one value alone does not have."""
     array = np.asarray(values, np.float64)
     error = float(array.std(ddof=1) / len(array) ** 0.5) if len(array) > 1 else None
-    return Measured(float(array.mean()), error, **beside)
+    return Measured(float(array.mean()), error, n=len(array), **beside)
+
+
+def ratio_of_means(above: Tensor | np.ndarray, below: Tensor | np.ndarray, **beside: Any) -> Measured:
+    """mean(above) / mean(below) of pairs [N], one an image, with its standard error by the delta method."""
+    a, b = np.asarray(above, np.float64), np.asarray(below, np.float64)
+    ratio = float(a.mean() / b.mean())
+    error = float((a - ratio * b).std(ddof=1) / (abs(b.mean()) * len(a) ** 0.5)) if len(a) > 1 else None
+    return Measured(ratio, error, n=len(a), **beside)
 
 
 def prior_latents(seed: int, n: int, dimension: int) -> Tensor:
@@ -209,7 +219,7 @@ def _cached(extractor: Extractor, images: Tensor, folder: Path | None) -> np.nda
     key = hashlib.sha256(f"{extractor.sha256}/{content.shape}/{content.dtype}/".encode())
     key.update(content.data.cast("B"))  # no copy: all images may be gigabytes
     path = folder / f"{key.hexdigest()[:32]}.npy"
-    with store.locked(folder, wait=True):  # runs scored side by side compute them once
+    with store.locked(folder, wait=True, name=path.stem):  # runs scored side by side compute them once
         try:
             features = np.load(path, allow_pickle=False)
             if features.shape == (len(images), extractor.dimension):

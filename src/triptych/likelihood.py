@@ -7,10 +7,10 @@ stochastic lower bound. Run backwards from the latents that made a simulated ima
 (bidirectional Monte Carlo; Grosse et al. 2015, arXiv:1511.02543), and the gap between the two bounds both errors.
 
 As in the paper: one trajectory a temperature and step sizes for an acceptance of 0.65. Deviations: few leapfrog steps
-at many temperatures, and temperatures by a power law in place of the paper's sigmoid, which between them close the gap at
-equal cost (docs/results/wu2017.md). Step sizes are per image, and a shorter pilot run finds them, where the authors
-adapt along the way: a transition that depends on the chain's own past is not quite reversible, and the bounds would
-not quite be bounds. Each trajectory's step is jittered by 20 % against periodic orbits (Neal 2010, section 3.2).
+at many temperatures, and these by a power law in place of a sigmoid, which close the gap at equal cost
+(docs/results/wu2017.md). Step sizes are per image, and a shorter pilot run finds them, where the authors adapt along
+the way: a transition that depends on the chain's own past is not quite reversible, and the bounds would not quite be
+bounds. Each trajectory's step is jittered by 20 % against periodic orbits (Neal 2010, section 3.2).
 
 Images are float tensors [N, ...] in any one scale, and densities are on that scale; log-weights are float64.
 """

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from triptych.evidence import Evidence, Measured, Undefined
+from triptych.evidence import Evidence
 from triptych.features import BATCH
 from triptych.rng import stream
 from triptych.transforms import translate
@@ -40,12 +39,6 @@ class Probe(NamedTuple):
     """Whether a reconstruction is held against the image before the corruption, not after."""
 
 
-def background(images: Tensor) -> Tensor:
-    """The median border value [C, 1, 1] of images [B, C, H, W]."""
-    border = torch.cat([images[:, :, [0, -1]].flatten(2), images[:, :, :, [0, -1]].flatten(2)], 2)
-    return border.transpose(0, 1).flatten(1).median(1).values[:, None, None]
-
-
 def probed(images: Tensor, name: str, strength: float, seed: int, fill: Tensor) -> Tensor:
     """Images [B, C, H, W] under one probe; at strength 0 they are the images themselves."""
     if strength == 0:
@@ -64,22 +57,6 @@ def subset(evidence: Evidence, most: int) -> Tensor:
     keys = torch.cat([part.flatten(1).double() @ direction for part in images.split(BATCH)])
     count = min(most, len(images))
     return keys.argsort()[torch.arange(count) * len(images) // max(count, 1)]
-
-
-def settled(compute: Callable[[], Measured]) -> Measured | Undefined:
-    """What `compute` gives, or Undefined with the reason of its ValueError: the metric's other outputs go on."""
-    try:
-        return compute()
-    except ValueError as reason:
-        return Undefined(str(reason))
-
-
-def ratio_of_means(above: Tensor, below: Tensor, **beside: Any) -> Measured:
-    """mean(above) / mean(below) of pairs [N] with its standard error by the delta method; the latter is positive."""
-    a, b = np.asarray(above, np.float64), np.asarray(below, np.float64)
-    ratio = float(a.mean() / b.mean())
-    error = float((a - ratio * b).std(ddof=1) / (b.mean() * len(a) ** 0.5)) if len(a) > 1 else None
-    return Measured(ratio, error, **beside)
 
 
 def _signs(count: int, generator: Generator) -> Tensor:

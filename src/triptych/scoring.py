@@ -150,23 +150,27 @@ def references(
     key = json.dumps([
         dataset.fingerprint, scoring.images, [m.name for m in asked], [e.identity for e in extractors], scoring.options,
     ])  # fmt: skip
-    path = folder / f"references-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-    with store.locked(folder / "references", wait=True):  # runs scored side by side compute them once
+    name = hashlib.sha256(key.encode()).hexdigest()[:16]
+    made: dict[str, dict[str, float | None]] = {}
+
+    def compute(bound: str, place: Callable[[Dataset, int, Extractor, Path], Evidence]) -> None:
+        path = folder / f"{bound}-{name}.json"
         try:
-            return store.read_json(path)
+            made[bound] = store.read_json(path)
         except (OSError, ValueError):
-            pass
-        found: list[dict[str, float | None]] = []
-        for evidence in (
-            _real(dataset, scoring.images, extractors[0], folder),
-            _noise(dataset, scoring.images, extractors[0], folder),
-        ):
+            evidence = place(dataset, scoring.images, extractors[0], folder)
             rows = metrics.score(evidence, asked, extractors[1:], scoring.options, watch)
-            found.append({row["metric"]: row["value"] for row in rows})
-        floors, ceilings = found
-        bounds = {name: {"floor": floors[name], "ceiling": ceilings[name]} for name in floors}
-        store.write(path, store.to_json(bounds))
-        return bounds
+            made[bound] = {row["metric"]: row["value"] for row in rows}
+            store.write(path, store.to_json(made[bound]))
+
+    # Runs scored side by side compute each once: one takes the floor, the next, not waiting, the ceiling.
+    for wait in (False, True):
+        for bound, place in (("floor", _real), ("ceiling", _noise)):
+            if bound not in made:
+                with store.locked(folder, wait, bound) as mine:
+                    if mine:
+                        compute(bound, place)
+    return {output: {bound: values[output] for bound, values in made.items()} for output in made["floor"]}
 
 
 def _real(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> Evidence:

@@ -75,7 +75,7 @@ class TrainingSpec(Frozen):
 
     `order` names the players one after another for sequential updates (a player may stand there twice); each then
     sees the networks as the ones before it left them. `translate` shifts each training image by up to that share of
-    the side in both directions, the background filled with black.
+    the side in both directions; what becomes free is filled with the images' median border value.
     """
 
     images: int = Field(default=20_000, ge=1)

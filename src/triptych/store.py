@@ -78,13 +78,14 @@ def sweep(folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path, wait: bool) -> Iterator[bool]:
-    """Hold the folder for this process; yields False at once if another holds it and `wait` is False.
+def locked(folder: Path, wait: bool, name: str = "") -> Iterator[bool]:
+    """Hold the folder, or what is called `name` in it, for this process; yields False at once if another holds it and
+    `wait` is False.
 
     The system lets go of the lock when its holder dies, however it dies.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as file:
+    with open(folder / f"{name and '.' + name}.lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:

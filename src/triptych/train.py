@@ -22,7 +22,7 @@ from triptych.rng import stream
 from triptych.spec import RunSpec
 from triptych.state import digest, fingerprint, from_files, initial, is_finite, to_files, weights
 from triptych.step import Diverged, Measured, step
-from triptych.transforms import random_translate
+from triptych.transforms import background, random_translate
 
 
 @dataclass
@@ -65,6 +65,8 @@ class Training:
         self.latents = grids.fixed_latents(spec.seed, spec.network.latent).to(device)
         shown = min(grids.SIDE**2 // 2, len(dataset.test))
         self.shown = dataset.test.images(torch.arange(shown))
+        some = torch.arange(min(1000, len(dataset.train)))
+        self.background = background(dataset.train.images(some))  # what a shift leaves free
         self.seconds = 0.0
         self.interval = Interval()
         self.marked = (0.0, 0)  # seconds and images at the last line of the log
@@ -79,7 +81,9 @@ class Training:
         indices = batch_indices(self.spec.seed, number, len(self.dataset.train), self.batch)
         x = self.dataset.train.images(indices)
         share = self.spec.training.translate
-        return random_translate(x, share, stream(self.spec.seed, "translation", number)) if share else x
+        if not share:
+            return x
+        return random_translate(x, share, stream(self.spec.seed, "translation", number), self.background)
 
     def play(self) -> Measured:
         return step(self.state, self.spec, self.next_batch(), self.state.step / self.steps)

@@ -23,6 +23,12 @@ def translate(
     return torch.where(inside, images[index, channel, row, column], fill)
 
 
+def background(images: torch.Tensor) -> torch.Tensor:
+    """The median border value [C, 1, 1] of images [B, C, H, W]."""
+    border = torch.cat([images[:, :, [0, -1]].flatten(2), images[:, :, :, [0, -1]].flatten(2)], 2)
+    return border.transpose(0, 1).flatten(1).median(1).values[:, None, None]
+
+
 def random_translate(
     images: torch.Tensor, fraction: float, generator: torch.Generator, fill: float | torch.Tensor = -1.0
 ) -> torch.Tensor:

@@ -1,12 +1,14 @@
 """Likelihoods against linear decoders, where p(x) = N(x; b, W W' + sigma^2 I) is known exactly.
 
-The worked values: W = [[1,0],[1,1],[0,2]], b = (0.5,-0.5,0), sigma^2 = 0.25, x = (1,0,2) has C = W W' + I/4, whose det is
+The worked values: W = [[1,0],[1,1],[0,2]], b = (0.5,-0.5,0), sigma^2 = 0.25, x = (1,0,2) has C = W W' + I/4, of det
 173/64, and (x-b)' C^-1 (x-b) = 438/173; W = sigma = 1 gives N(x; 0, 2).
 """
 
 from __future__ import annotations
 
 import math
+import re
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +16,13 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from triptych import likelihood
+from triptych.dataset import scale
+from triptych.evidence import Evidence, Measured, Undefined
+from triptych.features import mnist_extractor
 from triptych.likelihood import Target
+from triptych.metrics import Values
+from triptych.metrics import likelihood as likelihood_metric
+from triptych.metrics import parzen as parzen_metric
 from triptych.rng import stream
 
 W = torch.tensor([[1.0, 0], [1, 1], [0, 2]]).double()
@@ -63,7 +71,7 @@ def test_ais_finds_the_worked_values():
 
 @pytest.mark.parametrize(
     "temperatures, chains, tolerance, typical_gap",
-    [(12, 16, math.log(200), (1, 20)), (200, 32, 0.5, (0.0, 0.2))],
+    [(12, 16, math.log(200), (1, 20)), (200, 32, 1.0, (0.0, 0.2))],
 )
 def test_ais_and_reverse_ais_bracket_the_exact_log_likelihood_of_linear_decoders(
     temperatures, chains, tolerance, typical_gap
@@ -72,7 +80,7 @@ def test_ais_and_reverse_ais_bracket_the_exact_log_likelihood_of_linear_decoders
 
     The bounds are stochastic: the mean of unbiased weights exceeds its expectation e^b times with a probability below
     e^-b, so that log 200 = 5.3 nats of tolerance on either side give 99 % however hasty the annealing. With patient
-    annealing and 32 chains half a nat suffices.
+    annealing and 32 chains one nat suffices.
     """
     target, z, exact = cases(250, 6, 3, 0.4, seed=1)
     plan = likelihood.plan(target, temperatures, 4, stream(1, "plan"))
@@ -218,3 +226,98 @@ def test_the_parzen_density_is_that_of_a_mixture_of_gaussians():
         kernel = MultivariateNormal(samples.flatten(1).double(), sigma**2 * torch.eye(4).double())
         exact = kernel.log_prob(images.flatten(1).double()[:, None]).logsumexp(1) - math.log(50)
         assert torch.allclose(row, exact, atol=1e-9)
+
+
+# --- the metric ---
+
+BUDGET = likelihood_metric.Options(
+    images=40, validation_images=40, simulated_images=20, chains=8, temperatures=120, leapfrog=4, smallest_sigma=0.04
+)
+
+
+def evidence_of(noise: float, **given: object) -> Evidence:
+    """A linear decoder of 2 x 2 pixels and test images that are its own, with that much noise on pixels from 0 to 1."""
+    shape = 0.3 * torch.randn(2, 4, generator=stream(5, "decoder"))
+
+    def decode(latents: Tensor) -> Tensor:
+        return (latents @ shape).view(-1, 1, 2, 2)
+
+    def made(n: int, purpose: str) -> Tensor:
+        clean = decode(torch.randn(n, 2, generator=stream(5, f"{purpose}/latents")))
+        return clean + 2 * noise * torch.randn(clean.shape, generator=stream(5, purpose))
+
+    own: dict[str, Any] = {
+        "decode": decode,
+        "latent": 2,
+        "validation": lambda most: (made(most, "validation"), None),
+        **given,
+    }
+    return Evidence(made(60, "test"), lambda n: made(n, "samples"), mnist_extractor(), **own)
+
+
+def exact_mean(evidence: Evidence, sigma: float) -> float:
+    """The exact mean log density, on pixels from 0 to 1, of the images that the metric looks at."""
+    assert evidence.decode is not None
+    images = (evidence.real[evidence.some(BUDGET.images)].flatten(1).double() + 1) / 2
+    weights = evidence.decode(torch.eye(2)).view(2, 4).T.double() / 2
+    covariance = weights @ weights.T + sigma**2 * torch.eye(4).double()
+    return float(MultivariateNormal(torch.full((4,), 0.5).double(), covariance).log_prob(images).mean())
+
+
+def measured(values: Values, name: str) -> Measured:
+    value = values[name]
+    assert isinstance(value, Measured)
+    return value
+
+
+def test_the_metric_finds_the_noise_and_the_exact_log_likelihood_on_pixels_from_0_to_1():
+    evidence = evidence_of(noise=0.1)
+    values = likelihood_metric.METRIC.compute(evidence, BUDGET)
+    sigma, bound = measured(values, "observation_sigma").value, measured(values, "log_likelihood")
+    assert sigma == pytest.approx(0.1, rel=0.25)
+    assert bound.value == pytest.approx(exact_mean(evidence, sigma), abs=0.1)
+    assert bound.error is not None and 0.05 < bound.error < 1
+    assert max(bound.curve, key=lambda point: point[1])[0] == sigma
+    assert -0.1 < measured(values, "ais_gap").value < 1 <= measured(values, "ais_ess").value <= 8
+    assert values["importance_bound"] == Undefined("no encoder")
+    assert "mean nothing" not in bound.note and "8 bits" not in bound.note
+    again = likelihood_metric.METRIC.compute(evidence, BUDGET)
+    assert again == values
+
+
+def test_an_encoder_adds_its_importance_bound_and_a_given_sigma_is_kept():
+    def posterior(images: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.zeros(len(images), 2), torch.zeros(len(images), 2)
+
+    evidence = evidence_of(noise=0.1, posterior=posterior)
+    values = likelihood_metric.METRIC.compute(evidence, BUDGET.model_copy(update={"sigma": 0.3}))
+    assert measured(values, "observation_sigma").value == 0.3 and measured(values, "log_likelihood").curve == ()
+    for name in ("importance_bound", "log_likelihood"):
+        assert measured(values, name).value == pytest.approx(exact_mean(evidence, 0.3), abs=0.1)
+
+
+def test_what_makes_a_number_worthless_stands_beside_it_or_in_its_place():
+    hasty = BUDGET.model_copy(update={"temperatures": 4, "sigma": 0.005, "chains": 1})
+    note = measured(likelihood_metric.METRIC.compute(evidence_of(noise=0.1), hasty), "log_likelihood").note
+    assert re.search(r"differences below \d+ nats mean nothing", note)
+    edge = BUDGET.model_copy(update={"smallest_sigma": 0.3})
+    chosen = measured(likelihood_metric.METRIC.compute(evidence_of(noise=0.1), edge), "observation_sigma")
+    assert chosen.value == pytest.approx(0.3) and "at the edge of the candidates" in chosen.note
+    coarse = evidence_of(noise=0.1)
+    coarse.real = scale(torch.arange(240, dtype=torch.uint8).view(60, 1, 2, 2))
+    note = measured(likelihood_metric.METRIC.compute(coarse, edge), "log_likelihood").note
+    assert "8 bits, whose density is inflated" in note
+    for missing, reason in (("decode", "no decoder from latents"), ("validation", "no validation images")):
+        with pytest.raises(ValueError, match=reason):
+            likelihood_metric.METRIC.compute(evidence_of(noise=0.1, **{missing: None}), BUDGET)
+
+
+def test_the_parzen_metric_chooses_its_bandwidth_on_validation_images_and_stays_below_the_truth():
+    evidence = evidence_of(noise=0.1)
+    evidence.n = 2000
+    value = measured(parzen_metric.METRIC.compute(evidence, parzen_metric.Options(images=40)), "parzen_log_likelihood")
+    assert exact_mean(evidence, 0.1) - 1 < value.value < exact_mean(evidence, 0.1) + 0.1
+    best = max(value.curve, key=lambda point: point[1])[0]
+    assert f"2000 samples, bandwidth {best:.3g}" in value.note and 0.05 <= best < 0.2
+    with pytest.raises(ValueError, match="no validation images"):
+        parzen_metric.METRIC.compute(evidence_of(0.1, validation=None), parzen_metric.Options())

@@ -16,6 +16,9 @@ from torchmetrics.functional.image import multiscale_structural_similarity_index
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance, poly_mmd
 
+import triptych.metrics.kid
+import triptych.metrics.memorisation
+import triptych.metrics.prdc
 from triptych.metrics.frechet import frechet_distance
 from triptych.metrics.kid import kernel_distance
 from triptych.metrics.memorisation import data_copying, nearest
@@ -86,6 +89,19 @@ def test_kernel_distance_of_all_images_is_the_one_that_torchmetrics_draws_subset
 
 
 # precision, recall, density, coverage
+
+
+@pytest.mark.parametrize("module", [triptych.metrics.kid, triptych.metrics.prdc, triptych.metrics.memorisation])
+def test_tiles_of_the_matrix_of_all_pairs_make_no_difference(module, monkeypatch):
+    real, fake = normals(0, 230, 16), normals(1, 170, 16) + 0.2
+
+    def found() -> list[float]:
+        shares = [number for each in prdc(real, fake).values() for number in each[:2]]
+        return [*kernel_distance(real, fake)[:2], *shares, *nearest(fake, real)]
+
+    whole = found()
+    monkeypatch.setattr(module, "BLOCK", 16)  # the last tile is a part of one
+    assert found() == pytest.approx(whole, rel=1e-10)
 
 
 @pytest.mark.parametrize(("n", "m", "shift"), [(300, 300, 0.0), (700, 250, 0.5), (250, 600, 1.0)])

@@ -10,13 +10,13 @@ import pytest
 import scipy.ndimage
 import torch
 
-from triptych.evidence import Evidence, Undefined
+from triptych.evidence import Evidence, Undefined, ratio_of_means
 from triptych.features import Extractor
-from triptych.metrics import load, score
+from triptych.metrics import load, score, settled
 from triptych.metrics.shift_response import partners
-from triptych.probes import PROBES, SHIFTS, background, probed, ratio_of_means, settled, subset
+from triptych.probes import PROBES, SHIFTS, probed, subset
 from triptych.rng import stream
-from triptych.transforms import random_translate
+from triptych.transforms import background, random_translate
 
 BLACK = torch.full((1, 1, 1), -1.0)
 SIDE = 20

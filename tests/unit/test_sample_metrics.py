@@ -100,7 +100,7 @@ def test_with_the_balls_drawn_anew_shares_spread_at_most_twice_as_far_as_documen
 def test_the_error_of_the_number_of_classes_is_that_of_the_classes_near_the_threshold():
     found = [shown(shares(r, SHARES, 500), 500, EXPECTED).value for r in range(400)]
     assert shown(SHARES, 500, EXPECTED).error == pytest.approx(np.std(found), rel=0.1)
-    assert shown(np.array([0.5, 0.5, 0]), 500, np.full(3, 1 / 3)) == (2, 0, (), "")
+    assert shown(np.array([0.5, 0.5, 0]), 500, np.full(3, 1 / 3)) == Measured(2, 0)
 
 
 def test_class_distance_has_its_documented_floor():
@@ -298,3 +298,12 @@ def test_without_labels_reconstructions_still_have_a_feature_error():
     found = outcomes(["perceptual", "ssim"], evidence(real, real, reconstruct=lambda images: images * 0.5))
     assert found["feature_error"] == pytest.approx(float((real.double() / 2).square().sum((1, 2, 3)).mean()))
     assert found["class_agreement"] == "no classifier: the data have no labels"
+
+
+def test_memorisation_takes_fewer_images_in_more_features_and_says_how_many():
+    real, samples = (torch.from_numpy(normals(seed, 400, 3200)) for seed in (0, 1))
+    wide = Extractor("wide", "0" * 64, 3200, lambda images: images.flatten(1))
+    given = Evidence(
+        real[:, None, None], lambda n: samples[:n, None, None], wide, training=lambda n: (real[:9, None, None], None)
+    )
+    assert {row["n"] for row in score(given, load(["memorisation"]))} == {200}  # 10,000 times 64 over 3,200

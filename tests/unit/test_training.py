@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from triptych import dataset, grids, lookup, scoring, store, train
+from triptych import dataset, features, grids, lookup, scoring, store, train
 from triptych.run import Run
 from triptych.spec import DataSpec, RunSpec, ScoringSpec
 from triptych.step import Diverged
@@ -204,7 +204,8 @@ def test_a_run_that_diverges_ends_with_finite_weights_and_is_scored(framework, o
     asked = ScoringSpec(images=50, metrics=("frechet", "pixel_error"))
     scoring.score(run, data, asked, tmp_path / "fitted")
     scores = store.read_lines(tmp_path / "run" / "scores.jsonl")
-    assert {line["metric"] for line in scores} == {row["metric"] for row in scoring.describe(asked, None)}
+    described = scoring.describe(asked, features.choose(None, data, tmp_path / "fitted"))
+    assert {line["metric"] for line in scores} == {row["metric"] for row in described}
     for line in scores:
         assert (line["value"] is None) != (line["undefined"] is None), line
 

@@ -108,6 +108,14 @@ def load(names: Iterable[str]) -> list[Metric]:
     return metrics
 
 
+def settled(compute: Callable[[], float | Measured]) -> float | Measured | Undefined:
+    """What `compute` gives, or Undefined with the reason of its ValueError: for one output of several."""
+    try:
+        return compute()
+    except ValueError as reason:
+        return Undefined(str(reason))
+
+
 def check_options(metrics: Iterable[Metric], options: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise InputError for options of a metric that is not computed or has none, and for those it does not know."""
     known = {metric.name: metric.options for metric in metrics if metric.options is not None}
@@ -184,7 +192,7 @@ def _row(
         "unit": output.unit,
         "better": output.better,
         "undefined": reason,
-        "n": min(count, metric.most or count),
+        "n": stands.n or min(count, metric.most or count),
         "features": features,
         "note": stands.note,
         "curve": [[float(x), float(y)] for x, y in stands.curve if math.isfinite(x) and math.isfinite(y)],

@@ -23,9 +23,8 @@ import torch
 from torch import Tensor
 
 from triptych import morphology
-from triptych.evidence import Evidence, Undefined, mean_of
+from triptych.evidence import Evidence, Undefined, mean_of, ratio_of_means
 from triptych.metrics import Metric, Output, Values
-from triptych.metrics.interpolation import ratio_of_means
 
 MOST = 1000  # test images
 MOST_TRAINING = 5000

@@ -94,7 +94,7 @@ METRIC = Metric(
     ),
     _compute,
     features=True,
-    source="As the entropy and total variation of the classes read; Richardson and Weiss 2018 compare shares of bins",
+    source="this project; shares of bins are compared by Richardson and Weiss 2018",
     fooled="Lack of variety within a class, and images of no class at all, which the classifier still gives one.",
     per_class=Output(
         "class_share_{index}", "Share of {name}", "share", "none",

@@ -4,7 +4,7 @@
 
 With S1 = A'A and S2 = B'B, the last trace is the nuclear norm of A B'. A and B are the triangular factors of
 the centred features: no matrix square root is taken, and the form is exact for fewer images than features. PyTorch
-does the algebra: unlike numpy's, its keeps to the threads that a run was given.
+does the algebra: unlike numpy's, it keeps to the threads that a run was given.
 
 Deviation: not Inception features but those of this project's own extractor (named beside every score), so
 values do not compare with published FIDs. The estimate is biased upwards by about 2d/n + d(d+1)/2n for n
@@ -69,7 +69,7 @@ def with_error(x: np.ndarray, y: np.ndarray) -> Measured:
     (p, a), (q, b) = _factored(x), _factored(y)
     shift = p.mean(0) - q.mean(0)
     left, overlaps, right = torch.linalg.svd(a @ b.T)
-    # (x - m1)'T(x - m1) is |(x - m1) B'V s^(-1/2)|^2: T, which is not there where a covariance is singular, is not formed
+    # (x - m1)'T(x - m1) is |(x - m1) B'V s^(-1/2)|^2: T is not formed, for where a covariance is singular there is none
     scale = torch.where(overlaps > 1e-10 * overlaps[0], overlaps.rsqrt(), 0.0)
     variance = _influence(p, shift, b.T @ right.T * scale).var() / len(p)
     variance += _influence(q, -shift, a.T @ left * scale).var() / len(q)

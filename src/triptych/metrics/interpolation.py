@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from triptych.evidence import Evidence, Measured, Undefined, mean_of
+from triptych.evidence import Evidence, Measured, Undefined, mean_of, ratio_of_means
 from triptych.metrics import Metric, Output, Values
 from triptych.rng import stream
 
@@ -45,14 +45,6 @@ def slerp(start: Tensor, end: Tensor, t: Tensor | float) -> Tensor:
     cosine = torch.cosine_similarity(start, end, dim=1)[:, None].clamp(-1, 1)
     angle = cosine.acos().clamp(min=1e-4)  # equal directions: all but the straight line
     return (torch.sin((1 - t) * angle) * start + torch.sin(t * angle) * end) / angle.sin()
-
-
-def ratio_of_means(above: np.ndarray, below: np.ndarray, **beside: object) -> Measured:
-    """mean(above) / mean(below) of pairs [N] with its standard error by the delta method."""
-    ratio = above.mean() / below.mean()
-    residuals = above - ratio * below
-    error = float(residuals.std(ddof=1) / len(above) ** 0.5 / abs(below.mean())) if len(above) > 1 else None
-    return Measured(float(ratio), error, **beside)  # pyright: ignore[reportArgumentType]
 
 
 def _lengths(differences: np.ndarray) -> np.ndarray:

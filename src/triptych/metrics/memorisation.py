@@ -15,6 +15,8 @@ Standard errors hold the training images fixed: of z by the placements of each i
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from scipy.stats import rankdata
 
@@ -25,7 +27,7 @@ from triptych.metrics._arrays import blocks, checked, products, real_and_samples
 MOST = 10_000  # samples, and test images, in up to 64 features; fewer in more, for it takes as long
 CLOSE = 0.01
 LEAST = 100  # of each, for there to be a nearest 1 %
-BLOCK = 100
+BLOCK = 500  # rows of a tile of the distance matrix, which should stay in the processor's cache
 
 
 def nearest(x: np.ndarray, training: np.ndarray) -> np.ndarray:
@@ -33,7 +35,9 @@ def nearest(x: np.ndarray, training: np.ndarray) -> np.ndarray:
     x, training = (checked(each, 1, "there are no images") for each in (x, training))
     centre = training.mean(0)
     points, targets = sides(x - centre)[0], sides(training - centre)[1]
-    squares = np.concatenate([products(points[rows], targets).min(1) for rows in blocks(len(x), BLOCK)])
+    squares = np.full(len(x), np.inf)
+    for rows, columns in itertools.product(blocks(len(x), BLOCK), blocks(len(training), 4 * BLOCK)):
+        squares[rows] = np.minimum(squares[rows], products(points[rows], targets[columns]).min(1))
     return np.sqrt(np.where(squares <= 1e-12 * np.square(x - centre).sum(1).max(), 0.0, squares))
 
 
@@ -71,9 +75,9 @@ def _compute(evidence: Evidence) -> Values:
     if min(len(real), len(samples), most) < LEAST:
         raise ValueError(f"needs {LEAST} samples and as many test images")
     of_samples, of_test = (nearest(spread(each, most), training) for each in (samples, real))
-    note = f"{most} of each, in {real.shape[1]} features" if most < min(MOST, len(real), len(samples)) else ""
+    count = most if most < min(MOST, len(real), len(samples)) else None
     found = {"data_copying": data_copying(of_samples, of_test), "copied_share": copied_share(of_samples, of_test)}
-    return {key: each._replace(note=note) if isinstance(each, Measured) else each for key, each in found.items()}
+    return {key: each._replace(n=count) if isinstance(each, Measured) else each for key, each in found.items()}
 
 
 METRIC = Metric(

@@ -13,7 +13,8 @@ from torch import Tensor
 from triptych.evidence import Evidence, Measured, mean_of
 from triptych.metrics import Metric, Output, Values
 from triptych.metrics.pixel_error import squared_errors
-from triptych.probes import PROBES, Probe, background, probed, subset
+from triptych.probes import PROBES, Probe, probed, subset
+from triptych.transforms import background
 
 MOST = 300
 WORDS = {

@@ -15,11 +15,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from triptych.evidence import Evidence, Measured
-from triptych.metrics import Metric, Output, Values
+from triptych.evidence import Evidence, Measured, ratio_of_means
+from triptych.metrics import Metric, Output, Values, settled
 from triptych.metrics.pixel_error import squared_errors
 from triptych.metrics.ssim import similarities
-from triptych.probes import PROBES, SHIFTS, background, probed, ratio_of_means, settled, subset
+from triptych.probes import PROBES, SHIFTS, probed, subset
+from triptych.transforms import background
 
 MOST = 300
 AT = 0.1

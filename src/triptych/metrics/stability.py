@@ -22,10 +22,9 @@ import numpy as np
 from scipy.signal import detrend
 
 from triptych.evidence import Evidence, Measured
-from triptych.metrics import Metric, Output, Values
+from triptych.metrics import Metric, Output, Values, settled
 from triptych.metrics.active_units import ACTIVE
 from triptych.metrics.class_shares import RARE
-from triptych.probes import settled
 
 FEWEST = 8  # log lines in the last half
 CLASSES, VARIANCE, UNITS = 0.5, 0.1, 0.05

@@ -10,9 +10,9 @@ from __future__ import annotations
 from triptych.evidence import Evidence
 from triptych.metrics import Metric, Output, Values
 from triptych.metrics.frechet import frechet_distance
-from triptych.probes import SHIFTS, background, subset
+from triptych.probes import SHIFTS, subset
 from triptych.rng import stream
-from triptych.transforms import random_translate
+from triptych.transforms import background, random_translate
 
 
 def _compute(evidence: Evidence) -> Values:

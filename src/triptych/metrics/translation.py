@@ -16,12 +16,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from triptych.evidence import Evidence, Measured, Undefined, mean_of
-from triptych.metrics import Metric, Output, Values
+from triptych.evidence import Evidence, Measured, Undefined, mean_of, ratio_of_means
+from triptych.metrics import Metric, Output, Values, settled
 from triptych.metrics.pixel_error import squared_errors
-from triptych.probes import PROBES, SHIFTS, background, probed, ratio_of_means, settled, subset
+from triptych.probes import PROBES, SHIFTS, probed, subset
 from triptych.rng import stream
-from triptych.transforms import random_translate
+from triptych.transforms import background, random_translate
 
 MOST = 600
 SHARES = (0.0, *SHIFTS)

@@ -18,6 +18,8 @@ QUESTIONS = {
     "translation": "Who survives translation?",
     "likelihood": "Who is likeliest?",
 }
+SMALL_GAP = 10.0
+"""Nats between the bounds of a likelihood, above which the reader is warned."""
 TITLES = {"latent": "Latent space"}
 ORDER = [*QUESTIONS, "latent", "robustness", "stability"]
 
@@ -123,6 +125,17 @@ def _alone(cells: dict[str, Cell]) -> tuple[str, list[str], str]:
 
 def _because(cell: Cell | None) -> str:
     return f" ({cell.why})" if cell and cell.why else ""
+
+
+def _doubts(metric: str, frameworks: list[str], cells: Cells) -> list[str]:
+    """What a lower bound on the likelihood leaves open: how far the truth may lie above it."""
+    if metric != "log_likelihood":
+        return []
+    gaps = {f: cell.mean for f in frameworks if (cell := cells.get(("ais_gap", f))) and cell.mean is not None}
+    if not gaps or max(gaps.values()) < SMALL_GAP:
+        return []
+    told = listed([f"{display(f)} {number(gap, 2)}" for f, gap in gaps.items()])
+    return [f"but these are lower bounds, with gaps of {told} nats, and a difference below the gaps means nothing"]
 
 
 def _pair(verdict: Row) -> str:

@@ -77,8 +77,15 @@ def _cell(rows: list[Row], first: bool) -> Cell:
         floor=next((x for s in rows if (x := finite(s.get("floor"))) is not None), None),
         ceiling=next((x for s in rows if (x := finite(s.get("ceiling"))) is not None), None),
         images=sorted({int(n) for s in rows if (n := finite(s.get("n"))) is not None}),
-        features=seen(rows, "features"), notes=seen(rows, "note"),
+        features=seen(rows, "features"), notes=_notes(rows),
     )  # fmt: skip
+
+
+def _notes(rows: list[Row]) -> list[str]:
+    """The note that stands beside every seed, or where it differs the first seed's as an example of it."""
+    notes = seen(rows, "note")
+    first = next((row for row in rows if row.get("note")), {})
+    return notes if len(notes) < 2 else [f"seed {first.get('seed', 0)}: {notes[0]}"]
 
 
 def seen(rows: list[Row], key: str) -> list[str]:
