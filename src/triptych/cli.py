@@ -38,6 +38,8 @@ ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads a run.")
 SizeOption = Annotated[int | None, typer.Option(help="Side in pixels, a multiple of 8 from 16 to 128.")]
 ChannelsOption = Annotated[int | None, typer.Option(help="1 for grey, 3 for colour; the data's own by default.")]
 FitOption = Annotated[str | None, typer.Option(help="How other shapes become squares: crop, pad or stretch.")]
+MetricsOption = Annotated[str | None, typer.Option(help="Score by these only, with commas between them.")]
+FeaturesOption = Annotated[str | None, typer.Option(help="Feature spaces; the first one answers. E.g. lite0,pixels.")]
 BrokenOption = Annotated[str, typer.Option(help="Images that cannot be read: error or skip.")]
 PresetOption = Annotated[str, typer.Option(help="quick, small or paper.")]
 
@@ -57,6 +59,8 @@ def compare(
     optimiser: Annotated[str | None, typer.Option(help="Any torch.optim class, e.g. RMSprop.")] = None,
     rate: Annotated[float | None, typer.Option(help="The learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    metrics: MetricsOption = None,
+    features: FeaturesOption = None,
     device: DeviceOption = "auto",
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
@@ -66,7 +70,8 @@ def compare(
 
     study = comparison(
         data, frameworks, seeds, preset, images=images, size=size, channels=channels, fit=fit, broken=broken,
-        optimiser=optimiser, rate=rate, batch_size=batch_size, device=device, workers=workers, threads=threads,
+        optimiser=optimiser, rate=rate, batch_size=batch_size, metrics=_names(metrics), features=_names(features),
+        device=device, workers=workers, threads=threads,
     )  # fmt: skip
     raise typer.Exit(_carry_out(study, out or Path("results") / study.name))
 
@@ -177,7 +182,7 @@ def status(directory: Annotated[Path, typer.Argument(help="A study's directory."
 @app.command()
 def score(
     path: Annotated[Path, typer.Argument(help="A study's directory, or that of one of its runs.")],
-    metrics: Annotated[str | None, typer.Option(help="Only these, with commas between them.")] = None,
+    metrics: MetricsOption = None,
     features: Annotated[str | None, typer.Option(help="Feature spaces to add, e.g. lite0,inception.")] = None,
     images: Annotated[int | None, typer.Option(help="Score another number of samples and test images.")] = None,
 ) -> None:
@@ -235,13 +240,18 @@ def train(
     preset: PresetOption = "quick",
     out: OutOption = None,
     size: SizeOption = None,
+    metrics: MetricsOption = None,
+    features: FeaturesOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
     """Train and score one framework at one seed: a study of one run."""
     from triptych.presets import comparison
 
-    study = comparison(data, [framework], 1, preset, images=images, size=size, device=device, threads=threads)
+    study = comparison(
+        data, [framework], 1, preset, images=images, size=size, metrics=_names(metrics), features=_names(features),
+        device=device, threads=threads,
+    )  # fmt: skip
     name = f"{framework.replace('@', '-')}-s{seed}-{study.name}"
     study = study.model_copy(update={"seeds": (seed,), "name": name})
     raise typer.Exit(_carry_out(study, out or Path("results") / name))

@@ -140,11 +140,20 @@ def test_compare_and_train_are_studies_too(home, triptych, tmp_path):
     small = ("--preset", "quick", "--size", 16, "--images", 64, "--device", "cpu", "--threads", 1)
     done = triptych(
         "compare", home / "digits.npz", "--frameworks", "vae", "--seeds", 1, *small, "--workers", 2,
+        "--metrics", "frechet,pixel_error", "--features", "pixels",
         "--out", tmp_path / "compared",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "1 run: vae; 1 seed; 64 images each" in done.stdout
-    done = triptych("train", "gan", home / "digits.npz", "--seed", 3, *small, cwd=tmp_path)
+    scored = {
+        line["metric"]: line["features"].partition("@")[0]
+        for line in store.read_lines(tmp_path / "compared" / "scores.jsonl")
+    }
+    assert scored.keys() == {"frechet_distance", "frechet_infinity", "reconstruction_mse", "psnr"}
+    assert scored["frechet_distance"] == "pixels"
+    done = triptych(
+        "train", "gan", home / "digits.npz", "--seed", 3, *small, "--metrics", "frechet", cwd=tmp_path
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (run,) = tmp_path.glob("results/gan-s3-digits-quick/runs/*")
     assert store.is_whole(run) and run.name.startswith("gan-s3-")

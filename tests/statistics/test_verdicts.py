@@ -350,9 +350,12 @@ def test_every_sentence_contains_the_numbers_it_rests_on(scores: list[dict]):
 
 @pytest.mark.parametrize("n", [3, 5, 10])
 def test_false_verdicts_stay_at_their_level_under_the_null(n: int):
-    """Nobody differs: any better or worse in the family is false; 4 binomial deviations of slack."""
+    """Nobody differs: any better or worse in the family, two measures of one question, is false.
+
+    4 binomial deviations of slack.
+    """
     draws, draw = 1000, np.random.default_rng(n)
-    open_ended = {"smallest_effect": None, "family": "primary"}
+    open_ended = {"smallest_effect": None, "family": "primary", "question": "samples"}
     asked, false = questions_for(THREE, [FD | open_ended, PSNR | open_ended]), 0
     for _ in range(draws):
         luck = draw.normal(size=(2, n))
@@ -365,6 +368,22 @@ def test_false_verdicts_stay_at_their_level_under_the_null(n: int):
         false += any(v.verdict in MIRROR for v in judge(scores, asked))
     # Below: one question of the six alone errs at 0.05 / 6.
     assert 0.05 / 6 < false / draws < 0.05 + 4 * math.sqrt(0.05 * 0.95 / draws)
+
+
+def test_each_question_is_a_family_of_its_own():
+    """What is asked besides takes nothing from a question, and primary and secondary measures do not share."""
+    draw = np.random.default_rng(0)
+    scores = [
+        line for metric in (FD, PSNR) for f in THREE for line in lines(metric, f, draw.normal(size=5).tolist())
+    ]  # fmt: skip
+    alone = judge(scores, questions_for(THREE, [FD | {"question": "samples"}]))
+    for other in ({"question": "reconstruction"}, {"question": "samples", "family": "secondary"}):
+        both = judge(scores, questions_for(THREE, [FD | {"question": "samples", "family": "primary"}, PSNR | other]))
+        assert [v.p_adjusted for v in both[:3]] == [v.p_adjusted for v in alone]
+    together = judge(
+        scores, questions_for(THREE, [m | {"question": "samples", "family": "primary"} for m in (FD, PSNR)])
+    )
+    assert {v.comparisons for v in together} == {6} and {v.comparisons for v in alone} == {3}
 
 
 def test_false_equivalence_stays_at_its_level_at_the_margin():

@@ -27,7 +27,7 @@ def test_progress_is_counted_in_flops_over_all_runs(console):
     """Of 100 + 300 FLOPs, the first run's 100 and half of the second's 300 are 62.5 %."""
     with progress.Display(console, {"a": Cost(100, 1, {}), "b": Cost(100, 3, {})}) as display:
         for event in ("started", "scoring", "finished"):
-            display.on_event({"id": "a", "event": event})
+            display.on_event({"id": "a", "event": event, "metric": "kid"})
         display.on_event({"id": "b", "event": "started"})
         display.on_event({"id": "b", "event": "training", "images": 50, "seconds": 1.0})
         whole = display.bars.tasks[0]

@@ -111,6 +111,7 @@ def _standing(study: Study, metric: str, condition: str, cells: Cells) -> tuple[
     parts += [f"{_pair(v)} are equivalent" for v in verdicts if v["verdict"] == "equivalent"]
     parts += _undecided([v for v in verdicts if v["verdict"] == "undecided"])
     parts += [f"{display(f)} cannot be compared" + _because(own.get(f)) for f in outside]
+    parts += _doubts(metric, comparable, cells)
     return *_headline(verdicts, comparable, front, won), "; ".join(parts) + "."
 
 
@@ -135,7 +136,7 @@ def _doubts(metric: str, frameworks: list[str], cells: Cells) -> list[str]:
     if not gaps or max(gaps.values()) < SMALL_GAP:
         return []
     told = listed([f"{display(f)} {number(gap, 2)}" for f, gap in gaps.items()])
-    return [f"but these are lower bounds, with gaps of {told} nats, and a difference below the gaps means nothing"]
+    return [f"these are lower bounds with gaps of {told} nats, and a difference below the gaps means nothing"]
 
 
 def _pair(verdict: Row) -> str:
