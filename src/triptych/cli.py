@@ -137,6 +137,11 @@ def _run_and_conclude(spec: StudySpec, out: Path) -> int:
     if "stopped" in results.values():
         return _stopped(out)
     show.verdicts(console, study.conclude(out))
+    return _end(out, results)
+
+
+def _end(out: Path, results: dict[str, str]) -> int:
+    """Say which runs failed and where the report is; the exit code."""
     failed = [name for name, result in results.items() if result == "failed"]
     for name in failed:
         console.print(f"failed: {name}, see {out / 'runs' / name / 'error.txt'}", markup=False)
@@ -206,14 +211,15 @@ def score(
         with stop_on_signals(console) as caught, Display(console, chosen) as display:
             results = study.execute(opened, jobs, display.on_event, lambda: bool(caught))
         if "stopped" in results.values():
-            raise typer.Exit(_stopped(folder))
+            rest = folder / "study.toml"
+            console.print(f"Stopped. `triptych run {rest}` scores what is left.", markup=False, soft_wrap=True)
+            raise typer.Exit(STOPPED)
         verdicts = study.conclude(folder)
     if single:
         show.scores(console, store.read_lines(path / "scores.jsonl"))
     else:
         show.verdicts(console, verdicts)
-    console.print(f"Report: {folder / 'report.html'}", markup=False, soft_wrap=True)
-    raise typer.Exit(FAILED if "failed" in results.values() else 0)
+    raise typer.Exit(_end(folder, results))
 
 
 def _names(text: str | None) -> list[str] | None:

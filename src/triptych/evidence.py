@@ -192,10 +192,15 @@ class Evidence:
         return self._features[of]
 
     def probabilities(self, of: ImageSet) -> np.ndarray:
-        """Class probabilities [N, K] of one set of images; raises ValueError if the data have no labels."""
-        probabilities = self.extractor.classify(self.features(of))
+        """Class probabilities [N, K] of one set of images; raises ValueError if the extractor is no classifier."""
+        return self.classified(self.features(of))
+
+    def classified(self, features: np.ndarray) -> np.ndarray:
+        """Class probabilities [N, K] of features [N, d]; raises ValueError if the extractor is no classifier."""
+        probabilities = self.extractor.classify(features)
         if probabilities is None:
-            raise ValueError("no classifier: the data have no labels")
+            without = "the data have no labels" if self.labels is None else f"the features are {self.extractor.name}"
+            raise ValueError(f"no classifier: {without}")
         return probabilities
 
     def seen_by(self, extractor: Extractor) -> Evidence:

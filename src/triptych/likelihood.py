@@ -235,13 +235,13 @@ def by_sigma(
 
 
 def importance_bound(
-    target: Target, mean: Tensor, log_variance: Tensor, samples: int, generator: torch.Generator, widen: float = 1.0
+    target: Target, mean: Tensor, log_variance: Tensor, samples: int, generator: torch.Generator
 ) -> Tensor:
-    """The importance-weighted lower bound [N] with `samples` latents an image from N(mean, widen^2 exp(log_variance)).
+    """The importance-weighted lower bound [N] with `samples` latents an image from N(mean, exp(log_variance)).
 
     `mean` and `log_variance` [N, L] are the encoder's (Burda et al. 2016, arXiv:1509.00519, equation 8).
     """
-    deviation, found = widen * (0.5 * log_variance).exp(), []
+    deviation, found = (0.5 * log_variance).exp(), []
     each = max(1, target.rows // len(mean))
     for start in range(0, samples, each):
         noise = torch.randn(min(each, samples - start), *mean.shape, generator=generator, dtype=mean.dtype)
@@ -260,10 +260,14 @@ def parzen(images: Tensor, samples: Tensor, sigmas: list[float]) -> Tensor:
 
     It is likelihood weighting: a lower bound too, and a poor one in many dimensions.
     """
-    x, s = images.flatten(1).double(), samples.flatten(1).double()
-    rows = []
-    for part in x.split(200):
-        squares = torch.cdist(part, s, compute_mode="use_mm_for_euclid_dist").square()
-        rows.append(torch.stack([(-squares / (2 * sigma**2)).logsumexp(1) for sigma in sigmas]))
-    constant = torch.tensor([-0.5 * x.shape[1] * math.log(2 * math.pi * sigma**2) for sigma in sigmas])
-    return torch.cat(rows, 1) + constant.double()[:, None] - math.log(len(s))
+    found = []
+    for x in (part.flatten(1).double() for part in images.split(200)):
+        total = torch.full((len(sigmas), len(x)), -math.inf, dtype=torch.float64)
+        for part in samples.split(1000):  # so that no copy of all samples is made
+            squares = torch.cdist(x, part.flatten(1).double(), compute_mode="use_mm_for_euclid_dist").square()
+            more = torch.stack([(-squares / (2 * sigma**2)).logsumexp(1) for sigma in sigmas])
+            total = torch.logaddexp(total, more)
+        found.append(total)
+    dimensions = images[0].numel()
+    constant = torch.tensor([-0.5 * dimensions * math.log(2 * math.pi * sigma**2) for sigma in sigmas])
+    return torch.cat(found, 1) + constant.double()[:, None] - math.log(len(samples))

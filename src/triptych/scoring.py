@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,8 @@ def references(
     needs a decoder or codes has neither. Kept in `folder`, for they are the same for every run of a study.
     """
     key = json.dumps([
-        dataset.fingerprint, scoring.images, [m.name for m in asked], [e.identity for e in extractors], scoring.options,
+        dataset.fingerprint, scoring.images, [_code(m) for m in asked], [e.identity for e in extractors],
+        scoring.options,
     ])  # fmt: skip
     name = hashlib.sha256(key.encode()).hexdigest()[:16]
     made: dict[str, dict[str, float | None]] = {}
@@ -173,16 +175,24 @@ def references(
     return {output: {bound: values[output] for bound, values in made.items()} for output in made["floor"]}
 
 
+def _code(metric: Metric) -> str:
+    """The hash of the file that a metric stands in: values kept from before it was edited are not its own."""
+    file = sys.modules[metric.compute.__module__].__file__
+    return store.sha256(Path(file).read_bytes()) if file else metric.name
+
+
 def _real(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> Evidence:
     """Real images in the place of samples: training images, which are then not among the training images."""
     real, labels = drawn(dataset.test)(images)
     others = drawn(dataset.train)(len(real))[0]
 
-    def sample(n: int) -> Tensor:
-        return others[torch.arange(n) % len(others)]  # fewer training than test images: some stand twice
+    def sample(n: int) -> Tensor:  # with fewer training than test images, some stand twice
+        return others if n == len(others) else others[torch.arange(n) % len(others)]
 
-    left = drawn(dataset.train, left_out=len(real))
-    return Evidence(real, sample, extractor, reconstruct=lambda x: x, labels=labels, training=left, cache=cache)
+    return Evidence(
+        real, sample, extractor, reconstruct=lambda x: x, labels=labels, cache=cache,
+        training=drawn(dataset.train, left_out=len(real)), validation=drawn(dataset.validation),
+    )  # fmt: skip
 
 
 def _noise(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> Evidence:
@@ -195,5 +205,7 @@ def _noise(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> 
     def reconstruct(batch: Tensor) -> Tensor:
         return noise(len(batch))
 
-    training = drawn(dataset.train)
-    return Evidence(real, noise, extractor, reconstruct=reconstruct, labels=labels, training=training, cache=cache)
+    return Evidence(
+        real, noise, extractor, reconstruct=reconstruct, labels=labels, cache=cache,
+        training=drawn(dataset.train), validation=drawn(dataset.validation),
+    )  # fmt: skip

@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from triptych.errors import InputError
 from triptych.lookup import suggest
@@ -39,6 +49,14 @@ class DataSpec(Frozen):
     fit: Literal["crop", "pad", "stretch"] | None = None
     broken: Literal["error", "skip"] = "error"
     dequantise: bool = False
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `dequantise` while it is false: studies from before there was such a thing keep their runs' names."""
+        values = dump(self)
+        if not self.dequantise:
+            del values["dequantise"]
+        return values
 
 
 class NetworkSpec(Frozen):

@@ -156,7 +156,7 @@ def rescore(
     runs: Sequence[str] | None = None,
     say: Say = lambda text: None,
 ) -> tuple[Opened, list[local.Job]]:
-    """What it takes to score the runs that are whole anew, all or those named.
+    """What it takes to score the runs that are trained anew, all or those named; until then, they are not whole.
 
     The fields set in `wanted` change the study's scoring: its metrics and features join those that the study has, and
     then only these metrics, or those that look at features, are computed and all other scores stay; another number
@@ -171,10 +171,11 @@ def rescore(
     planned = runs_of(study)
     settled = settle(study.execution, len(runs or planned))
     opened = _settled(folder, study.model_copy(update={"scoring": scoring}), planned, settled, say)
-    chosen = [run for run in planned if store.is_whole(opened.folder_of(run)) and (runs is None or run.id in runs)]
-    if only is None:  # so that, after a kill, no run passes for whole with the scores of before
-        for run in chosen:
-            (opened.folder_of(run) / store.MANIFEST).unlink()
+    chosen = [
+        run for run in planned if (opened.folder_of(run) / "outcome.json").exists() and (runs is None or run.id in runs)
+    ]
+    for run in chosen:  # so that, after a kill, no run passes for whole with the scores of before
+        (opened.folder_of(run) / store.MANIFEST).unlink(missing_ok=True)
     return opened, [{**_job(opened, run), "only": only} for run in chosen]
 
 
@@ -195,11 +196,17 @@ def _rescoring(
     asked = metrics_of(changed)
     if set(changes) - {"metrics", "features"} or (metrics is None and wanted.features is None):
         return changed, None
-    return changed, [
+    only = [
         metric.name
-        for metric in asked
-        if (metrics is None or metric.name in metrics) and (wanted.features is None or metric.spaces)
+        for metric, name in zip(asked, changed.metrics or have, strict=True)
+        if (metrics is None or name in metrics) and (wanted.features is None or metric.spaces)
     ]
+    if not only:
+        raise InputError(
+            "none of these metrics is computed in further feature spaces", where="scoring.metrics",
+            value=list(metrics or ()), mend=lookup.suggest("", [metric.name for metric in asked if metric.spaces]),
+        )  # fmt: skip
+    return changed, only
 
 
 def execute(
@@ -247,6 +254,12 @@ def conclude(folder: Path) -> list[dict[str, Any]]:
     study = load_study(folder / STUDY)
     runs = runs_of(study)
     whole = [run for run in runs if store.is_whole(folder / "runs" / run.id)]
+    there = {path.name for path in (folder / "runs").glob("*")}
+    if there and there.isdisjoint(run.id for run in runs):
+        mend = "They may be another version's; a new --out leaves them as they are."
+        raise InputError(
+            f"none of the {len(there)} runs is of the study.toml beside them", where=str(folder), mend=mend
+        )
     scores = [line for run in whole for line in store.read_lines(folder / "runs" / run.id / "scores.jsonl")]
     store.write(folder / SCORES, store.to_lines(scores))
     data = dataset.open(folder / DATA, resident_bytes=0)

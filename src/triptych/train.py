@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,6 @@ class Training:
         self.latents = grids.fixed_latents(spec.seed, spec.network.latent).to(device)
         shown = min(grids.SIDE**2 // 2, len(dataset.test))
         self.shown = dataset.test.images(torch.arange(shown))
-        some = torch.arange(min(1000, len(dataset.train)))
-        self.background = background(dataset.train.images(some))  # what a shift leaves free
         self.seconds = 0.0
         self.interval = Interval()
         self.marked = (0.0, 0)  # seconds and images at the last line of the log
@@ -74,6 +73,11 @@ class Training:
     @property
     def images(self) -> int:
         return self.state.step * self.batch
+
+    @cached_property
+    def background(self) -> Tensor:
+        """What a shift leaves free: the median border value [C, 1, 1] of the first thousand training images."""
+        return background(self.dataset.train.images(torch.arange(min(1000, len(self.dataset.train)))))
 
     def next_batch(self) -> Tensor:
         """The batch of this step, [B, C, S, S] in [-1, 1], which (seed, step) decides."""

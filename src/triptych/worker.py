@@ -52,7 +52,7 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
     import torch
 
     from triptych import dataset, store
-    from triptych.environment import environment
+    from triptych.environment import environment, make_exact
     from triptych.run import Run
     from triptych.scoring import score
     from triptych.spec import RunSpec, ScoringSpec
@@ -60,7 +60,7 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
 
     torch.set_num_threads(job["threads"])
     with store.locked(folder, wait=True):  # a worker whose parent has just been killed may still hold it
-        if store.is_whole(folder) and job.get("only") is None:
+        if store.is_whole(folder):
             return True
         store.sweep(folder)
         (folder / "error.txt").unlink(missing_ok=True)
@@ -86,8 +86,10 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
             tell("scoring", metric=metric)
 
         scoring = ScoringSpec.model_validate(job["scoring"])
+        only = job.get("only") if (folder / "scores.jsonl").exists() else None
+        make_exact(job["device"])  # training has done so, unless it was done in a process before
         try:
-            score(Run(folder, job["device"]), data, scoring, Path(job["fitted"]), job.get("only"), watch)
+            score(Run(folder, job["device"]), data, scoring, Path(job["fitted"]), only, watch)
         except Stopped:
             return False
         store.drop_checkpoints(folder)

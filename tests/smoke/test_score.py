@@ -9,8 +9,9 @@ import pytest
 
 import triptych as package
 from triptych import store
+from triptych import study as studies
 from triptych.errors import InputError
-from triptych.spec import load_study
+from triptych.spec import ScoringSpec, load_study
 
 STUDY = """
 frameworks = ["vae", "gan"]
@@ -92,6 +93,7 @@ def test_one_run_can_be_scored_but_not_in_another_way(study, triptych):
         ({"features": ["pixel"]}, "Did you mean 'pixels'"),
         ({"images": 10}, "greater than or equal to 50"),
         ({"features": ["classifier"]}, "label"),
+        ({"features": ["random"], "metrics": ["pixel_error"]}, "further feature spaces"),
     ],
 )
 def test_what_cannot_be_scored_is_said_and_nothing_is_touched(study, asked, said):
@@ -100,6 +102,27 @@ def test_what_cannot_be_scored_is_said_and_nothing_is_touched(study, asked, said
         package.open_study(study).score(**asked)
     assert {path: path.read_bytes() for path in before} == before
     assert all(store.is_whole(run) for run in (study / "runs").iterdir())
+
+
+def test_a_scoring_cut_short_leaves_no_run_that_passes_for_whole(study):
+    """Two runs, one of them scored before the kill: `run` scores the other, and both are whole and alike."""
+    opened, jobs = studies.rescore(study, ScoringSpec(metrics=("sharpness",)))
+    studies.execute(opened, jobs[:1])
+    assert sorted(store.is_whole(run) for run in (study / "runs").iterdir()) == [False, True]
+    package.run_study(load_study(study / "study.toml"), study)
+    found = lines(study)
+    assert {found[framework, "sharpness"]["undefined"] for framework in ("vae", "gan")} == {None}
+    assert all(store.is_whole(run) for run in (study / "runs").iterdir())
+
+
+def test_scores_of_another_versions_runs_are_not_thrown_away(study):
+    """Where no run is of the study beside it, nothing is concluded: the scores that stand there are somebody's."""
+    for run in list((study / "runs").iterdir()):
+        run.rename(run.with_name(f"{run.name[:-8]}00000000"))
+    before = (study / "scores.jsonl").read_bytes()
+    with pytest.raises(InputError, match="none of the 2 runs"):
+        studies.conclude(study)
+    assert (study / "scores.jsonl").read_bytes() == before
 
 
 def test_no_study_or_no_finished_run_is_said(tmp_path, triptych):

@@ -336,7 +336,7 @@ def test_settings_that_a_grid_varies_are_still_the_same_for_all(tmp_path: Path) 
 def test_how_well_the_users_own_labels_are_read_is_told(copy: Path) -> None:
     assert "held-out images" not in sentences(copy)
     (copy / "features").mkdir()
-    put(copy / "features" / "extractor.json", {"name": "own-classifier", "held_out_accuracy": 0.83})
+    put(copy / "features" / "classifier.json", {"name": "own-classifier", "held_out_accuracy": 0.83})
     assert "trained on these labels, right for 83 % of held-out images" in Page(report.write(copy)).sections["limits"]
 
 

@@ -47,15 +47,16 @@ class Metric:
 
     `compute(evidence)` returns a value for every output's name; with `options`, a pydantic model of the metric's own
     options, it is `compute(evidence, options)`. `per_class` is a template, with {index} and {name} to be filled in,
-    of an output that exists once for every class of the data. `features` says whether it looks at features, and
-    `spaces` that it looks at nothing else, so that it is computed in every further feature space, too. `most` is the
-    largest number of images of a kind that it uses. `source` is where it comes from, `fooled` what it is blind to.
+    of an output that exists once for every class of the data. `features` says whether it looks at features, or which
+    of its outputs do, and `spaces` that it looks at nothing else, so that it is computed in every further feature
+    space, too. `most` is the largest number of images of a kind that it uses. `source` is where it comes from,
+    `fooled` what it is blind to.
     """
 
     name: str
     outputs: tuple[Output, ...]
     compute: Callable[..., Values]
-    features: bool = False
+    features: bool | tuple[str, ...] = False
     per_class: Output | None = None
     most: int | None = None
     spaces: bool = False
@@ -171,16 +172,11 @@ def _rows(
         values = {}
     else:
         reason = Undefined("the metric gave no such value")
-    features = evidence.extractor.identity if metric.features else ""
-    return [
-        _row(output, values.get(output.metric.partition("@")[0], reason), evidence, metric, features)
-        for output in outputs
-    ]
+    return [_row(output, values.get(output.metric.partition("@")[0], reason), evidence, metric) for output in outputs]
 
 
-def _row(
-    output: Output, given: float | Measured | Undefined, evidence: Evidence, metric: Metric, features: str
-) -> dict[str, Any]:
+def _row(output: Output, given: float | Measured | Undefined, evidence: Evidence, metric: Metric) -> dict[str, Any]:
+    looks = output.metric in metric.features if isinstance(metric.features, tuple) else metric.features
     count = len(evidence.real) if output.question == "reconstruction" else evidence.n
     given = given if isinstance(given, Undefined | Measured) else Measured(given)
     reason, value = (given.reason, None) if isinstance(given, Undefined) else _defined(given.value)
@@ -193,7 +189,7 @@ def _row(
         "better": output.better,
         "undefined": reason,
         "n": stands.n or min(count, metric.most or count),
-        "features": features,
+        "features": evidence.extractor.identity if looks else "",
         "note": stands.note,
         "curve": [[float(x), float(y)] for x, y in stands.curve if math.isfinite(x) and math.isfinite(y)],
     }

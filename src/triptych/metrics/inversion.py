@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from triptych.evidence import Evidence, Undefined, mean_of
+from triptych.evidence import Evidence, mean_of
 from triptych.inversion import invert
-from triptych.metrics import Metric, Output, Values
+from triptych.metrics import Metric, Output, Values, settled
 from triptych.metrics.pixel_error import squared_errors
 from triptych.metrics.ssim import similarities
 from triptych.probes import subset
@@ -35,10 +35,7 @@ def _compute(evidence: Evidence, options: Options) -> Values:
     latents = invert(decode, images, evidence.latent, evidence.seed, *budget)
     made = evidence.decoded(latents)
     x, y = evidence.extractor(images), evidence.extractor(made)
-    read, shown = (evidence.extractor.classify(features) for features in (y, x))
-    agreement = Undefined("no classifier: the data have no labels")
-    if read is not None and shown is not None:
-        agreement = mean_of(read.argmax(1) == shown.argmax(1))
+    agreement = settled(lambda: mean_of(evidence.classified(x).argmax(1) == evidence.classified(y).argmax(1)))
     length = float(latents.double().square().mean())
     note = f"{len(images)} images, best of {options.restarts} starts, {options.steps} steps; |z|^2/L {length:.2f}"
     if evidence.reconstruct is not None:
@@ -84,7 +81,7 @@ METRIC = Metric(
         ),
     ),
     _compute,
-    features=True,
+    features=("inverted_feature_error", "inverted_agreement"),
     most=Options().images,
     options=Options,
     source="Lipton and Tripathi 2017; Creswell and Bharath 2018",

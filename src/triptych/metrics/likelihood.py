@@ -91,11 +91,9 @@ class _Bench:
     def by_sigma(self) -> tuple[tuple[float, float], ...]:
         """The mean bound of validation images at every sigma that annealing passes through, the largest first."""
         o = self.options
-        if self.evidence.validation is None:
-            raise ValueError("no validation images to choose the observation noise on")
         if o.smallest_sigma >= o.largest_sigma:
             raise ValueError("smallest_sigma must be below largest_sigma")
-        target = self.target(self.evidence.validation(o.validation_images)[0], o.smallest_sigma)
+        target = self.target(self.evidence.validation_images(o.validation_images)[0], o.smallest_sigma)
         return tuple(by_sigma(target, self.plan(target, "sigma"), o.chains, self.draw("sigma"), o.largest_sigma))
 
     def gap(self, target: Target) -> Tensor:
@@ -121,6 +119,7 @@ def _compute(evidence: Evidence, options: Options) -> Values:
     curve = () if options.sigma else bench.by_sigma()
     best = max(curve, key=lambda point: point[1], default=(options.sigma or 0.0, 0.0))
     sigma = best[0]
+    chosen_on = 0 if options.sigma else len(evidence.validation_images(options.validation_images)[0])
     images = evidence.real[evidence.some(options.images)]
     target = bench.target(images, sigma)
     weights = bench.weights(target)
@@ -130,7 +129,7 @@ def _compute(evidence: Evidence, options: Options) -> Values:
         "log_likelihood": mean_of(lower_bound(weights), curve=_thinned(curve, best), note=note),
         "ais_gap": gap,
         "ais_ess": mean_of(effective_sample_size(weights), note=f"of {options.chains} chains"),
-        "observation_sigma": Measured(sigma, note=_choice(options, sigma)),
+        "observation_sigma": Measured(sigma, note=_choice(options, sigma), n=None if options.sigma else chosen_on),
         "importance_bound": bench.importance_bound(target, images),
     }
 
@@ -162,14 +161,14 @@ def _choice(options: Options, sigma: float) -> str:
     low, high = options.smallest_sigma, options.largest_sigma
     if sigma < 1.02 * low or sigma > 0.9 * high:
         return f"at the edge of the candidates, {low:g} to {high:g}"
-    return f"chosen on {options.validation_images} validation images"
+    return "chosen on validation images"
 
 
 METRIC = Metric(
     "likelihood",
     (
         Output(
-            "log_likelihood", "Log-likelihood", "nats", "higher",
+            "log_likelihood", "Log-likelihood (lower bound)", "nats", "higher",
             smallest_effect=SMALL_GAP,
             family="primary",
             about="A lower bound, by annealed importance sampling, on the mean log density of test images.",

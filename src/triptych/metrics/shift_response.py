@@ -99,7 +99,7 @@ METRIC = Metric(
         _output("dis_l_response", "Dis_l's response to shifts", "Squared distance in Dis_l features"),
     ),
     _compute,
-    features=True,
+    features=("feature_response",),
     most=MOST,
     source="after Larsen et al. 2016, section 1",
     fooled="A metric that does not answer to shifts may answer to nothing: read it beside what it says of other "

@@ -52,7 +52,8 @@ def _oscillation(log: list[dict[str, Any]]) -> Measured:
     for player in players:
         lines = [line["losses"][player] for line in log if player in line.get("losses", {})]
         swings[player] = swing(np.array([math.nan if loss is None else loss for loss in lines], np.float64))
-    return Measured(max(swings.values()), note=", ".join(f"{player} {value:.3f}" for player, value in swings.items()))
+    told = ", ".join(f"{player} {value:.3f}" for player, value in swings.items())
+    return Measured(max(swings.values()), note=f"{told}; n counts lines of the log", n=len(log))
 
 
 def _modes(evidence: Evidence) -> tuple[bool, str]:
@@ -110,7 +111,7 @@ METRIC = Metric(
         ),
     ),
     _compute,
-    features=True,
+    features=("collapsed",),
     source="Popoviciu 1935 for the bound; Burda et al. 2016, section 5.2, for active units",
     fooled="A loss that falls far at the start has a long range, beside which any later swing is small. Classes are "
     "not all modes: samples with one picture of each class have not collapsed here.",

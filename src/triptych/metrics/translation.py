@@ -44,10 +44,7 @@ def _code_distance(evidence: Evidence, moved: list[Tensor]) -> Measured:
 
 
 def _classes(evidence: Evidence, images: Tensor) -> Tensor:
-    probabilities = evidence.extractor.classify(evidence.extractor(images))
-    if probabilities is None:
-        raise ValueError("no classifier: the data have no labels")
-    return torch.from_numpy(probabilities.argmax(1))
+    return torch.from_numpy(evidence.classified(evidence.extractor(images)).argmax(1))
 
 
 def _agreement(evidence: Evidence, moved: list[Tensor], made: list[Tensor]) -> Measured:
@@ -122,7 +119,7 @@ METRIC = Metric(
         ),
     ),
     _compute,
-    features=True,
+    features=("translation_agreement",),
     most=MOST,
     source="after the translation experiment of VAE vs GAN vs VAE-GAN (University of Toronto, 2021)",
     fooled="The error rewards blur, and its growth rewards whoever reconstructs unshifted images badly. A classifier "

@@ -18,8 +18,6 @@ QUESTIONS = {
     "translation": "Who survives translation?",
     "likelihood": "Who is likeliest?",
 }
-SMALL_GAP = 10.0
-"""Nats between the bounds of a likelihood, above which the reader is warned."""
 TITLES = {"latent": "Latent space"}
 ORDER = [*QUESTIONS, "latent", "robustness", "stability"]
 
@@ -102,7 +100,9 @@ def _standing(study: Study, metric: str, condition: str, cells: Cells) -> tuple[
     if not verdicts:
         return "No verdict yet", [], "no verdict yet."
     outside = [f for f in dict.fromkeys(f for v in verdicts for f in (v["a"], v["b"])) if f not in comparable]
-    won = beaten(verdicts)
+    gaps = _gaps(metric, cells)
+    doubtful = [v for v in verdicts if v["verdict"] in ("better", "worse") and _within(v, gaps)]
+    won = beaten([v for v in verdicts if v not in doubtful])
     front = [f for f in comparable if all(loser != f for _, loser in won)]
     parts = []
     for f in comparable:
@@ -111,7 +111,9 @@ def _standing(study: Study, metric: str, condition: str, cells: Cells) -> tuple[
     parts += [f"{_pair(v)} are equivalent" for v in verdicts if v["verdict"] == "equivalent"]
     parts += _undecided([v for v in verdicts if v["verdict"] == "undecided"])
     parts += [f"{display(f)} cannot be compared" + _because(own.get(f)) for f in outside]
-    parts += _doubts(metric, comparable, cells)
+    parts += [f"{_pair(v)} differ by less than the gaps of their bounds, which decides nothing" for v in doubtful]
+    if gaps:
+        parts.append(f"gaps: {listed([f'{display(f)} {number(gap, 2)}' for f, gap in gaps.items()])} nats")
     return *_headline(verdicts, comparable, front, won), "; ".join(parts) + "."
 
 
@@ -128,15 +130,16 @@ def _because(cell: Cell | None) -> str:
     return f" ({cell.why})" if cell and cell.why else ""
 
 
-def _doubts(metric: str, frameworks: list[str], cells: Cells) -> list[str]:
-    """What a lower bound on the likelihood leaves open: how far the truth may lie above it."""
+def _gaps(metric: str, cells: Cells) -> dict[str, float]:
+    """How far the truth may lie above a lower bound on the likelihood, by framework; for no other metric."""
     if metric != "log_likelihood":
-        return []
-    gaps = {f: cell.mean for f in frameworks if (cell := cells.get(("ais_gap", f))) and cell.mean is not None}
-    if not gaps or max(gaps.values()) < SMALL_GAP:
-        return []
-    told = listed([f"{display(f)} {number(gap, 2)}" for f, gap in gaps.items()])
-    return [f"these are lower bounds with gaps of {told} nats, and a difference below the gaps means nothing"]
+        return {}
+    return {f: cell.mean for (name, f), cell in cells.items() if name == "ais_gap" and cell.mean is not None}
+
+
+def _within(verdict: Row, gaps: dict[str, float]) -> bool:
+    """Whether a difference is smaller than the gaps, and so may be of the method and not of the frameworks."""
+    return abs(finite(verdict.get("difference")) or 0.0) < max((gaps.get(verdict[k], 0.0) for k in "ab"), default=0.0)
 
 
 def _pair(verdict: Row) -> str:

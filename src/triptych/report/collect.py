@@ -107,7 +107,7 @@ def collect(study_dir: Path) -> Study:
     ]
     return Study(
         toml, config, runs, scores, metrics, verdicts, _object(study_dir / "data" / "data.json", problems),
-        _object(study_dir / "features" / "extractor.json", problems), frameworks, seeds, conditions, problems,
+        _object(study_dir / "features" / "classifier.json", problems), frameworks, seeds, conditions, problems,
     )  # fmt: skip
 
 
