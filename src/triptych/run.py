@@ -73,7 +73,7 @@ class Run:
         return in_batches(lambda part: self.networks["dec"](part.to(self.device)), latents)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Codes [B, L], the mean of q(z|x), of images [B, C, S, S], floats in [-1, 1] or uint8.
+        """Codes [B, L], the mean of q(z|x), of images [B, C, S, S], floats in [-1, 1] or pixels as they are stored.
 
         Raises InputError for images of another shape, and without an encoder.
         """
@@ -82,7 +82,7 @@ class Run:
         wanted = (self.channels, self.spec.data.size, self.spec.data.size)
         if tuple(images.shape[1:]) != wanted:
             raise InputError(f"images must be [B, {', '.join(map(str, wanted))}]", value=list(images.shape))
-        if images.dtype == torch.uint8:
+        if not images.is_floating_point():
             images = scale(images)
         return in_batches(lambda part: self.networks["enc"](part.to(self.device))[0], images)
 
