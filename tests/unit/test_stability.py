@@ -98,7 +98,7 @@ def lines(**players: np.ndarray) -> list[dict]:
 def test_the_least_steady_player_is_the_value_and_all_stand_beside():
     found = row("loss_oscillation", evidence(8, log=lines(dec=TIME, dis=np.sin(40 * np.pi * TIME))))
     assert found["value"] == pytest.approx(8**-0.5, abs=5e-3)
-    assert found["note"] == f"dec 0.000, dis {found['value']:.3f}"
+    assert found["note"] == f"dec 0.000, dis {found['value']:.3f}; n counts lines of the log"
 
 
 def test_a_player_who_does_not_move_in_every_interval_is_judged_by_those_it_moves_in():
