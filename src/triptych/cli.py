@@ -35,7 +35,9 @@ OutOption = Annotated[Path | None, typer.Option("--out", help="The study's direc
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda:0.")]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Runs at the same time.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads a run.")]
-SizeOption = Annotated[int | None, typer.Option(help="Side in pixels, 16 to 128; for the conv networks a multiple of 8.")]
+SizeOption = Annotated[
+    int | None, typer.Option(help="Side in pixels, 16 to 128; for the conv networks a multiple of 8.")
+]
 ChannelsOption = Annotated[int | None, typer.Option(help="1 for grey, 3 for colour; the data's own by default.")]
 FitOption = Annotated[str | None, typer.Option(help="How other shapes become squares: crop, pad or stretch.")]
 MetricsOption = Annotated[str | None, typer.Option(help="Score by these only, with commas between them.")]
