@@ -172,7 +172,8 @@ def references(
                 with store.locked(folder, wait, bound) as mine:
                     if mine:
                         compute(bound, place)
-    return {output: {bound: values[output] for bound, values in made.items()} for output in made["floor"]}
+    floors, ceilings = made["floor"], made["ceiling"]
+    return {output: {"floor": floors[output], "ceiling": ceilings[output]} for output in floors}
 
 
 def _code(metric: Metric) -> str:
