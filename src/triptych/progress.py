@@ -31,6 +31,7 @@ class Display:
         self.skipped = 0  # FLOPs that were done before this display began
         self.finished = 0
         self.tasks: dict[str, TaskID] = {}
+        self.scored_by: dict[str, str] = {}  # the metric under way
         self.began = self.spoke = time.monotonic()
         self.bars = Progress(
             TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.percentage:>3.0f} %"),
@@ -63,7 +64,7 @@ class Display:
             speed = f"{event['images'] / max(event['seconds'], 1e-9):,.0f} images/s"
             self.bars.update(self.tasks[name], completed=event["images"], speed=speed)
         elif kind == "scoring":
-            self.done[name] = images
+            self.done[name], self.scored_by[name] = images, event["metric"]
             self.bars.update(self.tasks[name], completed=images, speed=f"scoring: {event['metric']}")
         else:
             self._end(name, kind, event.get("message", ""))
@@ -86,7 +87,11 @@ class Display:
     def _stands(self, name: str) -> str:
         """Where one run under way stands."""
         done, images = self.done[name], self.costs[name].images
-        return f"{name} scoring" if done == images else f"{name} {done:,} of {images:,} images"
+        return (
+            f"{name} scoring: {self.scored_by.get(name, '')}"
+            if done == images
+            else f"{name} {done:,} of {images:,} images"
+        )
 
     def _speak(self) -> None:
         """Where there is no terminal: a line now and then."""
@@ -95,10 +100,12 @@ class Display:
             return
         self.spoke, done = now, self._flops()
         worked = done - self.skipped
-        left = (now - self.began) * (self.total - done) / worked if worked > 0 else float("nan")
+        # FLOPs are those of training: what scoring takes, they do not tell.
+        left = (now - self.began) * (self.total - done) / worked / 60 if worked > 0 else float("nan")
         under_way = ", ".join(self._stands(name) for name in self.tasks) or "between runs"
         share = 100 * done / max(self.total, 1)
-        self.console.print(f"{share:.0f} %, about {left / 60:.1f} min left: {under_way}", highlight=False, markup=False)
+        lead = f"{share:.0f} %, about {left:.1f} min of training left" if done < self.total else "all trained"
+        self.console.print(f"{lead}: {under_way}", highlight=False, markup=False)
 
 
 @contextmanager

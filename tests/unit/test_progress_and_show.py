@@ -49,7 +49,10 @@ def test_the_time_left_leaves_out_what_was_done_before(console, monkeypatch):
     display.on_event({"id": "a", "event": "training", "images": 50, "seconds": 50.0})
     clock[0] += 10
     display.on_event({"id": "a", "event": "training", "images": 60, "seconds": 60.0})
-    assert f"about {40 / 60:.1f} min left: a 60 of 100 images" in said(console)
+    assert f"about {40 / 60:.1f} min of training left: a 60 of 100 images" in said(console)
+    clock[0] += 10
+    display.on_event({"id": "a", "event": "scoring", "metric": "kid"})
+    assert "all trained: a scoring: kid" in said(console)  # how long that takes, FLOPs of training do not tell
 
 
 def test_names_that_look_like_markup_are_left_as_they_are(console):
