@@ -25,7 +25,7 @@ from triptych import store
 from triptych.features import BATCH, Extractor, in_batches
 from triptych.rng import stream
 
-ImageSet = Literal["real", "samples", "reconstructions", "training"]
+ImageSet = Literal["real", "samples", "reconstructions", "training", "validation"]
 
 Draw = Callable[[int], tuple[Tensor, Tensor | None]]
 """`draw(n)`: at most n images of a split, evenly spaced [n, C, H, W], and their labels [n] if it has any."""
@@ -80,7 +80,8 @@ class Evidence:
     reconstructions of a batch, `posterior(images)` mean and log variance [B, latent] of q(z|x), `decode(latents)`
     images, differentiable in the latents, and `dis_l(images)` features [B, F] of the discriminator; each is None for
     a framework that has no such thing. `labels` [N] are those of the real images; `training` and `validation` draw
-    from those splits; `log` holds the rows of the training log. `cache` is a folder that keeps the features of real
+    from those splits; `log` holds the rows of the training log, `history` the evidence of earlier moments by the images
+    seen until then. `cache` is a folder that keeps the features of real
     and training images, which all runs of a study share; None keeps nothing.
     """
 
@@ -97,6 +98,7 @@ class Evidence:
     training: Draw | None = None
     validation: Draw | None = None
     log: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    history: dict[int, Evidence] = field(default_factory=dict, repr=False)
     n: int = 0
     cache: Path | None = None
     _features: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
@@ -184,10 +186,17 @@ class Evidence:
         return torch.arange(count) * len(self.real) // count
 
     def features(self, of: ImageSet) -> np.ndarray:
-        """Features [N, d] in float64 of one set of images; of as many training images as the extractor can afford."""
+        """Features [N, d] in float64 of one set of images: of as many training images as the extractor can afford, of
+        as many validation images as there are samples.
+        """
         if of not in self._features:
-            images = self.training_images(self.extractor.most)[0] if of == "training" else getattr(self, of)
-            shared = of in ("real", "training")
+            if of == "training":
+                images, _ = self.training_images(self.extractor.most)
+            elif of == "validation":
+                images, _ = self.validation_images(self.n)
+            else:
+                images = getattr(self, of)
+            shared = of in ("real", "training", "validation")
             self._features[of] = _cached(self.extractor, images, self.cache if shared else None)
         return self._features[of]
 

@@ -6,9 +6,10 @@ import io
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from triptych.rng import stream
+from triptych.state import State, set_evaluation
 
 SIDE = 8
 """Grids are SIDE by SIDE."""
@@ -38,11 +39,14 @@ def alternate(originals: Tensor, reconstructions: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def pictures(nets: nn.ModuleDict, latents: Tensor, images: Tensor) -> tuple[Tensor, Tensor | None]:
+def pictures(state: State, latents: Tensor, images: Tensor) -> tuple[Tensor, Tensor | None]:
     """Samples of fixed latents, and reconstructions of fixed images if there is an encoder, in evaluation mode."""
-    nets.eval()
+    nets = state.nets
+    set_evaluation(nets, state.framework.statistics)
     samples = nets["dec"](latents)
-    return samples, nets["dec"](nets["enc"](images)[0]) if "enc" in nets else None
+    reconstructions = nets["dec"](nets["enc"](images)[0]) if "enc" in nets else None
+    set_evaluation(nets)
+    return samples, reconstructions
 
 
 def png(images: Tensor) -> bytes:

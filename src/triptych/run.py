@@ -21,7 +21,7 @@ from triptych.errors import InputError
 from triptych.evidence import prior_latents
 from triptych.features import in_batches
 from triptych.spec import RunSpec, checked
-from triptych.state import initial, load_weights
+from triptych.state import initial, load_weights, set_evaluation
 
 if TYPE_CHECKING:
     import pandas
@@ -33,6 +33,7 @@ class Run:
     def __init__(self, folder: Path | str, device: str = "cpu") -> None:
         """Raises InputError when there is no run in `folder`, or one that has not come to its end."""
         self.folder, self.device = Path(folder), device
+        self.weights = self.folder / "weights"
         if not (self.folder / "spec.json").exists():
             raise InputError("holds no run (no spec.json)", where=str(self.folder))
         if not (self.folder / "outcome.json").exists():
@@ -50,10 +51,26 @@ class Run:
     @cached_property
     def networks(self) -> nn.ModuleDict:
         """The trained networks that this framework has, by name: "enc", "dec", "dis"."""
-        nets = initial(self.spec, self.channels, self.device).nets
+        state = initial(self.spec, self.channels, self.device)
+        nets = state.nets
         for name, network in nets.items():
-            load_weights(network, (self.folder / "weights" / f"{name}.safetensors").read_bytes())
-        return nets.eval().requires_grad_(False)
+            load_weights(network, (self.weights / f"{name}.safetensors").read_bytes())
+        set_evaluation(nets, state.framework.statistics)
+        return nets.requires_grad_(False)
+
+    @property
+    def snapshots(self) -> list[int]:
+        """The images after which the weights were kept, if `training.snapshots` asked for it."""
+        return sorted(int(path.name) for path in (self.folder / "snapshots").glob("*") if path.name.isdigit())
+
+    def at(self, images: int) -> Run:
+        """The same run as it was after so many images, one of `snapshots`."""
+        earlier = Run(self.folder, self.device)
+        earlier.weights = self.folder / "snapshots" / f"{images:09d}"
+        if not earlier.weights.is_dir():
+            kept = ", ".join(map(str, self.snapshots)) or "none"
+            raise InputError("no weights were kept then", where=str(self.folder), value=images, mend=f"Kept: {kept}.")
+        return earlier
 
     @property
     def channels(self) -> int:

@@ -6,6 +6,7 @@ take the place of samples, and when noise does.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import sys
@@ -62,22 +63,31 @@ def describe(scoring: ScoringSpec, extractors: Sequence[Extractor]) -> list[Row]
 def evidence_of(run: Run, dataset: Dataset, images: int, extractor: Extractor, cache: Path | None = None) -> Evidence:
     """What may be observed of a run: as many samples as test images, at most `images` of each."""
     real, labels = drawn(dataset.test)(images)
+    history = {seen: _observed(run.at(seen), real, extractor) for seen in run.snapshots}
+    return dataclasses.replace(
+        _observed(run, real, extractor),
+        labels=labels,
+        training=drawn(dataset.train),
+        validation=drawn(dataset.validation),
+        log=store.read_lines(run.folder / "log.jsonl"),
+        history=history,
+        cache=cache,
+    )
+
+
+def _observed(run: Run, real: Tensor, extractor: Extractor) -> Evidence:
+    """What the networks of a run show by themselves."""
     has = run.outcome["parameters"]
     return Evidence(
         real=real,
-        labels=labels,
         sample=run.sample,
+        extractor=extractor,
         reconstruct=run.reconstruct if run.has_encoder else None,
         posterior=run.posterior if run.has_encoder else None,
         decode=run.render if "dec" in has else None,
         dis_l=run.dis_l if "dis" in has else None,
         latent=run.spec.network.latent if "dec" in has else 0,
         seed=run.spec.seed,
-        training=drawn(dataset.train),
-        validation=drawn(dataset.validation),
-        log=store.read_lines(run.folder / "log.jsonl"),
-        extractor=extractor,
-        cache=cache,
     )
 
 

@@ -10,7 +10,7 @@ import itertools
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import tomli_w
 from pydantic import (
@@ -30,9 +30,19 @@ from triptych.lookup import suggest
 
 
 class Frozen(BaseModel):
-    """A value: no unknown keys, no change after it is made."""
+    """A value: no unknown keys, no change after it is made.
+
+    The fields named in `later` are left out of dumps while they have their defaults, so that studies from before
+    there were such fields keep their runs' names.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    later: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields, values = type(self).model_fields, dump(self)
+        return {key: value for key, value in values.items() if key not in self.later or value != fields[key].default}
 
 
 class DataSpec(Frozen):
@@ -49,14 +59,7 @@ class DataSpec(Frozen):
     fit: Literal["crop", "pad", "stretch"] | None = None
     broken: Literal["error", "skip"] = "error"
     dequantise: bool = False
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `dequantise` while it is false: studies from before there was such a thing keep their runs' names."""
-        values = dump(self)
-        if not self.dequantise:
-            del values["dequantise"]
-        return values
+    later: ClassVar[tuple[str, ...]] = ("dequantise",)
 
 
 class NetworkSpec(Frozen):
@@ -93,7 +96,9 @@ class TrainingSpec(Frozen):
 
     `order` names the players one after another for sequential updates (a player may stand there twice); each then
     sees the networks as the ones before it left them. `translate` shifts each training image by up to that share of
-    the side in both directions; what becomes free is filled with the images' median border value.
+    the side in both directions; what becomes free is filled with `translate_fill` (from -1, black, to 1, white), by
+    default the images' median border value. The weights at `snapshots` evenly spaced moments, the last of them the
+    end, stay in the run's directory; what is measured over the course of training needs them.
     """
 
     images: int = Field(default=20_000, ge=1)
@@ -101,7 +106,10 @@ class TrainingSpec(Frozen):
     updates: Literal["simultaneous", "sequential"] = "simultaneous"
     order: tuple[str, ...] | None = None
     translate: float = Field(default=0.0, ge=0, le=0.5)
+    translate_fill: float | None = Field(default=None, ge=-1, le=1)
     log_images: int = Field(default=640, ge=1)
+    snapshots: int = Field(default=0, ge=0, le=100)
+    later: ClassVar[tuple[str, ...]] = ("translate_fill", "snapshots")
 
     @property
     def steps(self) -> int:

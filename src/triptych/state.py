@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from triptych import networks
 from triptych.errors import InputError
@@ -75,6 +76,17 @@ def _is_usable(kind: Any) -> bool:
         and issubclass(kind, torch.optim.Optimizer)
         and kind.__name__ not in {"Optimizer", "LBFGS", "SparseAdam"}
     )
+
+
+def set_evaluation(nets: nn.ModuleDict, statistics: Literal["running", "batch"] = "running") -> None:
+    """Put networks into evaluation mode: BatchNorm with its running statistics, or with those of each batch, which
+    then leave no trace in the running ones.
+    """
+    nets.eval()
+    for module in nets.modules():
+        if isinstance(module, _BatchNorm):
+            module.track_running_stats = statistics == "running"
+            module.train(statistics == "batch")
 
 
 def tensors(network: nn.Module) -> dict[str, Tensor]:

@@ -31,11 +31,13 @@ class Measured:
     held_back: list[str] = field(default_factory=list)
 
 
-def noise_of(spec: RunSpec, step: int, like: Tensor) -> Noise:
-    """The step's standard normal latents by name, [B, L], the same for every framework at one seed."""
+def noise_of(spec: RunSpec, step: int, like: Tensor, draw: int = 0) -> Noise:
+    """The step's standard normal latents by name, [B, L], the same for every framework at one seed; later draws of one
+    step are others.
+    """
 
     def noise(name: str) -> Tensor:
-        generator = stream(spec.seed, f"noise/{name}", step)
+        generator = stream(spec.seed, f"noise/{name}/{draw}" if draw else f"noise/{name}", step)
         return torch.randn(len(like), spec.network.latent, generator=generator).to(like)
 
     return noise
@@ -78,8 +80,9 @@ def step(state: State, spec: RunSpec, x: Tensor, progress: float) -> Measured:
     groups = turns(spec, state, progress)
     set_modes(state, groups)
     try:
-        for group in groups:
-            _move(state, group, x, noise_of(spec, state.step, x), measured)
+        for turn, group in enumerate(groups):
+            draw = state.framework.draw(turn, group)
+            _move(state, group, x, noise_of(spec, state.step, x, draw), measured)
     except Diverged:
         for buffer, before in buffers:
             buffer.copy_(before)
@@ -99,7 +102,9 @@ def play(
 
 
 def _move(state: State, group: tuple[str, ...], x: Tensor, noise: Noise, measured: Measured) -> None:
-    """Move the players of one group together."""
+    """Move the players of one group together. Of sequential updates, each term is noted as the last player that
+    descends it saw it.
+    """
     terms, found = play(state, group, x, noise)
     norms = [torch.nn.utils.get_total_norm(found[player]) for player in group]
     # One transfer for all numbers: on a GPU each would wait for the device.
@@ -110,7 +115,8 @@ def _move(state: State, group: tuple[str, ...], x: Tensor, noise: Noise, measure
             kind = "term" if name in values else "gradient of player"
             raise Diverged(f"{kind} {name!r} is {number} at step {state.step}")
     held_back = state.framework.held_back(values)
-    measured.terms.update(values)
+    descended = {name for player in group for name in state.framework.losses[player]}
+    measured.terms |= {name: v for name, v in values.items() if name in descended or name not in measured.terms}
     measured.held_back += [player for player in group if player in held_back]
     for player, norm in zip(group, numbers[len(terms) :], strict=True):
         loss = state.framework.losses[player]

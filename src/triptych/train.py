@@ -75,8 +75,12 @@ class Training:
         return self.state.step * self.batch
 
     @cached_property
-    def background(self) -> Tensor:
-        """What a shift leaves free: the median border value [C, 1, 1] of the first thousand training images."""
+    def fill(self) -> Tensor | float:
+        """What a shift leaves free: by default the median border value [C, 1, 1] of the first thousand training
+        images.
+        """
+        if self.spec.training.translate_fill is not None:
+            return self.spec.training.translate_fill
         return background(self.dataset.train.images(torch.arange(min(1000, len(self.dataset.train)))))
 
     def next_batch(self) -> Tensor:
@@ -87,7 +91,7 @@ class Training:
         share = self.spec.training.translate
         if not share:
             return x
-        return random_translate(x, share, stream(self.spec.seed, "translation", number), self.background)
+        return random_translate(x, share, stream(self.spec.seed, "translation", number), self.fill)
 
     def play(self) -> Measured:
         return step(self.state, self.spec, self.next_batch(), self.state.step / self.steps)
@@ -105,6 +109,14 @@ class Training:
             self.log()
         if grids.is_due(self.images - self.batch, self.images):
             self.draw()
+        if self.is_snapshot():
+            for name, content in weights(self.state).items():
+                store.write(self.folder / "snapshots" / f"{self.images:09d}" / name, content)
+
+    def is_snapshot(self) -> bool:
+        """Whether the step just made is one of the evenly spaced ones whose weights are kept."""
+        wanted, number = self.spec.training.snapshots, self.state.step
+        return number * wanted // self.steps > (number - 1) * wanted // self.steps
 
     def log(self) -> None:
         """One line to the log, and one beside it of what differs from run to run: time and memory."""
@@ -124,7 +136,7 @@ class Training:
 
     def draw(self) -> None:
         """The fixed grids of this moment."""
-        samples, reconstructions = grids.pictures(self.state.nets, self.latents, self.shown)
+        samples, reconstructions = grids.pictures(self.state, self.latents, self.shown)
         store.write(self.folder / "samples" / f"{self.images:09d}.png", grids.png(samples))
         if reconstructions is not None:
             sheet = grids.png(grids.alternate(self.shown, reconstructions))

@@ -26,7 +26,7 @@ LEVELS = [
     {"worker"},
     {"executors"},
     {"study"},
-    {"api"},
+    {"api", "reproduction"},
     {"cli"},
 ]
 """From the ground up. A room (a module, or a folder with all that is in it) imports only rooms that stand lower."""

@@ -187,7 +187,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "optimiser": {"name": "SGD", "rate": 2e-3, "rates": {"dis": 1e-4}, "options": {"betas": [0.9, 0.999]}},
     "training": {
         "images": 1, "batch_size": 32, "updates": "sequential", "order": ["dis", "dec", "enc"], "translate": 0.1,
-        "log_images": 1,
+        "translate_fill": 0.0, "log_images": 1, "snapshots": 2,
     },
 }  # fmt: skip
 

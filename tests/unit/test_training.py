@@ -35,6 +35,7 @@ def trained(folder: Path, spec: RunSpec, data: dataset.Dataset, **options: Any) 
 
 
 GOLDEN_OPTIONS: dict[str, dict[str, Any]] = {
+    "as_published": {},
     "gan": {"adversarial": "non-saturating"},
     "vae": {"sigma": 1.0},
     "vae_disl": {"gamma": 1.0},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -58,6 +58,15 @@ class Framework(ABC):
     def held_back(self, terms: dict[str, float]) -> tuple[str, ...]:
         """The players that sit this step out, given the values of its terms; none by default."""
         return ()
+
+    def draw(self, turn: int, moving: tuple[str, ...]) -> int:
+        """Which draw of the step's noise a turn of sequential updates sees; by default all see the first."""
+        return 0
+
+    @property
+    def statistics(self) -> Literal["running", "batch"]:
+        """BatchNorm's statistics when the networks are looked at: the running ones, as in any evaluation mode."""
+        return "running"
 
     @property
     def networks(self) -> tuple[str, ...]:

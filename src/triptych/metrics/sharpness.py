@@ -1,4 +1,4 @@
-"""Sharpness: the gradient energy of samples over that of real images.
+"""Sharpness: the gradient energy of samples, and of reconstructions, over that of real images.
 
 The energy is the mean squared difference of neighbouring pixels, across and down. A ratio below 1 is blur,
 above 1 noise or hardened edges; 1 is right, so the ratio itself has no better direction and its distance from
@@ -32,16 +32,28 @@ def _energies(images: Tensor) -> Tensor:
 
 
 def _compute(evidence: Evidence) -> Values:
-    real, samples = gradient_energy(evidence.real), gradient_energy(evidence.samples)
-    if real.value == 0:
-        reason = Undefined("the real images have no edges")
-        return {"sharpness": reason, "sharpness_gap": reason}
-    ratio = samples.value / real.value
-    error = None
-    if samples.error is not None and real.error is not None:
-        error = math.hypot(samples.error, ratio * real.error) / real.value
-    gap = doublings(samples, real) if ratio > 0 else Undefined("the samples have no edges")
-    return {"sharpness": Measured(ratio, error), "sharpness_gap": gap}
+    real = gradient_energy(evidence.real)
+    reconstructions: Measured | Undefined
+    try:
+        reconstructions = gradient_energy(evidence.reconstructions)
+    except ValueError as reason:
+        reconstructions = Undefined(str(reason))
+    return {
+        **_against(real, gradient_energy(evidence.samples), "sharpness", "samples"),
+        **_against(real, reconstructions, "reconstruction_sharpness", "reconstructions"),
+    }
+
+
+def _against(real: Measured, made: Measured | Undefined, name: str, what: str) -> Values:
+    """The ratio of two energies and its distance from 1, under `name` and `name`_gap."""
+    if isinstance(made, Undefined) or real.value == 0:
+        reason = made if isinstance(made, Undefined) else Undefined("the real images have no edges")
+        return {name: reason, f"{name}_gap": reason}
+    ratio, error = made.value / real.value, None
+    if made.error is not None and real.error is not None:
+        error = math.hypot(made.error, ratio * real.error) / real.value
+    gap = doublings(made, real) if ratio > 0 else Undefined(f"the {what} have no edges")
+    return {name: Measured(ratio, error), f"{name}_gap": gap}
 
 
 METRIC = Metric(
@@ -60,6 +72,20 @@ METRIC = Metric(
             family="secondary",
             about="Doublings or halvings of the samples' gradient energy that would match real test images.",
             question="samples",
+        ),
+        Output(
+            "reconstruction_sharpness", "Sharpness of reconstructions", "ratio", "none",
+            smallest_effect=0.05,  # as above
+            family="secondary",
+            about="Gradient energy of reconstructions over that of the test images: below 1 blur, above 1 noise.",
+            question="reconstruction",
+        ),
+        Output(
+            "reconstruction_sharpness_gap", "Sharpness gap of reconstructions", "doublings", "lower",
+            smallest_effect=0.1,  # as above
+            family="secondary",
+            about="Doublings or halvings of the reconstructions' gradient energy that would match the test images.",
+            question="reconstruction",
         ),
     ),
     _compute,

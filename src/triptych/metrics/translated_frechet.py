@@ -1,28 +1,36 @@
 """Frechet distance of samples to shifted test images: the column "tested on translated" of a 2 x 2 table.
 
-The test images are shifted at random, uniformly up to 20 % of the side both ways, as training images are with
-`training.translate = 0.2`, and filled with background. It needs no encoder; so beside `frechet_distance`, which is
-the column "tested on centred", it asks of every framework which law it has learned.
+The test images are shifted at random, uniformly up to 20 % of the side both ways unless options say otherwise, as
+training images are with `training.translate = 0.2`, and filled with background. It needs no encoder; so beside
+`frechet_distance`, which is the column "tested on centred", it asks of every framework which law it has learned.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from pydantic import Field
 
 from triptych.evidence import Evidence
 from triptych.metrics import Metric, Output, Values
 from triptych.metrics.frechet import with_error
 from triptych.probes import SHIFTS, subset
 from triptych.rng import stream
+from triptych.spec import Frozen
 from triptych.transforms import background, random_translate
 
 PART = 1000  # images shifted at a time
 
 
-def _compute(evidence: Evidence) -> Values:
+class Options(Frozen):
+    """The largest shift, in shares of the side, as that of `training.translate`."""
+
+    share: float = Field(default=max(SHIFTS), gt=0, le=0.5)
+
+
+def _compute(evidence: Evidence, options: Options) -> Values:
     order, fill = subset(evidence, len(evidence.real)), background(evidence.real)  # all, in an order of their own
     generator = stream(evidence.seed, "probe/anywhere")
-    shifted = (random_translate(evidence.real[part], max(SHIFTS), generator, fill) for part in order.split(PART))
+    shifted = (random_translate(evidence.real[part], options.share, generator, fill) for part in order.split(PART))
     features = np.concatenate([evidence.extractor(part) for part in shifted])
     return {"translated_frechet": with_error(features, evidence.features("samples"))}
 
@@ -34,12 +42,14 @@ METRIC = Metric(
             "translated_frechet", "Fréchet distance to shifted images", "squared feature SD", "lower",
             smallest_effect=1.0,  # as for the Frechet distance
             family="secondary",
-            about="How far the samples' features lie from those of test images shifted by up to 20 % of the side.",
+            about="How far the samples' features lie from those of test images shifted by up to 20 % of the "
+            "side, or the share that options say.",
             question="translation",
         ),
     ),
     _compute,
     features=True,
+    options=Options,
     source="Heusel et al. 2017, eq. 6, on shifted images",
     fooled="Low after training on centred images only if the features do not see shifts.",
 )  # fmt: skip

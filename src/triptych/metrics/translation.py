@@ -14,6 +14,7 @@ from __future__ import annotations
 from functools import partial
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from triptych.evidence import Evidence, Measured, Undefined, mean_of, ratio_of_means
@@ -21,9 +22,18 @@ from triptych.metrics import Metric, Output, Values, settled
 from triptych.metrics.pixel_error import squared_errors
 from triptych.probes import PROBES, SHIFTS, probed, subset
 from triptych.rng import stream
+from triptych.spec import Frozen
 from triptych.transforms import background, random_translate
 
 MOST = 600
+
+
+class Options(Frozen):
+    """The largest shift of `translated_mse`, in shares of the side, as that of `training.translate`."""
+
+    share: float = Field(default=max(SHIFTS), gt=0, le=0.5)
+
+
 SHARES = (0.0, *SHIFTS)
 
 
@@ -54,12 +64,12 @@ def _agreement(evidence: Evidence, moved: list[Tensor], made: list[Tensor]) -> M
     return _over_shifts(agreed.double(), f"of the shifted images themselves {float(ceiling):.3f}")
 
 
-def _compute(evidence: Evidence) -> Values:
+def _compute(evidence: Evidence, options: Options) -> Values:
     images, fill = evidence.real[subset(evidence, MOST)], background(evidence.real)
     moved = [probed(images, "translation", share, evidence.seed, fill) for share in SHARES]
     made = [evidence.reconstructed(shifted) for shifted in moved]
     errors = torch.stack([squared_errors(*pair) for pair in zip(moved, made, strict=True)])
-    anywhere = random_translate(images, max(SHIFTS), stream(evidence.seed, "probe/anywhere"), fill)
+    anywhere = random_translate(images, options.share, stream(evidence.seed, "probe/anywhere"), fill)
     growth = Undefined("unshifted images are reconstructed perfectly")
     if errors[0].sum() > 0:
         growth = ratio_of_means(errors[1:].mean(0), errors[0])
@@ -97,8 +107,8 @@ METRIC = Metric(
             "translated_mse", "MSE on shifted images", "squared grey range", "lower",
             smallest_effect=0.001,
             family="secondary",
-            about="Reconstruction MSE on test images shifted at random by up to 20 % of the side, both ways, as "
-            "translated training images are.",
+            about="Reconstruction MSE on test images shifted at random as translated training images are, both ways "
+            "by up to 20 % of the side, or the share that options say.",
             question="translation",
         ),
         Output(
@@ -121,6 +131,7 @@ METRIC = Metric(
     _compute,
     features=("translation_agreement",),
     most=MOST,
+    options=Options,
     source="after the translation experiment of VAE vs GAN vs VAE-GAN (University of Toronto, 2021)",
     fooled="The error rewards blur, and its growth rewards whoever reconstructs unshifted images badly. A classifier "
     "that does not bear shifts itself bounds the agreement: its note says by how much.",

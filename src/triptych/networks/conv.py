@@ -24,12 +24,13 @@ class Options(Frozen):
 
     `tap_layer` counts Dis's four convolutions from 1; `tap_point` reads after the convolution itself, after its
     BatchNorm, or after its LeakyReLU. `init` "dcgan" draws weights from N(0, 0.02) and BatchNorm scales from
-    N(1, 0.02) (Radford et al. 2016); "torch" is PyTorch's own.
+    N(1, 0.02) (Radford et al. 2016); "torch" is PyTorch's own. "notebook" is that of the paper's code: linear layers
+    and all biases as "torch", the rest as "dcgan"; "notebook-vaegan" leaves Dis to "torch", as its VAE-GAN does.
     """
 
     tap_layer: int = Field(default=4, ge=1, le=4)
     tap_point: Literal["convolution", "norm", "activation"] = "activation"
-    init: Literal["dcgan", "torch"] = "dcgan"
+    init: Literal["dcgan", "torch", "notebook", "notebook-vaegan"] = "dcgan"
     momentum: float = Field(default=0.1, gt=0, le=1)
 
     @model_validator(mode="after")
@@ -148,20 +149,25 @@ def build(spec: NetworkSpec, options: Options, size: int, channels: int) -> dict
 @torch.no_grad()
 def initialise(module: nn.Module, options: Options, generator: torch.Generator) -> None:
     """Draw every weight of one network from `generator`, in the order in which its layers stand."""
+    init = options.init
+    if init == "notebook-vaegan":
+        init = "torch" if isinstance(module, Discriminator) else "notebook"
     for layer in module.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.reset_running_stats()
-            if options.init == "dcgan":
-                layer.weight.normal_(1, 0.02, generator=generator)
-            else:
+            if init == "torch":
                 layer.weight.fill_(1)
+            else:
+                layer.weight.normal_(1, 0.02, generator=generator)
             layer.bias.zero_()
         elif isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             assert layer.bias is not None
-            if options.init == "dcgan":
+            if init == "dcgan" or (init == "notebook" and not isinstance(layer, nn.Linear)):
                 layer.weight.normal_(0, 0.02, generator=generator)
-                layer.bias.zero_()
             else:
                 nn.init.kaiming_uniform_(layer.weight, a=5**0.5, generator=generator)
+            if init == "dcgan":
+                layer.bias.zero_()
+            else:
                 fan_in, _ = nn.init._calculate_fan_in_and_fan_out(layer.weight)
                 layer.bias.uniform_(-(fan_in**-0.5), fan_in**-0.5, generator=generator)
