@@ -10,6 +10,7 @@ import math
 import sys
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -25,7 +26,10 @@ from triptych.features import Extractor, mnist_extractor
 from triptych.metrics import Metric, Output, Values, load, score
 
 NAMES = lookup.names("metrics")
-QUESTIONS = {"samples", "diversity", "reconstruction", "latent", "likelihood", "translation", "robustness", "stability"}
+QUESTIONS = {
+    "samples", "diversity", "reconstruction", "latent", "likelihood", "translation", "robustness", "stability",
+    "convergence",
+}  # fmt: skip
 FIELDS = {"metric", "value", "error", "unit", "better", "undefined", "n", "features", "note", "curve"}
 COUNT = 500
 LATENT = 8
@@ -110,14 +114,16 @@ def make(digits, extractor, linear):
     def evidence(corruption: str, amount: float = 0) -> Evidence:
         if corruption == "classes":
             some = other[labels < amount]
-            return Evidence(real, lambda n: some[torch.arange(n) % len(some)], extractor, **splits())
+            found = Evidence(real, lambda n: some[torch.arange(n) % len(some)], extractor, **splits())
+            return replace(found, history={640: found})
         corrupt = {"none": lambda images, _: images, "noise": noisy, "blur": blurred}[corruption]
-        return Evidence(
+        found = Evidence(
             real, lambda n: corrupt(other[:n], amount), extractor, **splits(),
             reconstruct=lambda images: corrupt(images, amount), posterior=encode,
             decode=lambda latents: corrupt(decode(latents), amount),
             dis_l=lambda images: images[:, :, ::4, ::4].flatten(1), latent=LATENT,
         )  # fmt: skip
+        return replace(found, history={640: found})
 
     return evidence
 

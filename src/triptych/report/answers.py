@@ -18,8 +18,8 @@ QUESTIONS = {
     "translation": "Who survives translation?",
     "likelihood": "Who is likeliest?",
 }
-TITLES = {"latent": "Latent space"}
-ORDER = [*QUESTIONS, "latent", "robustness", "stability"]
+TITLES = {"latent": "Latent space", "convergence": "Over the course of training"}
+ORDER = [*QUESTIONS, "latent", "robustness", "stability", "convergence"]
 
 
 @dataclass(frozen=True)
