@@ -14,11 +14,10 @@ import typer
 from rich.console import Console
 
 from triptych.errors import InputError
+from triptych.lookup import suggest
 
 if TYPE_CHECKING:
     from triptych.spec import StudySpec
-
-FAILED, STOPPED = 3, 75
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -75,7 +74,7 @@ def compare(
         optimiser=optimiser, rate=rate, batch_size=batch_size, metrics=_names(metrics), features=_names(features),
         device=device, workers=workers, threads=threads,
     )  # fmt: skip
-    raise typer.Exit(_carry_out(study, out or Path("results") / study.name))
+    _carry_out(study, out or Path("results") / study.name)
 
 
 @app.command()
@@ -89,7 +88,7 @@ def run(
     """Run a study, or go on with one that was stopped."""
     spec = _load(study, device, workers, threads)
     home = study.parent if study.name == "study.toml" and (study.parent / "data").is_dir() else None
-    raise typer.Exit(_carry_out(spec, out or home or Path("results") / spec.name))
+    _carry_out(spec, out or home or Path("results") / spec.name)
 
 
 def _load(path: Path, device: str | None, workers: int | None, threads: int | None) -> StudySpec:
@@ -108,74 +107,20 @@ def _load(path: Path, device: str | None, workers: int | None, threads: int | No
     return study.model_copy(update={"execution": execution, "data": data})
 
 
-def _carry_out(spec: StudySpec, out: Path) -> int:
-    """Run a study in a directory that no other process is at work in; the exit code."""
-    from triptych import store, study
+def _carry_out(spec: StudySpec, out: Path) -> None:
+    from triptych import conduct
 
-    study.check_free(out, spec)
-    with store.locked(out, wait=False) as mine:
-        if not mine:
-            raise InputError("another process is at work in this directory", where=str(out), mend="Wait for it.")
-        try:
-            return _run_and_conclude(spec, out)
-        except KeyboardInterrupt:  # before or after the runs, where whatever is cut short is simply done again
-            return _stopped(out)
-
-
-def _run_and_conclude(spec: StudySpec, out: Path) -> int:
-    """Prepare, say what it will cost, run, conclude; the exit code."""
-    from triptych import show, study
-    from triptych.plan import estimate
-    from triptych.progress import Display, stop_on_signals
-
-    with show.preparing(console) as progress:
-        opened = study.prepare(out, spec, progress, console.print)
-    show.data(console, opened)
-    size = sum(file.stat().st_size for file in (out / "data").iterdir())
-    expected = estimate(opened.runs, opened.costs, opened.data.channels, opened.settled, size, spec.scoring.images)
-    show.plan(console, opened.runs, opened.settled, expected)
-    with stop_on_signals(console) as caught, Display(console, opened.costs) as display:
-        results = study.compute(opened, display.on_event, lambda: bool(caught))
-    if "stopped" in results.values():
-        return _stopped(out)
-    show.verdicts(console, study.conclude(out))
-    return _end(out, results)
-
-
-def _end(out: Path, results: dict[str, str]) -> int:
-    """Say which runs failed and where the report is; the exit code."""
-    failed = [name for name, result in results.items() if result == "failed"]
-    for name in failed:
-        console.print(f"failed: {name}, see {out / 'runs' / name / 'error.txt'}", markup=False)
-    console.print(f"Report: {out / 'report.html'}", markup=False, soft_wrap=True)
-    return FAILED if failed else 0
-
-
-def _stopped(out: Path) -> int:
-    console.print(f"Stopped. The same command goes on from here ({out}).", markup=False)
-    return STOPPED
+    raise typer.Exit(conduct.carry_out(console, spec, out))
 
 
 @app.command()
 def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> None:
     """Say what a study would run and what it would cost, and run nothing."""
-    from triptych import data, show
-    from triptych.cost import costs
-    from triptych.plan import estimate, runs_of, settle, validate
-    from triptych.prepare import channels_of
-    from triptych.scoring import metrics_of
+    from triptych import conduct, show
 
-    spec = _load(study, None, None, None)
-    runs = runs_of(spec)
-    validate(runs)
-    metrics_of(spec.scoring)
-    settled = settle(spec.execution, len(runs))
-    raw = data.load(spec.data)
-    channels, _ = channels_of(spec.data, raw)
-    size = sum(map(len, raw.splits().values())) * channels * spec.data.size**2
-    counted = costs(runs, channels)
-    show.runs(console, runs, counted)
-    show.plan(console, runs, settled, estimate(runs, counted, channels, settled, size, spec.scoring.images))
+    foreseen = conduct.foresee(_load(study, None, None, None))
+    show.runs(console, foreseen.runs, foreseen.costs)
+    show.plan(console, foreseen.runs, foreseen.settled, foreseen.estimate(foreseen.runs))
 
 
 @app.command()
@@ -194,7 +139,7 @@ def score(
     images: Annotated[int | None, typer.Option(help="Score another number of samples and test images.")] = None,
 ) -> None:
     """Score finished runs anew: all metrics, some, or in further feature spaces; then judge and report."""
-    from triptych import show, store, study
+    from triptych import conduct, show, store, study
     from triptych.progress import Display, stop_on_signals
     from triptych.spec import ScoringSpec, checked
 
@@ -203,9 +148,7 @@ def score(
     study.status(folder)  # says so if there is no study
     asked = {"metrics": _names(metrics), "features": _names(features), "images": images}
     wanted = checked(ScoringSpec, {key: value for key, value in asked.items() if value is not None}, "triptych score")
-    with store.locked(folder, wait=False) as mine:
-        if not mine:
-            raise InputError("another process is at work in this directory", where=str(folder), mend="Wait for it.")
+    with conduct.held(folder):
         opened, jobs = study.rescore(folder, wanted, [path.resolve().name] if single else None, console.print)
         if not jobs:
             raise InputError("holds no finished run to score", where=str(path), mend="Run the study first.")
@@ -215,13 +158,13 @@ def score(
         if "stopped" in results.values():
             rest = folder / "study.toml"
             console.print(f"Stopped. `triptych run {rest}` scores what is left.", markup=False, soft_wrap=True)
-            raise typer.Exit(STOPPED)
+            raise typer.Exit(conduct.STOPPED)
         verdicts = study.conclude(folder)
     if single:
         show.scores(console, store.read_lines(path / "scores.jsonl"))
     else:
         show.verdicts(console, verdicts)
-    raise typer.Exit(_end(folder, results))
+    raise typer.Exit(conduct.end(console, folder, results))
 
 
 def _names(text: str | None) -> list[str] | None:
@@ -237,6 +180,28 @@ def report(directory: Annotated[Path, typer.Argument(help="A study's directory."
     study.status(directory)
     show.verdicts(console, study.conclude(directory))
     console.print(f"Report: {directory / 'report.html'}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def reproduce(
+    what: Annotated[str, typer.Argument(help="paper")],
+    scale: Annotated[str, typer.Option(help="paper, small or tiny: size, width and budget.")] = "small",
+    seeds: Annotated[int | None, typer.Option(min=1, help="Runs of each setting; the scale's own by default.")] = None,
+    out: OutOption = None,
+    claims: Annotated[Path | None, typer.Option(help="Claims in TOML in place of the paper's.")] = None,
+    docs: Annotated[Path | None, typer.Option(help="A further folder for the page in Markdown.")] = None,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = None,
+    threads: ThreadsOption = None,
+    only_plan: Annotated[bool, typer.Option("--plan", help="Say what it will cost, and run nothing.")] = False,
+) -> None:
+    """Reproduce the paper: as published and under matched conditions, every claim with a verdict."""
+    if what != "paper":
+        raise InputError("nothing that can be reproduced", where="WHAT", value=what, mend=suggest(what, ["paper"]))
+    from triptych.reproduction.run import reproduce
+
+    execution = {"device": device, "workers": workers, "threads": threads}
+    raise typer.Exit(reproduce(console, scale, seeds, out, claims, docs, execution, only_plan))
 
 
 @app.command()
@@ -262,7 +227,7 @@ def train(
     )  # fmt: skip
     name = f"{framework.replace('@', '-')}-s{seed}-{study.name}"
     study = study.model_copy(update={"seeds": (seed,), "name": name})
-    raise typer.Exit(_carry_out(study, out or Path("results") / name))
+    _carry_out(study, out or Path("results") / name)
 
 
 RunArgument = Annotated[Path, typer.Argument(help="A run's directory: DIR/runs/<id>.")]

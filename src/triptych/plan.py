@@ -49,7 +49,7 @@ def validate(runs: list[RunSpec]) -> None:
     A step of each kind of run is played on the meta device, so that weights that leave a player nothing to descend
     are found too.
     """
-    for spec in {(run.framework, run.condition): run for run in reversed(runs)}.values():
+    for spec in {cost.kind(run): run for run in reversed(runs)}.values():
         try:
             cost.flops_per_image(spec, spec.data.channels or 1)
         except ValueError as error:
@@ -162,20 +162,21 @@ def estimate(
     runs: list[RunSpec], costs: dict[str, Cost], channels: int, settled: Settled, data_bytes: int, scored_images: int
 ) -> Estimate:
     """Add up what the runs cost, and time a few steps of each kind of run to say how long they will take."""
-    paces: dict[tuple[str, str], float] = {}
+    kinds = {run.id: cost.kind(run) for run in runs}
+    paces: dict[str, float] = {}
     for run in runs:
-        if (run.framework, run.condition) not in paces:
-            pace = seconds_per_image(run, channels, settled, costs[run.id].flops_per_image)
-            paces[run.framework, run.condition] = pace
+        if kinds[run.id] not in paces:
+            paces[kinds[run.id]] = seconds_per_image(run, channels, settled, costs[run.id].flops_per_image)
     counted = [costs[run.id] for run in runs]
-    seconds = sum(costs[run.id].images * paces[run.framework, run.condition] for run in runs) / settled.workers
+    seconds = sum(costs[run.id].images * paces[kinds[run.id]] for run in runs) / settled.workers
     largest = max(each.weight_bytes for each in counted)
     # For each worker: PyTorch; weights, gradients and two moments; the images, unless they stay in a memory map; and
     # at the end real images, samples and reconstructions in float32. On disk, two generations of all but gradients.
     held = data_bytes if data_bytes <= RESIDENT_BYTES else 0
     scored = 3 * 4 * scored_images * channels * runs[0].data.size ** 2
     memory = settled.workers * (600 * 2**20 + held + max(4 * largest, largest + scored))
-    disk = sum(each.weight_bytes for each in counted) + settled.workers * 6 * largest + data_bytes
+    kept = sum((1 + run.training.snapshots) * costs[run.id].weight_bytes for run in runs)
+    disk = kept + settled.workers * 6 * largest + data_bytes
     return Estimate(sum(each.flops for each in counted), seconds, memory, disk)
 
 

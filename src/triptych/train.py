@@ -8,6 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -57,6 +58,7 @@ class Training:
     def __init__(self, folder: Path, spec: RunSpec, dataset: Dataset) -> None:
         device = str(dataset.train.device)
         make_exact(device)
+        forget_peak(torch.device(device))
         self.folder, self.spec, self.dataset = folder, spec, dataset
         self.batch = spec.training.batch_size
         self.steps = spec.training.steps
@@ -266,8 +268,22 @@ def train(
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most memory in bytes: of the GPU's tensors, or on a CPU of the whole process since it started."""
+    """The most memory in bytes since `forget_peak`: of the GPU's tensors, or on a CPU of the whole process; where the
+    system is not Linux, since it started.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "linux":  # getrusage would count what the parent held when it started this process
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let the peak memory be that of the run that begins here, not of one before it in this process."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):  # Linux alone has it
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

@@ -1,14 +1,16 @@
-"""One run of a study in a process of its own: train it, score it, commit it; or only score it anew.
+"""Runs of a study in a process of their own, one after another: train it, score it, commit it; or only score it anew.
 
-The job comes as one line of JSON on standard input, events go out as lines of JSON on standard output. A further line
-on standard input asks the worker to stop at the next step with a checkpoint, or at the next metric; its end means
-that the parent is dead, and the worker dies at once, which a run directory survives by design.
+A job comes as one line of JSON on standard input, events go out as lines of JSON on standard output; the last one of a
+job says how it ended, and then the next may come, which saves the seconds that importing PyTorch takes. The line "stop"
+asks the worker to stop at the next step with a checkpoint, or at the next metric, and to take no further job. The end
+of standard input means that the parent is dead, and the worker dies at once, which a run directory survives by design.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import sys
 import threading
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 STOPPED = 75
+STOP = "stop\n"
 
 _events: TextIO = sys.stdout
 
@@ -31,20 +34,25 @@ def main() -> int:
     # Events have the output to themselves: what a plug-in prints goes to the errors and is not read as one.
     _events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    job = json.loads(sys.stdin.readline())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())  # so may SIGTERM, which asks to stop
-    threading.Thread(target=_listen, args=(stop,), daemon=True).start()
+    jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(jobs, stop), daemon=True).start()
+    while not stop.is_set():
+        _attempt(jobs.get(), stop)
+    return STOPPED
+
+
+def _attempt(job: dict[str, Any], stop: threading.Event) -> None:
+    """Do a job, and say how it ended."""
     folder = Path(job["folder"])
     try:
-        finished = compute(job, folder, stop)
-        return 0 if finished else STOPPED
+        tell("finished" if compute(job, folder, stop) else "stopped")
     except Exception as error:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         tell("failed", message=f"{type(error).__name__}: {error}")
-        return 1
 
 
 def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
@@ -115,10 +123,12 @@ def _throttled(seconds: float = 0.2) -> Any:
     return progress
 
 
-def _listen(stop: threading.Event) -> None:
-    if sys.stdin.readline():
-        stop.set()
-        sys.stdin.readline()
+def _listen(jobs: queue.SimpleQueue[dict[str, Any]], stop: threading.Event) -> None:
+    for line in sys.stdin:
+        if line == STOP:
+            stop.set()
+        else:
+            jobs.put(json.loads(line))
     os._exit(1)
 
 

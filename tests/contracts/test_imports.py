@@ -26,7 +26,8 @@ LEVELS = [
     {"worker"},
     {"executors"},
     {"study"},
-    {"api", "reproduction"},
+    {"api", "conduct"},
+    {"reproduction"},
     {"cli"},
 ]
 """From the ground up. A room (a module, or a folder with all that is in it) imports only rooms that stand lower."""

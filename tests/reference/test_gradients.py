@@ -62,6 +62,24 @@ GAMES: dict[str, list[dict]] = {
         {"beta": 0.7, "gamma": 0.3, "reduction": "mean"},
         {"discriminator": "pretrained", "beta": 0.7, "gamma": 0.3},
     ],
+    "as_published": [
+        {},
+        *product(game=["vae"], reduction=["mean", "sum"]),
+        *product(
+            game=["gan"],
+            generator=["recognised", "minimax"],
+            dis_batches=["separate", "joint"],
+            cross_entropy=["sigmoid", "logits"],
+        ),
+        *product(
+            game=["vaegan"],
+            reduction=["mean", "sum"],
+            gamma=[15.0, 0.4],
+            encoder_weight=[5.0, 1.3],
+            dis_batches=["separate", "joint"],
+            cross_entropy=["sigmoid", "logits"],
+        ),
+    ],
 }
 CASES = [
     pytest.param(name, options, id=f"{name}-{number}")
@@ -163,7 +181,32 @@ def vae_disl_loss(player: str, nets: nn.ModuleDict, x: Tensor, noise: dict[str, 
     return -log_dis(fake).mean() if player == "gen" else -log_dis(real).mean() - log_not_dis(fake).mean()
 
 
-LOSSES = {"vae": vae_loss, "gan": gan_loss, "vaegan": vaegan_loss, "vae_disl": vae_disl_loss}
+def as_published_loss(player: str, nets: nn.ModuleDict, x: Tensor, noise: dict[str, Tensor], o) -> Tensor:
+    """The course paper's; whole steps of its trainers are in `test_as_published.py`."""
+    if o.game == "gan":
+        (real, fake), _ = judged(nets["dis"], [x, nets["dec"](noise["z_p"])], o.dis_batches)
+        on_fake = -log_not_dis(fake).mean()
+        if player == "dec" and o.generator == "recognised":
+            return on_fake
+        return (1 if player == "dis" else -1) * (on_fake - log_dis(real).mean())
+    z, prior = encode(nets, x, noise["z"], o.reduction)
+    x_tilde = nets["dec"](z)
+    if o.game == "vae":
+        return prior + llike(x, x_tilde, o.reduction)
+    batches = [x, x_tilde, nets["dec"](noise["z_p"])]
+    (real, *generated), (target, features, _) = judged(nets["dis"], batches, o.dis_batches)
+    error, l_gan = llike(target, features, o.reduction), -log_dis(real).mean()
+    l_gan = l_gan - sum(log_not_dis(logits).mean() for logits in generated)
+    return {"enc": prior + o.encoder_weight * error, "dec": o.gamma * error - l_gan, "dis": l_gan}[player]
+
+
+LOSSES = {
+    "vae": vae_loss,
+    "gan": gan_loss,
+    "vaegan": vaegan_loss,
+    "vae_disl": vae_disl_loss,
+    "as_published": as_published_loss,
+}
 
 
 # What is compared with them.
@@ -231,6 +274,9 @@ def test_each_players_gradient_is_that_of_its_own_fresh_forward(name: str, optio
         ("vaegan", WEIGHTS | {"adversarial": "leaked", "reduction": "mean"}),
         ("vae_disl", {"beta": 0.7, "gamma": 0.3}),
         ("vae_disl", {"discriminator": "pretrained"}),
+        ("as_published", {}),
+        ("as_published", {"game": "vae"}),
+        ("as_published", {"game": "gan"}),
     ],
 )
 def test_each_players_gradient_is_the_slope_of_its_loss_by_central_differences(name: str, options: dict):
@@ -291,6 +337,8 @@ PURE = {"gamma": 0.0, "adversarial_weight": 0.6}
     [
         ("gan", {}, True, True),
         ("gan", {"adversarial": "minimax"}, True, True),
+        ("as_published", {"game": "gan"}, True, False),
+        ("as_published", {"game": "gan", "generator": "minimax"}, True, True),
         ("vaegan", PURE, True, True),
         ("vaegan", PURE | {"adversarial": "non-saturating"}, True, True),
         ("vaegan", PURE | {"adversarial": "leaked"}, True, False),
@@ -301,7 +349,9 @@ PURE = {"gamma": 0.0, "adversarial_weight": 0.6}
 def test_a_small_step_of_dis_improves_dis_and_one_of_dec_worsens_it(
     name: str, options: dict, dis_improves: bool, dec_resists: bool
 ):
-    """But for "leaked", which makes Dec help Dis, and for the paper's L_GAN by its letter, which turns both round."""
+    """But for "leaked" and the published GAN, which make Dec help Dis, and for the paper's L_GAN by its letter, which
+    turns both round.
+    """
     assert (change_of_cross_entropy(name, options, "dis") < 0) is dis_improves
     assert (change_of_cross_entropy(name, options, "dec") > 0) is dec_resists
 
@@ -329,6 +379,9 @@ def test_in_vae_disl_dis_improves_and_only_the_pretraining_generator_works_again
         ("vaegan", {"dis_batches": "joint"}, {"enc": 1, "dec": 2, "dis": 1}),
         ("vae_disl", {}, {"enc": 1, "dec": 2, "dis": 3}),
         ("vae_disl", {"discriminator": "pretrained"}, {"gen": 1, "dis": 2}),
+        ("as_published", {}, {"enc": 1, "dec": 2, "dis": 3}),
+        ("as_published", {"game": "vae"}, {"enc": 1, "dec": 1}),
+        ("as_published", {"game": "gan"}, {"dec": 1, "dis": 2}),
     ],
 )
 def test_a_step_calls_each_network_no_more_often_than_the_mathematics_asks(name: str, options: dict, calls: dict):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from browsing import CHROMIUM, CONTRASTS, opened
 from fake_study import STEPS, make
 from triptych import report
 
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian: apt install chromium)")
 
 
@@ -37,10 +34,8 @@ def translated(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with opened() as browser:
         yield browser
-        browser.close()
 
 
 def test_opens_offline_without_a_request_or_a_complaint(browser: Any, address: str) -> None:
@@ -90,25 +85,6 @@ def test_a_notes_number_leads_to_the_note(browser: Any, address: str) -> None:
     link.click()
     assert note.is_visible()
     page.close()
-
-
-CONTRASTS = """() => {
-  const rgb = c => c.match(/[\\d.]+/g).map(Number);
-  const linear = v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
-  const light = c => { const [r, g, b] = rgb(c).map(v => linear(v / 255));
-                       return .2126 * r + .7152 * g + .0722 * b; };
-  const ground = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
-                        if (!(rgb(c).length === 4 && rgb(c)[3] === 0)) return c; } };
-  const found = [];
-  for (const e of document.querySelectorAll("body *")) {
-    if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || e.closest("script")) continue;
-    const style = getComputedStyle(e), svg = e.closest("svg");
-    const both = [light(svg ? style.fill : style.color), light(ground(svg ? svg.parentElement : e))];
-    const [a, b] = both.sort((x, y) => y - x);
-    found.push([(a + .05) / (b + .05), e.tagName, e.textContent.slice(0, 30)]);
-  }
-  return found;
-}"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

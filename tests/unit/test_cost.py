@@ -57,6 +57,21 @@ def test_what_is_counted_without_numbers_is_what_a_real_step_takes(framework: st
     assert all(norm > 0 for norm in measured.gradient_norms.values())
 
 
+@pytest.mark.parametrize(
+    ("part", "changes", "same"),
+    [
+        ("optimiser", {"rate": 0.1}, True), ("training", {"images": 64, "translate": 0.1, "snapshots": 2}, True),
+        ("optimiser", {"rates": {"dis": 0.1}}, False), ("training", {"batch_size": 8}, False),
+        ("training", {"updates": "sequential"}, False), ("network", {"width": 0.5}, False),
+        ("data", {"size": 32}, False),
+    ],
+)  # fmt: skip
+def test_runs_of_one_kind_are_those_whose_steps_take_the_same_arithmetic(part: str, changes: dict, same: bool):
+    one = paper("vaegan")
+    other = one.model_copy(update={part: getattr(one, part).model_copy(update=changes), "seed": 3})
+    assert (cost.kind(one) == cost.kind(other)) == same
+
+
 def test_three_separate_gradients_would_take_a_tenth_more():
     """VAE-GAN as one would write it first: one graph, and each player's own gradient through all of it."""
     spec = paper("vaegan")

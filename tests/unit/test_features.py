@@ -130,6 +130,14 @@ def test_in_batches_gives_every_call_the_same_size():
     assert seen == [3, 3]
 
 
+def test_in_batches_leaves_the_statistics_of_a_last_batch_to_its_own_rows():
+    inputs = torch.arange(14.0).reshape(7, 2)
+    centred = in_batches(lambda x: x - x.mean(0), inputs, size=5)
+    assert torch.equal(centred[:5], inputs[:5] - inputs[:5].mean(0))
+    ours = inputs[5:][torch.tensor([0, 1, 0, 1, 0])]  # and no zeros, and no other image
+    assert torch.equal(centred[5:], inputs[5:] - ours.mean(0))
+
+
 # training
 
 

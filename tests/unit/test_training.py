@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -272,6 +273,18 @@ def test_a_fault_in_the_code_is_no_divergence(data, tiny_run, tmp_path, monkeypa
     with pytest.raises(RuntimeError, match="out of memory"):
         train.train(tmp_path, tiny_run("vae"), data)
     assert not (tmp_path / "outcome.json").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is that of the process since it started")
+def test_the_peak_memory_is_that_of_this_run_and_not_of_one_before_in_its_process():
+    cpu, block = torch.device("cpu"), 200 * 2**20
+    train.forget_peak(cpu)
+    before = train.peak_memory(cpu)
+    held = torch.ones(block, dtype=torch.uint8)
+    assert train.peak_memory(cpu) >= before + 0.9 * block
+    del held
+    train.forget_peak(cpu)
+    assert train.peak_memory(cpu) <= before + 0.1 * block
 
 
 if __name__ == "__main__":

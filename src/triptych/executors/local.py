@@ -1,4 +1,8 @@
-"""Runs in processes of this machine, a few at a time; one that dies takes none of the others with it."""
+"""Runs in processes of this machine, a few at a time; one that dies takes no other run with it.
+
+A process does one run after another, for starting it takes longer than a small run. After a run that failed it is
+ended, so that nothing of that one reaches the next.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +18,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from triptych.worker import STOPPED
+from triptych.worker import STOP, STOPPED
 
 Job = dict[str, Any]
 Event = dict[str, Any]
+Worker = subprocess.Popen[str]
+Events = queue.Queue[tuple[Worker, Event]]
 ENDS = ("finished", "stopped", "failed")
+GONE = "gone"
+"""The last event of every worker, whatever it was at: told here, not by it."""
 
 
 def execute(
@@ -33,48 +41,91 @@ def execute(
     "failed" with "message". Returns the last of these by id; a job never started, since a stop was asked for, is
     "stopped".
     """
-    waiting, running = list(jobs), dict[str, subprocess.Popen]()
-    events: queue.Queue[Event] = queue.Queue()
-    results = {job["id"]: "stopped" for job in jobs}
-    asked = False
+    waiting, results = list(jobs), {job["id"]: "stopped" for job in jobs}
+    crew, asked = _Crew(), False
     try:
-        while running or (waiting and not asked):
-            while waiting and len(running) < workers and not asked:
+        while crew.busy or (waiting and not asked):
+            while waiting and len(crew.busy) < workers and not asked:
                 job = waiting.pop(0)
-                running[job["id"]] = _start(job, events)
+                crew.give(job)
                 on_event({"id": job["id"], "event": "started"})
             if not asked and should_stop():
                 asked = True
-                for process in running.values():
-                    _ask_to_stop(process)
-            try:
-                event = events.get(timeout=0.1)
-            except queue.Empty:
+                crew.ask_to_stop()
+            event = crew.hear(0.1)
+            if event is None:
                 continue
             if event["event"] in ENDS:
-                _close(running.pop(event["id"]))
                 results[event["id"]] = event["event"]
             on_event(event)
     finally:  # whatever goes wrong here, no worker is left behind
-        for process in running.values():
-            process.kill()
-        while running:
-            event = events.get()
-            if event["event"] in ENDS:
-                _close(running.pop(event["id"]))
+        crew.end()
     return results
 
 
-def _close(process: subprocess.Popen) -> None:
+class _Crew:
+    """The workers that live, each with the id of the job that it is at, and those that are free for another one."""
+
+    def __init__(self) -> None:
+        self.at: dict[Worker, str | None] = {}
+        self.free: list[Worker] = []
+        self.events: Events = queue.Queue()
+
+    @property
+    def busy(self) -> list[Worker]:
+        return [worker for worker, job in self.at.items() if job is not None]
+
+    def give(self, job: Job) -> None:
+        """Give a job to a worker that is free, or to a new one."""
+        worker = self.free.pop() if self.free else _start(self.events)
+        self.at[worker] = job["id"]
+        _tell(worker, json.dumps(job) + "\n")
+
+    def ask_to_stop(self) -> None:
+        for worker in self.busy:
+            _tell(worker, STOP)
+
+    def hear(self, seconds: float) -> Event | None:
+        """The next event of a job, if there is one within so many seconds."""
+        try:
+            worker, event = self.events.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        job = self.at[worker]
+        if event["event"] == GONE:
+            _close(worker)
+            del self.at[worker]
+            self.free = [other for other in self.free if other is not worker]
+            event = _end(event)
+        elif event["event"] in ENDS:
+            self.at[worker] = None
+            if event["event"] == "finished":
+                self.free.append(worker)
+            else:
+                worker.kill()
+        return None if job is None else {"id": job, **event}
+
+    def end(self) -> None:
+        """End all workers: those that are free, and, if something has gone wrong, those that are at a job."""
+        for worker in self.at:
+            worker.kill()
+        while self.at:
+            worker, event = self.events.get()
+            if event["event"] == GONE:
+                _close(worker)
+                del self.at[worker]
+
+
+def _close(worker: Worker) -> None:
     """Close a worker's pipes and wait for it."""
-    with contextlib.suppress(BrokenPipeError), process:
+    with contextlib.suppress(BrokenPipeError), worker:
         pass
 
 
-def _start(job: Job, events: queue.Queue[Event]) -> subprocess.Popen:
+def _start(events: Events) -> Worker:
     # What this process can import, its workers must be able to: "package.module:Name" may come from anywhere.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-    process = subprocess.Popen(
+    worker = subprocess.Popen(
         [sys.executable, "-m", "triptych.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -82,40 +133,35 @@ def _start(job: Job, events: queue.Queue[Event]) -> subprocess.Popen:
         text=True,
         env=environment,
     )
-    assert process.stdin is not None
-    process.stdin.write(json.dumps(job) + "\n")
-    process.stdin.flush()
-    threading.Thread(target=_follow, args=(job["id"], process, events), daemon=True).start()
-    return process
+    threading.Thread(target=_follow, args=(worker, events), daemon=True).start()
+    return worker
 
 
-def _follow(name: str, process: subprocess.Popen, events: queue.Queue[Event]) -> None:
-    """Pass on what a worker says, and at its end how it ended."""
-    assert process.stdout is not None and process.stderr is not None
+def _follow(worker: Worker, events: Events) -> None:
+    """Pass on what a worker says, and that it is gone."""
+    assert worker.stdout is not None and worker.stderr is not None
     complaints: deque[str] = deque(maxlen=3)
-    reader = threading.Thread(target=lambda: complaints.extend(process.stderr), daemon=True)  # type: ignore[arg-type]
+    reader = threading.Thread(target=lambda: complaints.extend(worker.stderr), daemon=True)  # type: ignore[arg-type]
     reader.start()
-    message = ""
-    for line in process.stdout:
-        event = json.loads(line)
-        if event["event"] == "failed":
-            message = event["message"]
-        else:
-            events.put({"id": name, **event})
-    code = process.wait()
+    for line in worker.stdout:
+        events.put((worker, json.loads(line)))
+    code = worker.wait()
     reader.join()
-    if code in (0, STOPPED, -signal.SIGINT, -signal.SIGTERM):  # the signals: before it could listen for them
-        events.put({"id": name, "event": "finished" if code == 0 else "stopped"})
-        return
+    events.put((worker, {"event": GONE, "code": code, "message": "".join(complaints).strip()}))
+
+
+def _end(gone: Event) -> Event:
+    """What it means for a job that its worker is gone."""
+    code, message = gone["code"], gone["message"]
+    if code in (STOPPED, -signal.SIGINT, -signal.SIGTERM):  # the signals: before it could listen for them
+        return {"event": "stopped"}
     if code < 0:
         message = f"killed by signal {-code} (out of memory, perhaps)"
-    events.put({"id": name, "event": "failed", "message": message or "".join(complaints).strip()})
+    return {"event": "failed", "message": message or f"its process ended with code {code}"}
 
 
-def _ask_to_stop(process: subprocess.Popen) -> None:
-    assert process.stdin is not None
-    try:
-        process.stdin.write("stop\n")
-        process.stdin.flush()
-    except BrokenPipeError:
-        pass  # it has just ended by itself
+def _tell(worker: Worker, line: str) -> None:
+    assert worker.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # it is gone, and that is told in its turn
+        worker.stdin.write(line)
+        worker.stdin.flush()

@@ -16,12 +16,12 @@ BATCH = 250
 def in_batches(function: Callable[[Tensor], Tensor], inputs: Tensor, size: int = BATCH) -> Tensor:
     """`function` of inputs [N, ...] in batches of exactly `size`, on the CPU.
 
-    The last batch is filled up with copies of its first row and cut after: the size of a batch can change the
-    last bits of a result, so all have the same.
+    The last batch is filled up with its own rows over again and cut after: the size of a batch can change the last bits
+    of a result, so all have the same; and where a network looks at the statistics of its batch, they are these rows'.
     """
     results = []
     for part in inputs.split(size):
-        full = torch.cat([part, part[:1].expand(size - len(part), *part.shape[1:])])
+        full = part if len(part) == size else part[torch.arange(size, device=part.device) % len(part)]
         results.append(function(full)[: len(part)].cpu())
     return torch.cat(results)
 

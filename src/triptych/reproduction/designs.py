@@ -80,12 +80,16 @@ def _packaged(name: str) -> dict[str, Any]:
 
 
 def _scaled(name: str, table: dict[str, Any], scale: Scale) -> StudySpec:
-    """A study at a scale: size, width, budget and seeds, and nothing else."""
+    """A study at a scale: size, width, budget, seeds and the images scored, and nothing else."""
+    options = table["scoring"]["options"]
+    if "convergence" in options:  # never more images over training than at its end
+        most = min(options["convergence"]["images"], scale.scored_images)
+        options = {**options, "convergence": {"images": most}}
     changes: dict[str, dict[str, Any]] = {
         "data": {"size": scale.size},
         "network": {"width": scale.width},
         "training": {"images": scale.images},
-        "scoring": {"images": scale.scored_images},
+        "scoring": {"images": scale.scored_images, "options": options},
     }
     scaled = {part: {**table[part], **own} for part, own in changes.items()}
     seeds = scale.attribution_seeds if name == "attribution" else scale.seeds

@@ -1,0 +1,232 @@
+"""Which quirk of the published code made which published effect: each mended alone, and each left in alone.
+
+Three of the paper's results are taken apart (triptych.reproduction.quirks): the translated VAE of Figure 2b, with its
+grey boxes and its blur; the GAN of section 4.5, which would not train; and the VAE-GAN of Figure 3b, which translation
+seemed not to hurt. Of each quirk there are two effects, both paired by seed:
+
+    mend    the base with this quirk mended, less the base as published: what mending it alone changes;
+    keep    this quirk alone, less the base with every quirk mended: what it does by itself.
+
+Each measure says in which direction the published effect lies. The p-values of paired t tests are adjusted by Holm
+over all quirks and both kinds of one measure of one base: one published effect is one question. The verdict:
+
+    "makes it"         the quirk moves the measure towards the published effect, p < 0.05;
+    "weakens it"       it moves it away;
+    "no effect shown"  neither, which is no proof that there is none;
+    "changes nothing"  by construction (the quirk says why), or every score is the same in every seed.
+
+With three seeds a test finds only effects that are large beside the spread of seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from triptych import stats
+from triptych.reproduction.quantities import Quantity, value
+from triptych.reproduction.quirks import BASES, GAME, quirks_of
+from triptych.reproduction.results import Results, RunRecord
+from triptych.stats import Estimate, Paired
+from triptych.words import count, number
+
+ALPHA = 0.05
+PUBLISHED, STUDY = "as_published", "attribution"
+
+Kind = Literal["mend", "keep"]
+Verdict = Literal["makes it", "weakens it", "no effect shown", "changes nothing"]
+
+
+class Measure(NamedTuple):
+    """A score that carries a published effect: which one, and in which direction of the score it lies."""
+
+    metric: str
+    label: str
+    effect: str
+    direction: Literal["higher", "lower"]
+
+
+MEASURES: dict[str, tuple[Measure, ...]] = {
+    "vae-translated": (
+        Measure("grey_border", "grey border of samples", "the grey boxes of the VAE's samples", "higher"),
+        Measure("reconstruction_grey_border", "grey border of reconstructions", "the grey boxes of the VAE's "
+                "reconstructions", "higher"),
+        Measure("reconstruction_sharpness", "sharpness of reconstructions", "the VAE's blur", "lower"),
+        Measure("translated_mse", "MSE on shifted images", "the VAE's bad reconstructions of shifted images", "higher"),
+    ),
+    "gan": (
+        Measure("frechet_distance", "Fréchet distance", "the GAN that would not train", "higher"),
+        Measure("collapsed", "share of collapsed runs", "the GAN's collapse", "higher"),
+        Measure("coverage", "coverage", "the GAN's missing variety", "lower"),
+    ),
+    "vaegan": (
+        Measure("reconstruction_mse", "reconstruction MSE", "the VAE-GAN's good reconstructions of centred images",
+                "lower"),
+        Measure("frechet_distance", "Fréchet distance", "the VAE-GAN's good samples", "lower"),
+        Measure("translated_mse", "MSE on shifted images", "the VAE-GAN's robust reconstructions of shifted images",
+                "lower"),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one quirk does to one measure: a difference of scores, its Holm-adjusted p and its verdict.
+
+    `estimate` is None where no pair of runs has the score, or none needs to be run; `why` says what is missing, or
+    why the quirk changes nothing.
+    """
+
+    base: str
+    quirk: str
+    kind: Kind
+    measure: str
+    label: str
+    estimate: Estimate | None
+    p: float | None
+    verdict: Verdict
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Which quirks made one published effect: their names, and the answer in one sentence."""
+
+    base: str
+    measure: str
+    effect: str
+    published: Estimate | None
+    mended: Estimate | None
+    makers: tuple[str, ...]
+    sentence: str
+
+
+def effects(results: Results) -> list[Effect]:
+    """Every quirk's two effects on every measure, base by base and measure by measure."""
+    return [
+        effect
+        for base in BASES
+        if results.where(study=STUDY, framework=f"{GAME}@{base}-mended")
+        for measure in MEASURES[base]
+        for effect in _effects(results, base, measure)
+    ]
+
+
+def _effects(results: Results, base: str, measure: Measure) -> list[Effect]:
+    """The effects of a base's quirks on one measure, adjusted together."""
+    published, mended = _scores(results, base, "", measure), _scores(results, base, "-mended", measure)
+    comparisons: tuple[tuple[Kind, dict[int, float]], ...] = (("mend", published), ("keep", mended))
+    found: list[tuple[Effect, Paired | None]] = []
+    for quirk in quirks_of(base):
+        for kind, against in comparisons:
+            blank = Effect(base, quirk.name, kind, measure.metric, measure.label, None, None, "no effect shown")
+            if kind == "mend" and base in quirk.without_effect:
+                found.append((replace(blank, verdict="changes nothing", why=quirk.without_effect[base]), None))
+                continue
+            variant = f"-{kind}-{quirk.name}"
+            own = _scores(results, base, variant, measure)
+            seeds = [seed for seed in own if seed in against]
+            pair = stats.paired([own[s] for s in seeds], [against[s] for s in seeds]) if seeds else None
+            same = pair is not None and _alike(results, base, variant, "" if kind == "mend" else "-mended")
+            why = "every score is the same in every seed" if same else "" if pair else "no seed has both scores"
+            estimate = pair.difference if pair else None
+            verdict: Verdict = "changes nothing" if same else "no effect shown"
+            found.append((replace(blank, estimate=estimate, verdict=verdict, why=why), pair))
+    tested = [(e, pair) for e, pair in found if pair]
+    adjusted = iter(stats.holm([1.0 if pair.p is None else pair.p for _, pair in tested]))
+    return [_judged(e, measure, float(next(adjusted))) if pair else e for e, pair in found]
+
+
+def _scores(results: Results, base: str, variant: str, measure: Measure) -> dict[int, float]:
+    """A measure by seed, of a variant of a base; the base itself has the variant ""."""
+    asked = Quantity(metric=measure.metric)
+    return {run.seed: x for run in _runs(results, base, variant) if (x := value(asked, run).value) is not None}
+
+
+def _runs(results: Results, base: str, variant: str) -> list[RunRecord]:
+    return results.where(study=STUDY if variant else PUBLISHED, framework=f"{GAME}@{base}{variant}")
+
+
+def _alike(results: Results, base: str, variant: str, other: str) -> bool:
+    """Whether two variants share seeds and have, at each, every score the same to the last bit."""
+    first, second = (
+        {run.seed: {name: row.get("value") for name, row in run.scores.items()} for run in _runs(results, base, v)}
+        for v in (variant, other)
+    )
+    shared = first.keys() & second.keys()
+    return bool(shared) and all(first[seed] == second[seed] for seed in shared)
+
+
+def _judged(effect: Effect, measure: Measure, p: float) -> Effect:
+    """The effect with its p and its verdict."""
+    estimate = effect.estimate
+    if estimate is None or estimate.n < 2 or effect.verdict == "changes nothing" or p >= ALPHA:
+        return replace(effect, p=p)
+    quirk_adds = estimate.point if effect.kind == "keep" else -estimate.point
+    makes = (quirk_adds > 0) == (measure.direction == "higher")
+    return replace(effect, p=p, verdict="makes it" if makes else "weakens it")
+
+
+def findings(results: Results, found: Iterable[Effect]) -> list[Finding]:
+    """For each published effect the quirks that made it, from `effects(results)`."""
+    by_measure: dict[tuple[str, str], list[Effect]] = {}
+    for effect in found:
+        by_measure.setdefault((effect.base, effect.measure), []).append(effect)
+    return [_finding(results, base, _measure(base, name), own) for (base, name), own in by_measure.items()]
+
+
+def _measure(base: str, metric: str) -> Measure:
+    return next(measure for measure in MEASURES[base] if measure.metric == metric)
+
+
+def _finding(results: Results, base: str, measure: Measure, found: list[Effect]) -> Finding:
+    scores = [list(_scores(results, base, variant, measure).values()) for variant in ("", "-mended")]
+    published, mended = (stats.mean(values) if values else None for values in scores)
+    makers = tuple(dict.fromkeys(effect.quirk for effect in found if effect.verdict == "makes it"))
+    return Finding(
+        base, measure.metric, measure.effect, published, mended, makers,
+        _sentence(measure, published, mended, [e for e in found if e.verdict == "makes it"], found),
+    )  # fmt: skip
+
+
+def _sentence(
+    measure: Measure, published: Estimate | None, mended: Estimate | None, made: list[Effect], found: list[Effect]
+) -> str:
+    """Which quirk made the effect, in one sentence."""
+    if published is None or mended is None:
+        return f"Nothing can be said of {measure.effect}: a base has no {measure.label}."
+    away = (published.point > mended.point) == (measure.direction == "higher") and published.point != mended.point
+    lead = (
+        f"{_capital(measure.effect)} ({measure.label} {number(published.point, 3)} as published, "
+        f"{number(mended.point, 3)} with every quirk mended)"
+    )
+    if not made:
+        why = "can be put down to no single quirk here" if away else "does not go when the quirks are mended"
+        tried = max((e.estimate.n for e in found if e.estimate), default=0)
+        largest = max((e for e in found if e.estimate), key=lambda e: _towards(e, measure), default=None)
+        text = f"{lead} {why}, with {count(tried, 'seed')}"
+        if away and largest is not None and _towards(largest, measure) > 0:
+            text += f"; the largest change seen comes from {_told(largest)}"
+        return text + "."
+    both = [q for q in dict.fromkeys(e.quirk for e in made) if sum(e.quirk == q for e in made) == 2]
+    told = [f"{q} (whether mended or kept alone)" for q in both] + [_told(e) for e in made if e.quirk not in both]
+    return f"{lead}: made by {', '.join(told)}."
+
+
+def _towards(effect: Effect, measure: Measure) -> float:
+    """How far a quirk moves the measure towards the published effect."""
+    assert effect.estimate is not None
+    sign = (1 if effect.kind == "keep" else -1) * (1 if measure.direction == "higher" else -1)
+    return sign * effect.estimate.point
+
+
+def _told(effect: Effect) -> str:
+    """An effect as "sign (mending it alone changes it by -0.5)"."""
+    assert effect.estimate is not None
+    verb = "mending it alone" if effect.kind == "mend" else "it alone"
+    return f"{effect.quirk} ({verb} changes it by {number(effect.estimate.point, 2)})"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,271 @@
+"""How the reproduction's page and its Markdown say things: verdicts with their signs, intervals, tables of quirks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from triptych.sentences import display
+from triptych.stats import Estimate
+from triptych.words import count, duration, number
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from triptych.reproduction.attribution import Effect
+    from triptych.reproduction.claims import Claim
+    from triptych.reproduction.content import Content
+    from triptych.reproduction.judging import Part
+    from triptych.reproduction.rates import Point
+
+_HERE = Path(__file__).parent
+SIGNS = {
+    "holds": "✓", "holds in part": "◐", "does not hold": "✗", "undecided": "?", "measured": "▪",
+    "supported": "✓", "contradicted": "✗", "undefined": "–", "stable": "✓", "not stable": "✗",
+    "inside": "✓", "outside": "✗", "makes it": "▲", "weakens it": "▼", "no effect shown": "·", "changes nothing": "=",
+    "Adam is faster": "✓", "RMSprop is faster": "✗",
+}  # fmt: skip
+"""What stands before a verdict's word, so that no verdict is told by its colour alone."""
+COLOURS = {
+    "good": ("holds", "supported", "stable", "inside", "Adam is faster"),
+    "bad": ("does not hold", "contradicted", "not stable", "outside", "RMSprop is faster"),
+    "part": ("holds in part", "makes it", "weakens it"),
+}
+VERDICTS = ("holds", "holds in part", "does not hold", "undecided", "measured")
+BASES = {
+    "vae-translated": "The VAE trained on translated images (Figure 2b)",
+    "gan": "The GAN that would not train (section 4.5)",
+    "vaegan": "The VAE-GAN that translation seemed not to hurt (Figure 3b)",
+}
+STUDIES = {
+    "matched": "three frameworks, either optimiser, three rates, centred and translated images",
+    "rates": "the same on centred images at the two outer rates",
+    "as_published": "the paper's runs, slips included",
+    "attribution": "the paper's runs with single quirks mended, or left in alone",
+}
+DRAWINGS = {
+    "figure1": "Figure 1: the networks of VAE-GAN",
+    "wiring-vae": "The wiring of VAE",
+    "wiring-gan": "The wiring of GAN",
+    "wiring-vaegan": "The wiring of VAE-GAN",
+    "appendix-enc": "Appendix A: the encoder",
+    "appendix-dec": "Appendix B: the decoder",
+    "appendix-dis": "Appendix C: the discriminator",
+}
+LIMITS = (
+    "The paper's weights, seeds and machine are not recorded, so no run can be repeated bit by bit; printed values are "
+    "held against the spread of runs that differ in their seed alone.",
+    "The paper prints pictures, but neither samples of its GAN nor any picture or loss of RMSprop; these comparisons "
+    "can be made here, not held against printed ones.",
+    "The paper trains for one epoch on one data set, MNIST, with one set of networks. So does this; nothing here says "
+    "how the claims fare with longer training, larger networks or other images.",
+    "The matched protocol is one fair way to compare and not the only one: losses are sums as in Larsen et al. (2016), "
+    "the update rule is one for all, and other choices may shift an effect.",
+    "A verdict is the answer of as many seeds as the table says. Undecided is no evidence that there is no effect.",
+)
+REDUCED = (
+    "At this scale images, networks and budget are smaller than the paper's. A verdict holds at this scale; whether it "
+    "carries over to the paper's is what --scale paper is for."
+)
+
+
+@dataclass(frozen=True)
+class Quirks:
+    """The quirks of one published result: what each does, and its effects by measure and kind."""
+
+    base: str
+    title: str
+    measures: dict[str, str]
+    rows: list[tuple[str, str, dict[tuple[str, str], Effect]]]
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The rates as columns, and a line of settings for each framework and optimiser."""
+
+    rates: list[float]
+    lines: list[tuple[str, str, dict[float, Point]]]
+
+
+def environment(autoescape: bool) -> Environment:
+    """The templates of this folder, with the words that both use."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    made = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=autoescape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=not autoescape,
+    )
+    made.filters |= {
+        "number": number, "duration": duration, "count": count, "display": display, "interval": interval,
+        "told": told, "sign": sign, "colour": colour, "measured": measured, "brief": brief, "capital": capital,
+        "rate": rate,
+    }  # fmt: skip
+    made.globals |= {
+        "tally": tally, "parts_of": parts_of, "quirks": quirks, "surface": surface, "lost": lost, "heads": heads,
+        "votes": votes, "troubles": troubles, "studies": STUDIES, "titles": DRAWINGS,
+    }  # fmt: skip
+    return made
+
+
+def sign(verdict: str) -> str:
+    """The sign that stands before a verdict's word."""
+    return SIGNS.get(verdict, "")
+
+
+def colour(verdict: str) -> str:
+    """The page's class for a verdict."""
+    return next((name for name, words in COLOURS.items() if verdict in words), "muted")
+
+
+def told(e: Estimate | None, digits: int = 3) -> str:
+    """An estimate with its interval: "0.31 (0.28 to 0.34)"; the number alone where there is no interval."""
+    if e is None:
+        return "–"
+    return number(e.point, digits) + (f" ({interval(e, digits)})" if e.low is not None else "")
+
+
+def interval(e: Any, digits: int = 3) -> str:
+    """The interval of an estimate or a part, "0.28 to 0.34"; a dash without one."""
+    return "–" if e.low is None or e.high is None else f"{number(e.low, digits)} to {number(e.high, digits)}"
+
+
+def measured(part: Part) -> str:
+    """A part's estimate with its unit."""
+    if part.estimate is None:
+        return "–"
+    return number(part.estimate, 3) + (f" {part.unit}" if part.unit and part.unit not in ("1", "share") else "")
+
+
+def tally(claims: Iterable[Claim]) -> str:
+    """Which claims got which verdict, in one sentence."""
+    found: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
+    for claim in claims:
+        found[claim.verdict].append(claim.id)
+    words = {
+        "holds": ("holds", "hold"),
+        "holds in part": ("holds in part", "hold in part"),
+        "does not hold": ("does not hold", "do not hold"),
+        "undecided": ("remains undecided", "remain undecided"),
+        "measured": ("was only announced and is measured here", "were only announced and are measured here"),
+    }
+    parts = [f"{len(ids)} {words[v][len(ids) > 1]} ({', '.join(ids)})" for v, ids in found.items() if ids]
+    listed = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
+    return f"Of the paper's {count(sum(map(len, found.values())), 'claim')}, {listed}."
+
+
+def parts_of(claim: Claim, protocol: str) -> list[Part]:
+    """The parts of a claim under one protocol."""
+    return [part for part in claim.parts if part.protocol == protocol]
+
+
+def heads(claim: Claim) -> list[Part]:
+    """The matched parts that a short table tells: the first of those that decided the verdict."""
+    parts = parts_of(claim, "matched")
+    wanted = {
+        "holds": ("supported",), "does not hold": ("contradicted",), "undecided": ("undecided", "undefined"),
+        "measured": ("measured",),
+    }.get(claim.verdict)  # fmt: skip
+    if wanted:
+        return [part for part in parts if part.verdict in wanted][:1]
+    against = [p for p in parts if p.verdict == "contradicted"] + [p for p in parts if p.verdict == "undecided"]
+    return [part for part in parts if part.verdict == "supported"][:1] + against[:1]
+
+
+def votes(claim: Claim, protocol: str) -> str:
+    """What the parts of one protocol say: "2 of 3 support it, 1 contradicts it"."""
+    parts = [part for part in parts_of(claim, protocol) if part.expects]
+    words = {
+        "supported": ("supports it", "support it"), "contradicted": ("contradicts it", "contradict it"),
+        "undecided": ("is undecided", "are undecided"), "undefined": ("has no value", "have no value"),
+    }  # fmt: skip
+    told = Counter(part.verdict for part in parts)
+    found = [f"{told[verdict]} {words[verdict][told[verdict] > 1]}" for verdict in words if told[verdict]]
+    return f"of {count(len(parts), 'comparison')}: {', '.join(found)}" if found else ""
+
+
+def brief(part: Part) -> str:
+    """A part's sentence without what stands after its interval: "Supported: 27 against 54, a difference of ..."."""
+    return part.sentence.partition(";")[0].rstrip(".") + "."
+
+
+def rate(value: float) -> str:
+    """A learning rate written out: 0.000075."""
+    return f"{value:.7f}".rstrip("0")
+
+
+def capital(text: str) -> str:
+    """A text that starts a line."""
+    return text[:1].upper() + text[1:]
+
+
+def lost(number_lost: int | None, of: int, how: str) -> str:
+    """How many of a cell's runs failed: "2 of 5 diverged"; empty without any."""
+    return f"{number_lost} of {of} {how}" if number_lost else ""
+
+
+def troubles(content: Content) -> list[str]:
+    """What a reader must know before anything else: studies that are not there or not whole."""
+    there = [e.study for e in content.runs]
+    missing = [f"The study “{name}” has not been run: its part is missing." for name in STUDIES if name not in there]
+    return missing + [
+        f"The study “{e.study}” is still under way: {e.there} of {count(e.wanted, 'run')}. What is missing is "
+        "undefined here, and verdicts may change."
+        for e in content.runs
+        if e.there < e.wanted
+    ]
+
+
+def limits(content: Content) -> list[str]:
+    """What the page cannot say."""
+    return [*LIMITS, *([] if content.scale.whole else [REDUCED])]
+
+
+def contents(content: Content) -> dict[str, str]:
+    """The page's parts by id, in order; what there are no runs for is no part."""
+    parts = [
+        ("claims", "Which claims hold", True),
+        *((claim.id.lower(), claim.id, True) for claim in content.claims),
+        ("table1", "Table 1, redone", bool(content.table1)),
+        ("rates", "Five learning rates", bool(content.points)),
+        ("tuned", "Equal tuning for all", bool(content.tuned)),
+        ("speed", "Time to a score, training times, learning curves", bool(content.times or content.costs)),
+        ("figures", "Figures 2 and 3, redone", bool(content.named("figure"))),
+        ("quirks", "Which quirk made which effect", bool(content.effects)),
+        ("pictures", "More pictures", bool(content.named("samples"))),
+        ("drawings", "Figure 1 and appendices A to C", True),
+        ("run", "How it was run", True),
+        ("limits", "What could not be carried over", True),
+        ("files", "Files", True),
+    ]
+    return {name: title for name, title, there in parts if there}
+
+
+def quirks(effects: list[Effect]) -> list[Quirks]:
+    """The effects as one table for each published result."""
+    from triptych.reproduction.quirks import quirks_of
+
+    found = []
+    for base, title in BASES.items():
+        own = [effect for effect in effects if effect.base == base]
+        if own:
+            rows = [
+                (q.name, q.about, {(e.measure, e.kind): e for e in own if e.quirk == q.name}) for q in quirks_of(base)
+            ]
+            found.append(Quirks(base, title, {e.measure: e.label for e in own}, rows))
+    return found
+
+
+def surface(points: list[Point]) -> Surface:
+    """The points as a table."""
+    lines = dict.fromkeys((p.framework, p.optimiser) for p in points)
+    return Surface(
+        sorted({p.rate for p in points}),
+        [(f, o, {p.rate: p for p in points if (p.framework, p.optimiser) == (f, o)}) for f, o in lines],
+    )

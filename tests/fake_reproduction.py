@@ -1,0 +1,91 @@
+"""A directory of the reproduction with runs of a few numbers each, and parts of claims about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from triptych import store
+from triptych.reproduction import claims
+from triptych.reproduction.contrasts import PartSpec
+from triptych.spec import StudySpec, checked, to_toml
+
+RATES = [0.00015, 0.0003, 0.0006]
+STUDY = checked(
+    StudySpec,
+    {
+        "name": "matched",
+        "frameworks": ["vae", "gan", "vaegan"],
+        "seeds": 4,
+        "grid": {
+            "optimiser.name": ["Adam", "RMSprop"],
+            "optimiser.rate": RATES,
+            "training.translate": [0.0, 0.1],
+        },
+        "training": {"images": 1000, "snapshots": 2},
+        "scoring": {"images": 50, "metrics": ["frechet", "validation_frechet", "pixel_error", "convergence"]},
+    },
+    "study",
+)
+OUTER = STUDY.model_copy(update={"name": "rates", "grid": {**STUDY.grid, "optimiser.rate": [0.0012]}})
+FOUND = {"matched": STUDY, "rates": OUTER}
+
+
+def run(folder: Path, framework: str, seed: int, scores: dict[str, Any], **given: Any) -> None:
+    """Write one whole run; a score is a value, a reason or a curve."""
+    rate, name = given.pop("rate", 0.0003), given.pop("name", "Adam")
+    translate, study = given.pop("translate", 0.0), given.pop("study", "matched")
+    spec = {
+        "framework": framework,
+        "seed": seed,
+        "optimiser": {"name": name, "rate": rate},
+        "training": {"translate": translate, "images": 1000},
+        "condition": f"{name} {rate} {translate}",
+    }
+    own = folder / study / "runs" / f"{framework}-s{seed}-{name}-{rate}-{translate}"
+    own.mkdir(parents=True)
+    rows = []
+    for metric, score in scores.items():
+        row = {"metric": metric, "value": None, "undefined": None, "curve": [], "better": "lower"}
+        field = {str: "undefined", list: "curve"}.get(type(score), "value")
+        rows.append({**row, field: score})
+    outcome = {"status": given.pop("status", "finished"), "images": 1000, **given.pop("outcome", {})}
+    for file, content in {"spec": spec, "outcome": outcome, "manifest": {"files": {}}}.items():
+        (own / f"{file}.json").write_bytes(store.to_json(content))
+    for file, lines in {"scores": rows, "log": given.pop("log", []), "timing": given.pop("timing", [])}.items():
+        (own / f"{file}.jsonl").write_bytes(store.to_lines(lines))
+    assert not given
+
+
+def make(folder: Path) -> Path:
+    """A directory of two studies without runs."""
+    for name, study in FOUND.items():
+        (folder / name).mkdir()
+        (folder / name / "study.toml").write_text(to_toml(study), encoding="utf-8")
+    return folder
+
+
+def part(**given: Any) -> PartSpec:
+    """A matched part on the Fréchet distance, VAE-GAN against VAE, with what is given over it."""
+    table = {
+        "protocol": "matched",
+        "statement": "VAE-GAN against VAE.",
+        "quantity": {"metric": "frechet_distance"},
+        "a": {"framework": "vaegan"},
+        "b": {"framework": "vae"},
+        **given,
+    }
+    return checked(PartSpec, {key: own for key, own in table.items() if own is not None}, "part")
+
+
+def claim(*parts: PartSpec, **given: Any) -> claims.ClaimSpec:
+    table = {
+        "id": "X", "statement": "S.", "where": "1", "paper": "P.", "parts": [p.model_dump() for p in parts],
+        "meaning": {verdict: f"It {verdict}." for verdict in claims.JUDGED}, **given,
+    }  # fmt: skip
+    return checked(claims.ClaimSpec, table, "claim")
+
+
+def fill(folder: Path, framework: str, values: list[float], metric: str = "frechet_distance", **given: Any) -> None:
+    for seed, x in enumerate(values):
+        run(folder, framework, seed, {metric: x}, **given)

@@ -1,0 +1,70 @@
+"""The reproduction's page in a real browser: quiet, narrow enough for a phone, legible in both schemes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import fake_paper
+from browsing import CHROMIUM, CONTRASTS, opened
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian: apt install chromium)")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return fake_paper.write(fake_paper.make(tmp_path_factory.mktemp("browser") / "paper")).as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with opened() as browser:
+        yield browser
+
+
+def test_opens_offline_without_a_request_or_a_complaint(browser: Any, address: str) -> None:
+    context = browser.new_context(offline=True)
+    shown = context.new_page()
+    requests: list[str] = []
+    complaints: list[str] = []
+    shown.on("request", lambda r: requests.append(r.url))
+    shown.on("console", lambda m: complaints.append(m.text))
+    shown.on("pageerror", lambda e: complaints.append(str(e)))
+    shown.goto(address)
+    shown.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    assert [r for r in requests if not r.startswith("data:")] == [address]
+    assert complaints == []
+    context.close()
+
+
+@pytest.mark.parametrize("width", [320, 360, 768, 1200])
+def test_never_scrolls_sideways(browser: Any, address: str, width: int) -> None:
+    shown = browser.new_page(viewport={"width": width, "height": 800})
+    shown.goto(address)
+    shown.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert shown.evaluate("document.documentElement.scrollWidth") == width
+    shown.close()
+
+
+def test_the_verdicts_stand_on_a_phone_without_scrolling(browser: Any, address: str) -> None:
+    shown = browser.new_page(viewport={"width": 360, "height": 800})
+    shown.goto(address)
+    boxes = shown.evaluate(
+        "[...document.querySelectorAll('.stack')].map(t => [t.parentElement.scrollWidth, t.parentElement.clientWidth])"
+    )
+    assert len(boxes) > 9
+    assert [box for box in boxes if box[0] > box[1]] == []
+    shown.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_has_contrast(browser: Any, address: str, scheme: str) -> None:
+    shown = browser.new_page(color_scheme=scheme)
+    shown.goto(address)
+    shown.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    found = [f for f in shown.evaluate(CONTRASTS) if f[1] != "text"]
+    assert len(found) > 500
+    assert [f for f in found if f[0] < 4.5] == []  # WCAG 2.2, AA
+    shown.close()

@@ -1,0 +1,290 @@
+"""How a claim's parts are judged, what follows for the claim, and what is refused before anything runs."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+from statsmodels.stats.multitest import multipletests
+
+from fake_reproduction import FOUND, STUDY, claim, fill, make, part, run
+from triptych import stats, store
+from triptych.errors import InputError
+from triptych.reproduction import claims, designs, judging
+from triptych.reproduction.contrasts import contrast
+from triptych.reproduction.results import open_results
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make(tmp_path)
+
+
+# Judging
+
+
+def draw(mean: float, sd: float = 0.1, n: int = 5) -> list[float]:
+    """n values of exactly that mean and standard deviation."""
+    x = np.random.default_rng(1).normal(size=n)
+    return list(mean + sd * (x - x.mean()) / x.std(ddof=1))
+
+
+@pytest.mark.parametrize(
+    ("expects", "mean", "margin", "verdict"),
+    [
+        ("lower", -2.0, 1.0, "supported"),
+        ("lower", 2.0, 1.0, "contradicted"),
+        ("lower", -0.3, 1.0, "contradicted"),  # lower, and by less than matters
+        ("lower", -0.3, None, "supported"),
+        ("lower", 0.05, None, "undecided"),
+        ("higher", 2.0, 1.0, "supported"),
+        ("higher", -2.0, None, "contradicted"),
+        ("equivalent", 0.3, 1.0, "supported"),
+        ("equivalent", 2.0, 1.0, "contradicted"),
+        ("equivalent", -2.0, 1.0, "contradicted"),
+        ("equivalent", 1.02, 1.0, "undecided"),
+        ("not higher", 0.5, 1.0, "supported"),
+        ("not higher", -5.0, 1.0, "supported"),
+        ("not higher", 2.0, 1.0, "contradicted"),
+        ("not lower", -0.5, 1.0, "supported"),
+        ("not lower", -2.0, 1.0, "contradicted"),
+        ("not lower", -1.02, 1.0, "undecided"),
+        (None, 2.0, None, "measured"),
+    ],
+)
+def test_every_verdict_follows_from_the_numbers(folder, expects, mean, margin, verdict):
+    for seed, x in enumerate(draw(mean)):
+        run(folder, "vaegan", seed, {}, outcome={"parameters": {"enc": 1 + x}})
+        run(folder, "vae", seed, {}, outcome={"parameters": {"enc": 1.0}})
+    wide = part(quantity={"cost": "parameters"}, expects=expects, margin=margin)  # which has no margin of its own
+    [found] = judging.judge_parts("X", [wide], open_results(folder))
+    assert found.verdict == verdict and found.sentence.startswith(verdict.capitalize())
+
+
+def test_the_tests_are_students_and_schuirmanns():
+    x = draw(0.4, sd=1.0, n=7)
+
+    def oracle(bound: float, alternative: str) -> float:
+        return scipy_stats.ttest_1samp(x, bound, alternative=alternative).pvalue
+
+    two_sided = oracle(0.0, "two-sided")
+    assert judging.tests(x, "higher", 0.2) == pytest.approx((two_sided, oracle(0.2, "less")))
+    assert judging.tests(x, "higher", None) == pytest.approx((two_sided, 1.0))
+    assert judging.tests(x, "lower", 0.2) == pytest.approx((1.0, oracle(-0.2, "greater")))
+    assert judging.tests(x, "not higher", 0.2) == pytest.approx((oracle(0.2, "less"), 2 * oracle(0.2, "greater")))
+    assert judging.tests(x, "not lower", 0.2) == pytest.approx((oracle(-0.2, "greater"), 1.0))
+    beyond = min(oracle(0.2, "greater"), oracle(-0.2, "less"))
+    tost = stats.equivalence_p(x, np.zeros(7), 0.2)
+    assert judging.tests(x, "equivalent", 0.2) == pytest.approx((tost, 2 * beyond))
+    assert judging.tests([1.0], "lower", 0.2) is None
+    assert judging.tests([-1.0] * 5, "lower", None) == (2 / 2**5, 1.0)  # without spread, the sign-flip test
+
+
+@pytest.mark.parametrize(
+    ("expects", "truth", "column"),
+    [("lower", 0.0, 0), ("lower", -0.5, 1), ("equivalent", 0.5, 0), ("equivalent", 0.5, 1), ("not higher", 0.5, 0)],
+)
+def test_at_the_edge_of_what_is_claimed_false_verdicts_keep_their_level(expects, truth, column):
+    rng = np.random.default_rng(3)
+    found = [judging.tests(list(rng.normal(truth, 1.0, 5)), expects, 0.5) for _ in range(1500)]
+    wrong = np.mean([p[column] < 0.05 for p in found if p])
+    assert wrong < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1500)
+
+
+def test_holm_is_over_the_parts_of_one_protocol_that_expect_something(folder):
+    rng = np.random.default_rng(5)
+    for seed in range(4):
+        for framework in ("vae", "gan", "vaegan"):
+            scores = {"frechet_distance": float(rng.normal(50)), "validation_frechet": float(rng.normal(50))}
+            run(folder, framework, seed, scores)
+    specs = [part(expects="lower"), part(expects="lower", quantity={"metric": "validation_frechet"})]
+    specs += [part(expects="lower", a={"framework": "gan"}), part()]
+    other = part(expects="lower", protocol="as published", a={"framework": "gan", "study": "matched"})
+    other = other.model_copy(update={"b": other.b.model_copy(update={"study": "matched"}) if other.b else None})
+    results = open_results(folder)
+    found = judging.judge_parts("X", [*specs, other], results)
+    raw = [judging.tests(list(contrast(s, results).values.values()), "lower", 1.0) for s in [*specs[:3], other]]
+    expected = [multipletests([p[k] for p in raw[:3] if p], method="holm")[1] for k in (0, 1)]
+    for place in range(3):
+        assert found[place].p == pytest.approx(expected[found[place].verdict == "contradicted"][place])
+    assert found[3].p is None
+    assert raw[3] and found[4].p == pytest.approx(raw[3][found[4].verdict == "contradicted"])
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        (["supported", "supported", "measured"], "holds"),
+        (["supported", "contradicted"], "holds in part"),
+        (["supported", "undecided"], "holds in part"),
+        (["supported", "undefined"], "holds in part"),
+        (["contradicted", "undecided"], "does not hold"),
+        (["undecided", "undefined"], "undecided"),
+        (["measured", "measured"], "measured"),
+        ([], None),
+    ],
+)
+def test_a_claims_verdict_follows_from_its_parts(verdicts, expected):
+    def made(verdict: str) -> judging.Part:
+        expects = None if verdict == "measured" else "lower"
+        return judging.Part(
+            "X.1", "X", "matched", "S.", "kid", "", expects, None, None, None, 0, None, None, 0, verdict, ""
+        )
+
+    assert claims.verdict_of([made(verdict) for verdict in verdicts]) == expected
+
+
+def test_matched_parts_decide_and_published_ones_stand_beside(folder):
+    fill(folder, "vaegan", draw(50.0))
+    fill(folder, "vae", draw(80.0)[::-1])
+    fill(folder, "gan", draw(20.0))
+    shown = {"framework": "gan", "study": "matched"}
+    against = {"framework": "vaegan", "study": "matched"}
+    spec = claim(part(expects="lower"), part(protocol="as published", a=against, b=shown, expects="lower"))
+    [found] = claims.judge([spec], open_results(folder))
+    assert (found.verdict, found.published, found.meaning) == ("holds", "does not hold", "It holds.")
+    assert found.summary == (
+        "Under matched conditions, the one comparison supports it; as published, the one comparison contradicts it."
+    )
+    assert "Supported: 50 against 80 squared feature SD, a difference of −30 (95 % interval" in found.parts[0].sentence
+    rows = json.loads(store.to_json(claims.records([found])))
+    assert [row["id"] for row in rows] == ["X.1", "X.2"]
+    wanted = {"id", "statement", "protocol", "metric", "estimate", "low", "high", "n", "verdict"}
+    assert wanted <= rows[0].keys() and rows[0]["estimate"] == pytest.approx(-30)
+    assert (rows[1]["claim_verdict"], rows[1]["claim_published"]) == ("holds", "does not hold")
+
+
+def test_a_part_without_runs_is_undefined_and_says_which(folder):
+    fill(folder, "vaegan", [1.0, 2.0])
+    [found] = judging.judge_parts("X", [part(expects="lower")], open_results(folder))
+    assert (found.verdict, found.estimate, found.n) == ("undefined", None, 0)
+    assert found.sentence == "Undefined: there is no such run of vae in matched."
+
+
+def test_what_is_only_measured_says_how_much_of_it_there_is(folder):
+    fill(folder, "vaegan", [3.0, 5.0])
+    spec = claim(part(b=None), part(), meaning={"measured": "M."})
+    [found] = claims.judge([spec], open_results(folder))
+    assert (found.verdict, found.published, found.parts[0].estimate) == ("measured", None, 4.0)
+    assert found.summary == "Under matched conditions, 1 of 2 comparisons was measured."
+
+
+def test_one_seed_decides_nothing(folder):
+    fill(folder, "vaegan", [1.0])
+    fill(folder, "vae", [99.0])
+    [found] = judging.judge_parts("X", [part(expects="lower")], open_results(folder))
+    assert (found.verdict, found.p, found.low) == ("undecided", None, None)
+    assert "1 seed, and no interval" in found.sentence
+
+
+# Before anything runs
+
+
+def test_the_papers_nine_claims_can_be_answered_at_every_scale():
+    loaded = claims.load()
+    assert [c.id for c in loaded] == [f"C{i}" for i in range(1, 10)]
+    for scale in designs.SCALES.values():
+        claims.check(loaded, designs.studies(scale))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"quantity": {"metric": "frechet_distanse"}}, "X.1, side a, study matched: unknown metric.*Did you mean"),
+        ({"quantity": {"metric": "kid"}}, "the study does not score this.*'kid'.*scoring.metrics"),
+        ({"a": {"framework": "vae_disl"}}, "does not run this framework.*'vae_disl'.*Known: vae, gan, vaegan"),
+        (
+            {"at": {"optimiser.rate": 0.0004}},
+            r"no run of vaegan has this optimiser.rate.*0.0004.*There: 0.00015, 0.000",
+        ),
+        ({"at": {"optimiser.rat": 0.0003}}, "no run of vaegan has this optimiser.rat .*Did you mean 'optimiser.rate'"),
+        ({"a": {"framework": "vae", "study": "mached"}}, "no such study.*'mached'.*Did you mean 'matched'"),
+        ({"seeds": 5}, r"X.1: needs 5 seeds \(got '4 in matched'\). Give --seeds 5 or more"),
+        ({"quantity": {"log": "terms.llike"}}, "side b: vae logs no such number.*Known: losses.vae, terms.prior"),
+        ({"quantity": {"curve": "frechet_distance", "reach": 1.0}}, "no curve over training of this"),
+        (
+            {"a": {"framework": "gan", "tuned": True}, "at": {"optimiser": {"rate": 0.0003, "name": "Adam"}}},
+            "study rates: no run of gan has this",
+        ),
+        ({"b": None, "per_doubling": "training.translate"}, "slope over training.translate needs two or more values"),
+        ({"a": {"framework": "vae"}}, "compares the same runs with themselves"),
+    ],
+)
+def test_what_the_studies_cannot_answer_is_said_before_anything_runs(given, said):
+    with pytest.raises(InputError, match=said):
+        claims.check([claim(part(**given, expects=None), meaning={"measured": "M."})], FOUND)
+
+
+def test_a_tuned_side_needs_settings_to_choose_from():
+    narrow = {"matched": STUDY, "rates": STUDY.model_copy(update={"seeds": (0, 1)})}
+    sides = {"a": {"framework": "gan", "tuned": True}, "b": {"framework": "vae", "tuned": True}}
+    fixed = part(**sides, at={"optimiser": {"rate": 0.0003, "name": "Adam"}}, expects="lower")
+    with pytest.raises(
+        InputError, match=r"two or more settings to choose from.*Leave optimiser.name and optimiser.rate"
+    ):
+        claims.check([claim(fixed)], narrow)
+    claims.check([claim(part(**sides, expects="lower"))], narrow)
+
+
+def test_equivalence_needs_a_margin():
+    with pytest.raises(InputError, match="'equivalent' needs a margin on this scale"):
+        part(scale="log2", expects="equivalent")
+    bare = STUDY.model_copy(update={"scoring": STUDY.scoring.model_copy(update={"smallest_effect": {"psnr": 0.0}})})
+    same = claim(part(quantity={"metric": "psnr"}, expects="equivalent"))
+    with pytest.raises(InputError, match=r"X.1: 'equivalent' needs a margin, and psnr has none of its own"):
+        claims.check([same], {"matched": bare})
+    claims.check([same], {"matched": STUDY})
+
+
+WHOLE = """[[claims]]
+id = "X"
+statement = "S."
+where = "1"
+paper = "P."
+meaning = { measured = "M." }
+[[claims.parts]]
+protocol = "matched"
+statement = "S."
+quantity = { metric = "kid" }
+a = { framework = "vae" }
+b = { framework = "gan" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            ("meaning = { m", 'meaning = { holds = "H.", m'),
+            "X: ClaimSpec: meaning needs a sentence for each of measured",
+        ),
+        (('"matched"', '"as published"'), 'at least one part must have protocol = "matched"'),
+        (('"matched"', '"mached"'), "parts.0.protocol: Input should be 'matched'"),
+        (("quantity =", "quantiti ="), "unknown key 'parts.0.quantiti'. Did you mean 'quantity'"),
+        (("b =", "c ="), "an interaction needs all of a, b, c and d"),
+        (('quantity = { metric = "kid" }', ""), "a quantity is needed"),
+        (("[[claims]]", "[[claim]]"), "Start each claim with"),
+        (("id =", "id"), "not a TOML file"),
+        (('b = { framework = "gan" }', 'expects = "lower"'), "needs something to compare with"),
+    ],
+)
+def test_a_claims_file_is_checked_when_it_is_read(tmp_path, change, said):
+    file = tmp_path / "claims.toml"
+    file.write_text(WHOLE)
+    assert [c.id for c in claims.load(file)] == ["X"]
+    changed = WHOLE.replace(*change)
+    assert changed != WHOLE
+    file.write_text(changed.replace("[[claims.parts]]", "[[claim.parts]]") if "[[claim]]" in changed else changed)
+    with pytest.raises(InputError, match=said):
+        claims.load(file)
+
+
+def test_two_claims_cannot_share_an_id(tmp_path):
+    file = tmp_path / "claims.toml"
+    file.write_text(WHOLE + WHOLE)
+    with pytest.raises(InputError, match=r"two claims have one id.*'X'"):
+        claims.load(file)

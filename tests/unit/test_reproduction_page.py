@@ -1,0 +1,193 @@
+"""The reproduction's page and its Markdown, made from invented results of all four studies."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+import fake_paper
+from report_page import Page
+from triptych.reproduction import claims, content, markdown, page, wording
+from triptych.reproduction.claims import Claim
+from triptych.reproduction.content import Content, Executed, Scale
+from triptych.reproduction.judging import Part
+from triptych.reproduction.results import open_results
+from triptych.stats import Estimate
+
+SMALL = Scale("small", 32, 0.25, 12_800, {"matched": 5, "rates": 5, "as_published": 5, "attribution": 3})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole reproduction at scale tiny, with its page and Markdown, and the latter for the docs as well."""
+    folder = fake_paper.make(tmp_path_factory.mktemp("paper"))
+    fake_paper.write(folder, folder / "docs")
+    return folder
+
+
+def part(verdict: str, protocol: str = "matched", place: int = 1, **changes: object) -> Part:
+    sentence = f"{verdict.capitalize()}: 1 against 3 (5 seeds); less than 1 is nothing."
+    made = Part(f"C1.{place}", "C1", protocol, f"A against B, {verdict}.", "frechet_distance", "", "lower",
+                -2.0, -3.0, -1.0, 5, 0.01, 1.0, 0, verdict, sentence)  # fmt: skip
+    return dataclasses.replace(made, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def claim(verdict: str, *parts: Part, **changes: object) -> Claim:
+    made = Claim("C1", "A beats B", "section 1", "It says so.", parts, verdict, None, "A summary.", "Take A.")
+    return dataclasses.replace(made, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def bare(*claims: Claim, **changes: object) -> Content:
+    ran = [Executed(name, 10, 10, 0, 60.0) for name in wording.STUDIES]
+    made = Content(SMALL, list(claims), runs=ran, command="triptych reproduce paper --scale small")
+    return dataclasses.replace(made, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def test_the_page_begins_with_every_claims_verdict_in_words_and_a_sign(folder: Path) -> None:
+    results = open_results(folder)
+    told = Page(folder / "report.html").sections
+    assert list(told)[1] == "claims"
+    first = re.sub(r"\s+", " ", told["claims"])
+    judged = claims.judge(claims.load(), results)
+    assert [c.id for c in judged] == [f"C{i}" for i in range(1, 10)]
+    for c in judged:
+        assert f"{wording.sign(c.verdict)} {c.verdict}" in first
+        assert c.statement in first and c.meaning in first
+        assert c.paper in told[c.id.lower()]
+        assert all(p.sentence in told[c.id.lower()] for p in c.parts)
+
+
+def test_every_verdict_has_a_sign_of_its_own_in_its_table() -> None:
+    for words in (wording.VERDICTS, ("supported", "contradicted", "undecided", "undefined", "measured")):
+        assert len({wording.sign(word) for word in words} - {""}) == len(words)
+
+
+def test_the_scale_with_its_budget_stands_in_title_and_head(folder: Path) -> None:
+    html = (folder / "report.html").read_text("utf-8")
+    title = re.search(r"<title>(.*?)</title>", html)
+    assert title and "scale tiny: 16 pixels, 640 images a run" in title[1]
+    head = html.partition("<main>")[0].partition("<body>")[2]
+    assert "16 × 16 pixels, 0.0625 of the paper's channels" in head.replace("&#39;", "'")
+    assert "scale tiny" in (folder / "paper.md").read_text("utf-8").partition("\n")[0]
+
+
+def test_the_same_files_give_the_same_bytes_and_no_place_of_this_machine(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(folder, copy)
+    before = (folder / "report.html").read_bytes()
+    fake_paper.write(copy)
+    assert (copy / "report.html").read_bytes() == before
+    assert (copy / "paper.md").read_bytes() == (folder / "paper.md").read_bytes()
+    assert str(folder).encode() not in before
+
+
+def test_the_page_asks_for_nothing_and_runs_no_script_but_the_reports(folder: Path) -> None:
+    made = Page(folder / "report.html")
+    policy = next(m["content"] for m in made.all("meta") if m.get("http-equiv") == "Content-Security-Policy")
+    assert policy and policy.startswith("default-src 'none'; img-src data:;")
+    assert all((img["src"] or "").startswith("data:image/png;base64,") for img in made.all("img"))
+    assert not [attr for _, attrs in made.tags for attr in attrs if attr.startswith("on")]
+    hrefs = {a["href"] or "" for a in made.all("a")}
+    ids = {attrs["id"] for _, attrs in made.tags if "id" in attrs}
+    assert len(ids) == sum("id" in attrs for _, attrs in made.tags)  # no id stands twice
+    assert {h[1:] for h in hrefs if h.startswith("#")} <= ids and all(h.startswith("#") for h in hrefs)
+
+
+def test_texts_are_escaped(folder: Path) -> None:
+    html = (folder / "report.html").read_text("utf-8")
+    assert "A processor &lt;of 2 cores&gt;" in html and "<of 2 cores>" not in html
+
+
+def test_table_1_stands_as_it_is_printed(folder: Path) -> None:
+    told = Page(folder / "report.html").sections["table1"]
+    for printed in ("1.6904", "0.3349", "0.0930", "0.0939", "1.5981", "0.3089", "0.0841", "1.5820", "0.2772", "0.0986"):
+        assert printed in told
+    assert "1.6904" in (folder / "paper.md").read_text("utf-8")
+
+
+def test_all_parts_of_the_reproduction_stand_on_the_page(folder: Path) -> None:
+    told = Page(folder / "report.html").sections
+    wanted = {"table1", "rates", "tuned", "speed", "figures", "quirks", "drawings", "run", "limits", "files"}
+    assert wanted <= set(told)
+    assert "10 settings each" in told["tuned"]
+    assert "triptych reproduce paper --scale tiny" in told["run"] and "A processor" in told["run"]
+    assert (folder / "report.html").read_text("utf-8").count("Appendix") >= 3
+
+
+@pytest.mark.parametrize("place", [".", "docs"])
+def test_the_markdowns_links_are_live_and_its_pictures_whole(folder: Path, place: str) -> None:
+    text = (folder / place / "paper.md").read_text("utf-8")
+    links = {link for link in re.findall(r"\]\(([^)#\s]+)", text)}
+    assert len(links) > 10 and all((folder / place / link).exists() for link in links)
+    assert {link for link in links if link.endswith(".png")} == {
+        f"paper/{path.name}" for path in (folder / place / "paper").glob("*.png")
+    }
+    for path in (folder / place / "paper").glob("*.svg"):
+        drawn = path.read_text("utf-8")
+        assert drawn.startswith("<svg ") and 'xmlns="http://www.w3.org/2000/svg"' in drawn
+
+
+def test_the_markdowns_tables_have_as_many_cells_as_their_heads(folder: Path) -> None:
+    lines = (folder / "paper.md").read_text("utf-8").splitlines()
+    bars = [len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0 for line in lines]
+    assert max(bars) > 5
+    assert all(a == b for a, b in itertools.pairwise(bars) if a and b)
+
+
+def test_the_docs_command_is_the_one_that_makes_the_page() -> None:
+    text = markdown.render(bare(claim("holds", part("supported"))))
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    assert shlex.split(blocks[0]) == ["triptych", "reproduce", "paper", "--scale", "small", "--docs", "docs/results"]
+
+
+def test_own_seeds_stand_in_the_command() -> None:
+    assert content.command_of(SMALL) == "triptych reproduce paper --scale small"
+    own = dataclasses.replace(SMALL, seeds={"matched": 7, "attribution": 7})
+    assert content.command_of(own).endswith("--scale small --seeds 7")
+
+
+def test_a_study_that_is_not_whole_is_said_before_anything_else() -> None:
+    ran = [Executed("matched", 7, 10, 0, 60.0), Executed("rates", 10, 10, 0, 60.0)]
+    html = page.render(bare(claim("holds", part("supported")), runs=ran))
+    head = html.partition("<main>")[0]
+    assert "“matched” is still under way: 7 of 10 runs" in head
+    assert "“attribution” has not been run" in head and "“rates”" not in head
+    assert "Before you read on" not in page.render(bare(claim("holds", part("supported"))))
+
+
+def test_a_bar_in_a_text_does_not_break_the_table() -> None:
+    text = markdown.render(bare(claim("holds", part("supported"), statement="q(z|x) is right")))
+    assert "q(z\\|x) is right" in text
+
+
+def test_the_tally_names_the_claims_of_each_verdict() -> None:
+    verdicts = ("holds", "does not hold", "holds", "holds in part", "undecided", "measured")
+    many = [claim(verdict, id=f"C{place}") for place, verdict in enumerate(verdicts, 1)]
+    assert wording.tally(many) == (
+        "Of the paper's 6 claims, 2 hold (C1, C3), 1 holds in part (C4), 1 does not hold (C2), 1 remains undecided "
+        "(C5) and 1 was only announced and is measured here (C6)."
+    )
+    assert wording.tally([claim("undecided")]) == "Of the paper's 1 claim, 1 remains undecided (C1)."
+
+
+def test_a_claim_is_told_by_the_parts_that_decided_it() -> None:
+    parts = (part("supported", place=1), part("undecided", place=2), part("contradicted", place=3))
+    told = {v: [p.id for p in wording.heads(claim(v, *parts))] for v in ("holds", "does not hold", "holds in part")}
+    assert told == {"holds": ["C1.1"], "does not hold": ["C1.3"], "holds in part": ["C1.1", "C1.3"]}
+    published = claim("holds", part("supported", "as published"), part("supported", place=2))
+    assert [p.id for p in wording.heads(published)] == ["C1.2"]
+    assert wording.votes(published, "matched") == "of 1 comparison: 1 supports it"
+
+
+def test_a_number_comes_with_its_interval() -> None:
+    assert wording.told(Estimate(0.12345, 0.1, 0.15, 5)) == "0.123 (0.1 to 0.15)"
+    assert wording.told(Estimate(0.12345, None, None, 1)) == "0.123"
+    assert wording.told(None) == "–"
+    assert wording.brief(part("supported")) == "Supported: 1 against 3 (5 seeds)."
+    assert [wording.rate(x) for x in (0.000075, 0.0003, 0.0012)] == ["0.000075", "0.0003", "0.0012"]
