@@ -10,6 +10,7 @@ import itertools
 import json
 import tomllib
 from pathlib import Path
+from types import NoneType
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import tomli_w
@@ -261,6 +262,8 @@ def _fault(kind: type[BaseModel], fault: Any) -> str:
             field = getattr(owner, "model_fields", {}).get(part)
             # A key of a table such as dict[str, Override] stands for the type of its values.
             owner = field.annotation if field else (get_args(owner) or (None,))[-1]
+            if NoneType in get_args(owner):
+                owner = next(kind for kind in get_args(owner) if kind is not NoneType)
         known = list(getattr(owner, "model_fields", {}))
         return f"unknown key {path!r}. {suggest(str(fault['loc'][-1]), known)}"
     message = fault["msg"].removeprefix("Value error, ")

@@ -21,6 +21,7 @@ from triptych.networks import conv
 from triptych.plan import runs_of, validate
 from triptych.spec import (
     DataSpec,
+    Frozen,
     NetworkSpec,
     OptimiserSpec,
     RunSpec,
@@ -173,6 +174,14 @@ def test_what_is_no_toml_file_is_refused_with_its_name(content: bytes | None, me
     with pytest.raises(InputError, match=message) as error:
         load_study(path)
     assert str(path) in str(error.value)
+
+
+def test_a_typo_in_a_table_that_may_be_left_out_gets_its_suggestion():
+    class Part(Frozen):
+        data: DataSpec | None = None
+
+    with pytest.raises(InputError, match=r"unknown key 'data.sise'. Did you mean 'size'"):
+        checked(Part, {"data": {"sise": 16}}, "here")
 
 
 # Ids.
