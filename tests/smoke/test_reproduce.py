@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -101,7 +102,7 @@ def check_failure(out: Path) -> None:
     """A run that fails is named, the others are concluded from, and the exit code says so."""
     lost = whole(out)[0]
     (lost / "manifest.json").rename(lost / "kept.json")
-    said = Console(record=True, width=300, quiet=False, file=open(os.devnull, "w"))  # noqa: SIM115
+    said = Console(record=True, width=300, file=io.StringIO())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conduct, "compute", lambda console, opened: {lost.name: "failed"})
         assert reproduce(said, "tiny", out=out, execution={"device": "cpu"}) == conduct.FAILED

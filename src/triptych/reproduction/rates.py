@@ -33,6 +33,7 @@ from typing import Literal
 import numpy as np
 
 from triptych import stats
+from triptych.reproduction.contrasts import cross_fitted
 from triptych.reproduction.quantities import Quantity, value
 from triptych.reproduction.results import Results, RunRecord
 from triptych.stats import Estimate
@@ -114,8 +115,7 @@ def centred(
 
 def settings(results: Results, framework: str) -> list[Setting]:
     """The optimisers and rates that a framework has runs at, in order."""
-    found = {(run.field("optimiser.name"), run.field("optimiser.rate")) for run in centred(results, framework)}
-    return sorted(found)
+    return sorted({_setting(run) for run in centred(results, framework)})
 
 
 def surface(results: Results, quantity: Quantity) -> list[Point]:
@@ -195,22 +195,25 @@ def tuned(results: Results, metric: str = "frechet_distance") -> list[Tuned]:
 def _tuned(results: Results, framework: str, metric: str) -> Tuned | None:
     grid = {s: centred(results, framework, *s) for s in settings(results, framework)}
     validation = {s: _values(runs, Quantity(metric=VALIDATION)) for s, runs in grid.items()}
-    test = {s: _values(runs, Quantity(metric=metric)) for s, runs in grid.items()}
     seeds = sorted({seed for values in validation.values() for seed in values})
     if not seeds:
         return None
     best = _choice(validation, seeds)
     if math.isinf(_mean(validation[best], seeds)):
         return None  # no setting has been scored at every seed
-    picks = {seed: _choice(validation, [s for s in seeds if s != seed] or seeds) for seed in seeds}
-    values = {seed: test[pick][seed] for seed, pick in picks.items() if seed in test[pick]}
-    untuned = test.get((OPTIMISERS[0], PAPER_RATE), {})
+    fitted = cross_fitted(centred(results, framework))
+    values, picks = _values(fitted, Quantity(metric=metric)), [_setting(run) for run in fitted]
+    untuned = _values(grid.get((OPTIMISERS[0], PAPER_RATE), []), Quantity(metric=metric))
     common = [seed for seed in values if seed in untuned]
     gain = stats.paired([values[s] for s in common], [untuned[s] for s in common]).difference if common else None
     return Tuned(
         framework, *best, len(grid), _mean(validation[best], seeds),
-        stats.mean(list(values.values())) if values else None, gain, tuple(picks.values()),
+        stats.mean(list(values.values())) if values else None, gain, tuple(picks),
     )  # fmt: skip
+
+
+def _setting(run: RunRecord) -> Setting:
+    return run.field("optimiser.name"), run.field("optimiser.rate")
 
 
 def _choice(validation: dict[Setting, dict[int, float]], seeds: list[int]) -> Setting:

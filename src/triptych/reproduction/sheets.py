@@ -13,7 +13,7 @@ LABEL, GAP, MARGIN = 172, 2, 10
 TILE = 60
 """About how wide an image is shown, in pixels; it is enlarged by a whole factor."""
 INK, MUTED, PAPER = "#1d1f21", "#5b6066", "#ffffff"
-LIMIT_BYTES = 40_000
+LIMIT_BYTES = 100_000
 LEVELS = (256, 64, 32, 16)
 """Steps of grey, fewer and fewer until a sheet is small enough."""
 
