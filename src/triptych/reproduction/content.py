@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from triptych.reproduction.speed import Comparison, Time
     from triptych.reproduction.table1 import Row, Spread
 
+BATCH = 64
 PAPER = {"data.size": 64, "network.width": 1.0, "training.images": 60_000}
 _MEND = "One quirk mended at a time: from as published to mended, line by line, at one seed."
 _KEEP = "One quirk kept at a time: all others are mended, so what a line shows is that quirk's own doing."
@@ -75,8 +76,10 @@ class Scale:
             return "The paper's own scale: 64 × 64 pixels, all channels, 60 000 training images a run."
         return (
             f"Scale “{self.name}”: {self.size} × {self.size} pixels, {number(self.width)} of the paper's channels, "
-            f"{number(self.images)} training images a run; the paper has 64 × 64 pixels, all its channels and 60 000 "
-            "images. Numbers that hang on the scale need not be the paper's; what is compared here shares the scale."
+            f"{number(self.images)} training images a run ({number(-(-self.images // BATCH))} steps); the paper has "
+            "64 × 64 pixels, all its channels and 60 000 images (938 steps). What is compared here shares the scale, but "
+            "a verdict can hang on it: with few steps, whoever learns slowly, and any low learning rate, has not come "
+            "to its end."
         )
 
     @property

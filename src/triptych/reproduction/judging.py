@@ -170,7 +170,9 @@ def unit_of(spec: PartSpec, results: Results) -> str:
         unit = quantity.unit
     elif quantity and quantity.cost:
         unit = quantities.COSTS[quantity.cost][1]
-    return f"{unit} per doubling of {spec.per_doubling}".strip() if spec.per_doubling else unit
+    if not spec.per_doubling:
+        return unit
+    return f"{unit} per doubling of {FIELDS.get(spec.per_doubling, spec.per_doubling)}".strip()
 
 
 def _sentence(draft: _Draft, estimate: Estimate | None, verdict: str, p: float | None, results: Results) -> str:

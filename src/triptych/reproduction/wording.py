@@ -64,6 +64,7 @@ LIMITS = (
     "how the claims fare with longer training, larger networks or other images.",
     "The matched protocol is one fair way to compare and not the only one: losses are sums as in Larsen et al. (2016), "
     "the update rule is one for all, and other choices may shift an effect.",
+    "Seconds are those that the machine took beside whatever else it did; the FLOPs beside them are counted.",
     "A verdict is the answer of as many seeds as the table says. Undecided is no evidence that there is no effect.",
 )
 REDUCED = (
