@@ -77,9 +77,9 @@ class Scale:
         return (
             f"Scale “{self.name}”: {self.size} × {self.size} pixels, {number(self.width)} of the paper's channels, "
             f"{number(self.images)} training images a run ({number(-(-self.images // BATCH))} steps); the paper has "
-            "64 × 64 pixels, all its channels and 60 000 images (938 steps). What is compared here shares the scale, but "
-            "a verdict can hang on it: with few steps, whoever learns slowly, and any low learning rate, has not come "
-            "to its end."
+            "64 × 64 pixels, all its channels and 60 000 images (938 steps). What is compared here shares the scale, "
+            "but a verdict can hang on it: with few steps, whoever learns slowly, and any low learning rate, has not "
+            "come to its end."
         )
 
     @property

@@ -76,7 +76,7 @@ def _without(scoring: dict[str, Any], *metrics: str) -> dict[str, Any]:
 
 
 def _packaged(name: str) -> dict[str, Any]:
-    return tomllib.loads((resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))
+    return tomllib.loads((resources.files("triptych.reproduction") / f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def _scaled(name: str, table: dict[str, Any], scale: Scale) -> StudySpec:
