@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
 from triptych import store
+from triptych.plan import runs_of
 from triptych.reproduction import claims
 from triptych.reproduction.contrasts import PartSpec
-from triptych.spec import StudySpec, checked, to_toml
+from triptych.spec import RunSpec, StudySpec, checked, to_toml
 
+SEEDS = 5
 RATES = [0.00015, 0.0003, 0.0006]
 STUDY = checked(
     StudySpec,
     {
         "name": "matched",
         "frameworks": ["vae", "gan", "vaegan"],
-        "seeds": 4,
+        "seeds": SEEDS,
         "grid": {
             "optimiser.name": ["Adam", "RMSprop"],
             "optimiser.rate": RATES,
@@ -28,21 +31,25 @@ STUDY = checked(
     "study",
 )
 OUTER = STUDY.model_copy(update={"name": "rates", "grid": {**STUDY.grid, "optimiser.rate": [0.0012]}})
+CENTRED = {"training.translate": 0.0}
+ADAM = {**CENTRED, "optimiser.name": "Adam"}
+PAPER = {**ADAM, "optimiser.rate": 0.0003}
 FOUND = {"matched": STUDY, "rates": OUTER}
 
 
-def run(folder: Path, framework: str, seed: int, scores: dict[str, Any], **given: Any) -> None:
-    """Write one whole run; a score is a value, a reason or a curve."""
+@functools.cache
+def planned(study: str) -> dict[tuple[Any, ...], RunSpec]:
+    """A study's runs by framework, seed, optimiser, rate and translation."""
+    runs = runs_of(FOUND[study])
+    return {(r.framework, r.seed, r.optimiser.name, r.optimiser.rate, r.training.translate): r for r in runs}
+
+
+def run(folder: Path, framework: str, seed: int, scores: dict[str, Any], **given: Any) -> Path:
+    """Write one whole run of the plan, and say where; a score is a value, a reason or a curve."""
     rate, name = given.pop("rate", 0.0003), given.pop("name", "Adam")
     translate, study = given.pop("translate", 0.0), given.pop("study", "matched")
-    spec = {
-        "framework": framework,
-        "seed": seed,
-        "optimiser": {"name": name, "rate": rate},
-        "training": {"translate": translate, "images": 1000},
-        "condition": f"{name} {rate} {translate}",
-    }
-    own = folder / study / "runs" / f"{framework}-s{seed}-{name}-{rate}-{translate}"
+    spec = planned(study)[framework, seed, name, rate, translate]
+    own = folder / study / "runs" / spec.id
     own.mkdir(parents=True)
     rows = []
     for metric, score in scores.items():
@@ -50,11 +57,12 @@ def run(folder: Path, framework: str, seed: int, scores: dict[str, Any], **given
         field = {str: "undefined", list: "curve"}.get(type(score), "value")
         rows.append({**row, field: score})
     outcome = {"status": given.pop("status", "finished"), "images": 1000, **given.pop("outcome", {})}
-    for file, content in {"spec": spec, "outcome": outcome, "manifest": {"files": {}}}.items():
+    for file, content in {"spec": spec.model_dump(mode="json"), "outcome": outcome, "manifest": {"files": {}}}.items():
         (own / f"{file}.json").write_bytes(store.to_json(content))
     for file, lines in {"scores": rows, "log": given.pop("log", []), "timing": given.pop("timing", [])}.items():
         (own / f"{file}.jsonl").write_bytes(store.to_lines(lines))
     assert not given
+    return own
 
 
 def make(folder: Path) -> Path:
@@ -66,12 +74,13 @@ def make(folder: Path) -> Path:
 
 
 def part(**given: Any) -> PartSpec:
-    """A matched part on the Fréchet distance, VAE-GAN against VAE, with what is given over it."""
+    """A matched part on the Fréchet distance at the paper's setting, VAE-GAN against VAE, changed as given."""
     table = {
         "protocol": "matched",
         "statement": "VAE-GAN against VAE.",
         "quantity": {"metric": "frechet_distance"},
         "a": {"framework": "vaegan"},
+        "at": PAPER,
         "b": {"framework": "vae"},
         **given,
     }
@@ -80,7 +89,7 @@ def part(**given: Any) -> PartSpec:
 
 def claim(*parts: PartSpec, **given: Any) -> claims.ClaimSpec:
     table = {
-        "id": "X", "statement": "S.", "where": "1", "paper": "P.", "parts": [p.model_dump() for p in parts],
+        "id": "X1", "statement": "S.", "where": "1", "paper": "P.", "parts": [p.model_dump() for p in parts],
         "meaning": {verdict: f"It {verdict}." for verdict in claims.JUDGED}, **given,
     }  # fmt: skip
     return checked(claims.ClaimSpec, table, "claim")

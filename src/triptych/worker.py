@@ -67,6 +67,7 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
     from triptych.train import train
 
     torch.set_num_threads(job["threads"])
+    torch.manual_seed(0)  # nothing here uses the global generator; a plug-in that does must not see the run before
     with store.locked(folder, wait=True):  # a worker whose parent has just been killed may still hold it
         if store.is_whole(folder):
             return True

@@ -25,7 +25,7 @@ from triptych.spec import load_study, to_toml
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = ("estimate", "low", "high")
-VERDICTS = {"holds", "holds in part", "does not hold", "undecided", "measured"}
+VERDICTS = {"holds", "holds where decided", "holds in part", "does not hold", "undecided", "measured"}
 
 
 def command(out: Path, *more: object) -> list[str]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from fake_reproduction import RATES, fill, make, part, run
+from fake_reproduction import ADAM, FOUND, RATES, SEEDS, fill, make, part, run
+from triptych import plan
 from triptych.errors import InputError
 from triptych.reproduction import judging
 from triptych.reproduction.contrasts import contrast, cross_fitted
 from triptych.reproduction.quantities import Quantity, value
-from triptych.reproduction.results import open_results
-from triptych.spec import checked
+from triptych.reproduction.results import Results, open_results
+from triptych.spec import RunSpec, StudySpec, checked
 
 
 @pytest.fixture
@@ -26,23 +28,46 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_whole_runs_are_read_and_found_by_their_specs_in_order_of_seed(folder):
-    for seed in (10, 0, 2):
+    for seed in (4, 0, 2):
         run(folder, "vae", seed, {"kid": 1.0}, rate=0.0006)
+    run(folder, "vae", 1, {"kid": 1.0}, rate=0.00015)
     run(folder, "gan", 0, {"kid": 1.0}, study="rates", rate=0.0012)
-    run(folder, "vae", 3, {"kid": 1.0}, rate=0.0006)
-    (folder / "matched/runs/vae-s3-Adam-0.0006-0.0/manifest.json").unlink()  # still going
+    (run(folder, "vae", 3, {"kid": 1.0}, rate=0.0006) / "manifest.json").unlink()  # still going
     results = open_results(folder)
-    assert [r.seed for r in results.where("matched", "vae", {"optimiser.rate": 0.0006})] == [0, 2, 10]
-    assert results.where(at={"optimiser.rate": 0.0003}) == [] and len(results.where(("matched", "rates"))) == 4
+    assert [r.seed for r in results.where("matched", "vae", {"optimiser.rate": 0.0006})] == [0, 2, 4]
+    assert [r.seed for r in results.where("matched", "vae")] == [0, 1, 2, 4]
+    assert results.where(at={"optimiser.rate": 0.0003}) == [] and len(results.where(("matched", "rates"))) == 5
     found = results.where(framework="gan")[0]
     assert (found.study, found.field("training.translate"), found.field("optimiser.none")) == ("rates", 0.0, None)
+
+
+def test_a_run_that_is_not_of_the_studys_plan_does_not_count(folder):
+    own = run(folder, "vae", 0, {"frechet_distance": 1.0})
+    shutil.copytree(own, own.with_name("vae-s0-0123abcd"))  # another version's, of the same framework and seed
+    assert [r.id for r in open_results(folder).runs] == [own.name]
+
+
+def test_the_plan_is_made_once_for_each_study(folder, monkeypatch):
+    asked: list[str] = []
+    real = plan.runs_of
+
+    def counted(study: StudySpec) -> list[RunSpec]:
+        asked.append(study.name)
+        return real(study)
+
+    monkeypatch.setattr(plan, "runs_of", counted)
+    results = open_results(folder)
+    assert len(results.planned["matched"]) == 180 and results.planned is results.planned
+    assert asked == ["matched", "rates"]
+    asked.clear()
+    bare = Results(folder, (), FOUND)
+    assert asked == [] and len(bare.planned["rates"]) == 60 and asked == ["matched", "rates"]
 
 
 def test_what_holds_no_study_or_a_torn_run_is_told_of(folder, tmp_path):
     with pytest.raises(InputError, match="holds none of the reproduction's studies"):
         open_results(tmp_path / "matched")
-    run(folder, "vae", 0, {})
-    (folder / "matched/runs/vae-s0-Adam-0.0003-0.0/outcome.json").write_text("{")
+    (run(folder, "vae", 0, {}) / "outcome.json").write_text("{")
     with pytest.raises(InputError, match=r"cannot be read.*computes it anew"):
         open_results(folder)
 
@@ -108,7 +133,7 @@ def test_a_quantity_is_exactly_one_thing(given):
 # Contrasts
 
 
-A, B = [1.0, 2.5, 3.0, 7.0], [2.0, 2.0, 5.0, 9.5]
+A, B = [1.0, 2.5, 3.0, 7.0, 4.0], [2.0, 2.0, 5.0, 9.5, 4.5]
 
 
 def test_a_paired_difference_agrees_with_scipy(folder):
@@ -118,7 +143,7 @@ def test_a_paired_difference_agrees_with_scipy(folder):
     oracle = scipy_stats.ttest_rel(A, B)
     low, high = oracle.confidence_interval()
     assert (found.estimate, found.low, found.high, found.p, found.n) == pytest.approx(
-        (np.mean(A) - np.mean(B), low, high, oracle.pvalue, 4)
+        (np.mean(A) - np.mean(B), low, high, oracle.pvalue, 5)
     )
     assert (found.id, found.unit, found.margin) == ("X.1", "squared feature SD", 1.0)  # the metric's own margin
 
@@ -128,7 +153,8 @@ def test_on_the_log_scale_differences_are_ratios_and_zero_has_none(folder):
     fill(folder, "vae", [1.0, 1.0, 1.0, 1.0])
     found = contrast(part(scale="log2"), open_results(folder))
     assert found.values == {0: 1.0, 1: 2.0, 2: 3.0}
-    assert found.left_out == {"a value is not positive and has no logarithm": 1}
+    assert found.left_out == {"a value is not positive and has no logarithm": 1, "a run is missing": 1}
+    assert found.diverged == 0
 
 
 def test_an_interaction_is_a_difference_of_differences_each_on_its_own_quantity(folder):
@@ -152,7 +178,7 @@ def test_a_slope_is_least_squares_over_doublings_for_each_seed(folder):
     noise = np.random.default_rng(0).normal(size=(4, 3))
     for seed, rate in ((s, r) for s in range(4) for r in range(3)):
         run(folder, "vaegan", seed, {"frechet_distance": float(noise[seed, rate]) + rate}, rate=RATES[rate])
-    found = contrast(part(b=None, per_doubling="optimiser.rate"), open_results(folder))
+    found = contrast(part(b=None, per_doubling="optimiser.rate", at=ADAM), open_results(folder))
     fits = np.polyfit(np.log2(RATES), (noise + np.arange(3)).T, 1)[0]
     assert list(found.values.values()) == pytest.approx(list(fits))
 
@@ -160,10 +186,33 @@ def test_a_slope_is_least_squares_over_doublings_for_each_seed(folder):
 def test_a_side_of_many_settings_is_their_mean_and_a_missing_run_costs_its_seed(folder):
     for rate, level in zip(RATES, (1.0, 2.0, 6.0), strict=True):
         fill(folder, "vaegan", [level, level + 1], rate=rate)
-    fill(folder, "vae", [0.0, 0.0])
-    (folder / "matched/runs/vaegan-s1-Adam-0.0006-0.0/manifest.json").unlink()
-    found = contrast(part(), open_results(folder))
-    assert found.values == {0: 3.0} and found.left_out == {"a run is missing": 1}
+        fill(folder, "vae", [0.0, 0.0], rate=rate)
+    results = open_results(folder)
+    shutil.rmtree(results.where(framework="vaegan", at={"optimiser.rate": 0.0006})[1].folder)
+    found = contrast(part(at=ADAM), open_results(folder))
+    assert found.values == {0: 3.0} and found.left_out == {"a run is missing": SEEDS - 1}
+
+
+@pytest.mark.parametrize("there", [RATES[:1], RATES[:2], RATES[::2]])
+def test_a_setting_that_was_never_run_is_not_passed_over(folder, there):
+    for rate in there:
+        for framework in ("vae", "vaegan"):
+            fill(folder, framework, [1000 * rate, 2000 * rate], rate=rate)
+    for given in ({"b": None, "per_doubling": "optimiser.rate"}, {}):
+        [found] = judging.judge_parts("X", [part(at=ADAM, **given)], open_results(folder))
+        assert (found.verdict, found.sentence) == ("undefined", "Undefined: a run is missing.")
+
+
+def test_a_score_of_the_whole_plan_needs_the_whole_plan(folder):
+    both = {"study": ["matched", "rates"], "framework": "vaegan"}
+    wide = part(a=both, b=None, per_doubling="optimiser.rate", at=ADAM)
+    for rate in RATES:
+        fill(folder, "vaegan", [1.0, 2.0], rate=rate)
+    [found] = judging.judge_parts("X", [wide], open_results(folder))
+    assert found.sentence == "Undefined: there is no such run of vaegan in rates."
+    run(folder, "vaegan", 1, {"frechet_distance": 2.0}, study="rates", rate=0.0012)
+    found = contrast(wide, open_results(folder))
+    assert list(found.values) == [1] and found.left_out == {"a run is missing": SEEDS - 1}
 
 
 def test_the_score_to_be_reached_is_the_median_of_all_ends_whoever_is_better(folder):
@@ -190,3 +239,82 @@ def test_a_tuned_side_takes_for_each_seed_what_the_others_choose(folder):
     assert [(r.seed, r.field("optimiser.rate")) for r in chosen] == [(0, 0.0003), (1, 0.00015), (2, 0.0006)]
     one = [r for r in open_results(folder).where(framework="gan") if r.seed == 0]
     assert cross_fitted(one) == []
+
+
+def tuned(folder: Path, seeds: int, lacking: tuple[float, int] | None = None, **broken: object) -> None:
+    """GAN and VAE at three rates, of which 0.0003 is best on validation; one run may be missing or broken."""
+    for framework, level in (("gan", 1.0), ("vae", 9.0)):
+        for rate in RATES:
+            for seed in range(seeds):
+                scores = {"validation_frechet": 1 + abs(rate - 0.0003), "frechet_distance": level + seed / 100}
+                if (framework, rate, seed) != ("gan", *(lacking or ())):
+                    run(folder, framework, seed, scores, rate=rate)
+                elif broken:
+                    run(folder, framework, seed, {**scores, "frechet_distance": "broken"}, rate=rate, **broken)
+
+
+TUNED = part(a={"framework": "gan", "tuned": True}, b={"framework": "vae", "tuned": True}, expects="lower", at=ADAM)
+TUNED = TUNED.model_copy(update={f"{x}": getattr(TUNED, x).model_copy(update={"study": "matched"}) for x in "ab"})
+
+
+def test_seeds_without_all_settings_neither_choose_nor_count(folder):
+    tuned(folder, 4, (0.0006, 1))
+    found = contrast(TUNED, open_results(folder))
+    assert found.values == pytest.approx(dict.fromkeys((0, 2, 3), -8.0))
+    assert found.left_out == {"a setting is missing": 2}  # seed 1, and seed 4, which was not run at all
+
+
+def test_a_setting_that_no_seed_has_is_not_passed_over_by_tuning(folder):
+    for seed in range(3):
+        scores = {"validation_frechet": 1.0, "frechet_distance": 1.0}
+        for framework in ("gan", "vae"):
+            for rate in RATES[:2]:
+                run(folder, framework, seed, scores, rate=rate)
+    [found] = judging.judge_parts("X", [TUNED], open_results(folder))
+    assert (found.verdict, found.sentence) == ("undefined", "Undefined: a setting is missing.")
+
+
+def test_one_seed_has_no_others_to_choose_by(folder):
+    tuned(folder, 1)
+    [found] = judging.judge_parts("X", [TUNED], open_results(folder))
+    assert found.sentence == "Undefined: the other seeds choose no setting; a setting is missing."
+
+
+def test_a_part_that_lost_a_seed_to_divergence_is_not_supported(folder):
+    fill(folder, "vae", [9.0, 9.1, 9.2, 9.3, 9.4])
+    fill(folder, "vaegan", [1.0, 1.2, 1.1, 1.3])
+    lost = run(folder, "vaegan", 4, {"frechet_distance": "broken"})
+    [found] = judging.judge_parts("X", [part(expects="lower")], open_results(folder))
+    assert found.verdict == "supported" and "1 seed left out (broken)." in found.sentence
+    shutil.rmtree(lost)
+    run(folder, "vaegan", 4, {"frechet_distance": "broken"}, status="diverged")
+    [found, against] = judging.judge_parts("X", [part(expects="lower"), part(expects="higher")], open_results(folder))
+    assert found.verdict == "undecided" and found.p is not None and found.p < 0.05
+    why = "1 seed left out (broken); runs that diverged are no chance loss, so what is left cannot support it."
+    assert found.sentence.startswith("Undecided: ") and found.sentence.endswith(why)
+    assert against.verdict == "contradicted" and against.sentence.endswith("1 seed left out (broken).")
+
+
+def test_a_diverged_run_that_has_its_value_costs_nothing(folder):
+    fill(folder, "vae", [9.0, 9.1, 9.2, 9.3, 9.4])
+    fill(folder, "vaegan", [1.0, 1.2, 1.1, 1.3, 1.2], status="diverged")
+    [found] = judging.judge_parts("X", [part(expects="lower")], open_results(folder))
+    assert found.verdict == "supported"
+
+
+def test_a_chosen_run_that_diverged_counts_as_lost_too(folder):
+    tuned(folder, 5, (0.0003, 1), status="diverged")
+    found = contrast(TUNED, open_results(folder))
+    assert found.left_out == {"broken": 1} and found.diverged == 1
+
+
+def test_a_seed_lost_to_another_run_than_the_diverged_one_is_not_lost_to_divergence(folder):
+    for rate in RATES[:2]:
+        fill(folder, "vaegan", [1.0, 1.0], rate=rate)
+    run(folder, "vaegan", 0, {"frechet_distance": 1.0}, rate=RATES[2])
+    run(folder, "vaegan", 0, {"frechet_distance": 1.0}, study="rates", rate=0.0012, status="diverged")
+    run(folder, "vaegan", 1, {"frechet_distance": "broken"}, rate=RATES[2])
+    run(folder, "vaegan", 1, {"frechet_distance": 1.0}, study="rates", rate=0.0012, status="diverged")
+    both = {"study": ["matched", "rates"], "framework": "vaegan"}
+    found = contrast(part(a=both, b=None, at=ADAM), open_results(folder))
+    assert (found.values, found.left_out["broken"], found.diverged) == ({0: 1.0}, 1, 0)

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats as scipy_stats
 from statsmodels.stats.multitest import multipletests
 
-from fake_reproduction import FOUND, STUDY, claim, fill, make, part, run
+from fake_reproduction import CENTRED, FOUND, STUDY, claim, fill, make, part, run
 from triptych import stats, store
 from triptych.errors import InputError
 from triptych.reproduction import claims, designs, judging
@@ -120,8 +120,9 @@ def test_holm_is_over_the_parts_of_one_protocol_that_expect_something(folder):
     [
         (["supported", "supported", "measured"], "holds"),
         (["supported", "contradicted"], "holds in part"),
-        (["supported", "undecided"], "holds in part"),
-        (["supported", "undefined"], "holds in part"),
+        (["supported", "contradicted", "undecided"], "holds in part"),
+        (["supported", "undecided"], "holds where decided"),
+        (["supported", "undefined"], "holds where decided"),
         (["contradicted", "undecided"], "does not hold"),
         (["undecided", "undefined"], "undecided"),
         (["measured", "measured"], "measured"),
@@ -152,7 +153,7 @@ def test_matched_parts_decide_and_published_ones_stand_beside(folder):
     )
     assert "Supported: 50 against 80 squared feature SD, a difference of −30 (95 % interval" in found.parts[0].sentence
     rows = json.loads(store.to_json(claims.records([found])))
-    assert [row["id"] for row in rows] == ["X.1", "X.2"]
+    assert [row["id"] for row in rows] == ["X1.1", "X1.2"]
     wanted = {"id", "statement", "protocol", "metric", "estimate", "low", "high", "n", "verdict"}
     assert wanted <= rows[0].keys() and rows[0]["estimate"] == pytest.approx(-30)
     assert (rows[1]["claim_verdict"], rows[1]["claim_published"]) == ("holds", "does not hold")
@@ -194,7 +195,7 @@ def test_the_papers_nine_claims_can_be_answered_at_every_scale():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"quantity": {"metric": "frechet_distanse"}}, "X.1, side a, study matched: unknown metric.*Did you mean"),
+        ({"quantity": {"metric": "frechet_distanse"}}, "X1.1, side a, study matched: unknown metric.*Did you mean"),
         ({"quantity": {"metric": "kid"}}, "the study does not score this.*'kid'.*scoring.metrics"),
         ({"a": {"framework": "vae_disl"}}, "does not run this framework.*'vae_disl'.*Known: vae, gan, vaegan"),
         (
@@ -203,15 +204,46 @@ def test_the_papers_nine_claims_can_be_answered_at_every_scale():
         ),
         ({"at": {"optimiser.rat": 0.0003}}, "no run of vaegan has this optimiser.rat .*Did you mean 'optimiser.rate'"),
         ({"a": {"framework": "vae", "study": "mached"}}, "no such study.*'mached'.*Did you mean 'matched'"),
-        ({"seeds": 5}, r"X.1: needs 5 seeds \(got '4 in matched'\). Give --seeds 5 or more"),
+        ({"seeds": 6}, r"X1.1: needs 6 seeds \(got '5 in matched'\). Give --seeds 6 or more"),
         ({"quantity": {"log": "terms.llike"}}, "side b: vae logs no such number.*Known: losses.vae, terms.prior"),
         ({"quantity": {"curve": "frechet_distance", "reach": 1.0}}, "no curve over training of this"),
         (
             {"a": {"framework": "gan", "tuned": True}, "at": {"optimiser": {"rate": 0.0003, "name": "Adam"}}},
             "study rates: no run of gan has this",
         ),
-        ({"b": None, "per_doubling": "training.translate"}, "slope over training.translate needs two or more values"),
-        ({"a": {"framework": "vae"}}, "compares the same runs with themselves"),
+        (
+            {"b": None, "per_doubling": "training.translate", "at": {}},
+            "slope over training.translate needs two or more values",
+        ),
+        ({"a": {"framework": "vae"}}, "X1.1: compares the same runs with themselves. Let a and b differ"),
+        ({"c": {"framework": "gan"}, "d": {"framework": "gan"}}, "the same runs with themselves. Let c and d differ"),
+        ({"c": {"framework": "vaegan"}, "d": {"framework": "vae"}}, "takes a difference from itself"),
+        (
+            {"a": {"framework": "vaegan", "quantity": {"metric": "psnr"}}},
+            "different units .got 'a in dB, b in squared feature SD'",
+        ),
+        (
+            {"b": {"framework": "vae", "quantity": {"cost": "seconds"}}, "quantity": {"cost": "parameters"}},
+            "different units .got 'a in parameters, b in s'",
+        ),
+        (
+            {
+                "quantity": {"curve": "frechet_convergence", "reach": 9.0},
+                "b": {
+                    "framework": "vae",
+                    "quantity": {"curve": "frechet_convergence", "reach": 9.0, "unit": "seconds"},
+                },
+            },
+            "different units .got 'a in images, b in seconds'",
+        ),
+        (
+            {"a": {"framework": "gan", "tuned": True}, "at": {}},
+            "side a: a tuned side needs one run a setting and seed, and has 2 .* Fix training.translate in `at`",
+        ),
+        (
+            {"a": {"framework": ["vae", "gan"], "tuned": True}, "at": CENTRED},
+            "one run a setting and seed, and has 2 .* Give the side one framework",
+        ),
     ],
 )
 def test_what_the_studies_cannot_answer_is_said_before_anything_runs(given, said):
@@ -220,14 +252,16 @@ def test_what_the_studies_cannot_answer_is_said_before_anything_runs(given, said
 
 
 def test_a_tuned_side_needs_settings_to_choose_from():
-    narrow = {"matched": STUDY, "rates": STUDY.model_copy(update={"seeds": (0, 1)})}
     sides = {"a": {"framework": "gan", "tuned": True}, "b": {"framework": "vae", "tuned": True}}
-    fixed = part(**sides, at={"optimiser": {"rate": 0.0003, "name": "Adam"}}, expects="lower")
+    fixed = part(**{x: {**side, "study": "matched"} for x, side in sides.items()}, expects="lower")
     with pytest.raises(
         InputError, match=r"two or more settings to choose from.*Leave optimiser.name and optimiser.rate"
     ):
-        claims.check([claim(fixed)], narrow)
-    claims.check([claim(part(**sides, expects="lower"))], narrow)
+        claims.check([claim(fixed)], FOUND)
+    claims.check([claim(part(**sides, at=CENTRED, expects="lower"))], FOUND)
+    twice = {**FOUND, "rates": STUDY.model_copy(update={"grid": {**STUDY.grid, "optimiser.rate": [0.0012, 0.0006]}})}
+    with pytest.raises(InputError, match=r"has 2 .* Give the side studies that share no setting"):
+        claims.check([claim(part(**sides, at=CENTRED, expects="lower"))], twice)
 
 
 def test_equivalence_needs_a_margin():
@@ -235,13 +269,13 @@ def test_equivalence_needs_a_margin():
         part(scale="log2", expects="equivalent")
     bare = STUDY.model_copy(update={"scoring": STUDY.scoring.model_copy(update={"smallest_effect": {"psnr": 0.0}})})
     same = claim(part(quantity={"metric": "psnr"}, expects="equivalent"))
-    with pytest.raises(InputError, match=r"X.1: 'equivalent' needs a margin, and psnr has none of its own"):
+    with pytest.raises(InputError, match=r"X1.1: 'equivalent' needs a margin, and psnr has none of its own"):
         claims.check([same], {"matched": bare})
     claims.check([same], {"matched": STUDY})
 
 
 WHOLE = """[[claims]]
-id = "X"
+id = "X1"
 statement = "S."
 where = "1"
 paper = "P."
@@ -260,7 +294,7 @@ b = { framework = "gan" }
     [
         (
             ("meaning = { m", 'meaning = { holds = "H.", m'),
-            "X: ClaimSpec: meaning needs a sentence for each of measured",
+            "X1: ClaimSpec: meaning needs a sentence for each of measured",
         ),
         (('"matched"', '"as published"'), 'at least one part must have protocol = "matched"'),
         (('"matched"', '"mached"'), "parts.0.protocol: Input should be 'matched'"),
@@ -269,13 +303,16 @@ b = { framework = "gan" }
         (('quantity = { metric = "kid" }', ""), "a quantity is needed"),
         (("[[claims]]", "[[claim]]"), "Start each claim with"),
         (("id =", "id"), "not a TOML file"),
+        (('"X1"', '"X 1"'), "id: String should match pattern"),
+        (('"X1"', '"x1"'), "id: String should match pattern"),
+        (('"X1"', '"X1.1"'), "id: String should match pattern"),
         (('b = { framework = "gan" }', 'expects = "lower"'), "needs something to compare with"),
     ],
 )
 def test_a_claims_file_is_checked_when_it_is_read(tmp_path, change, said):
     file = tmp_path / "claims.toml"
     file.write_text(WHOLE)
-    assert [c.id for c in claims.load(file)] == ["X"]
+    assert [c.id for c in claims.load(file)] == ["X1"]
     changed = WHOLE.replace(*change)
     assert changed != WHOLE
     file.write_text(changed.replace("[[claims.parts]]", "[[claim.parts]]") if "[[claim]]" in changed else changed)
@@ -286,5 +323,5 @@ def test_a_claims_file_is_checked_when_it_is_read(tmp_path, change, said):
 def test_two_claims_cannot_share_an_id(tmp_path):
     file = tmp_path / "claims.toml"
     file.write_text(WHOLE + WHOLE)
-    with pytest.raises(InputError, match=r"two claims have one id.*'X'"):
+    with pytest.raises(InputError, match=r"two claims have one id.*'X1'"):
         claims.load(file)

@@ -34,8 +34,8 @@ def results(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Results
         for run in runs_of(study):
             if run.framework in wanted and run.seed == 0:
                 short = run.model_copy(update={"training": run.training.model_copy(update={"images": 256})})
-                assert train.train(folder / name / "runs" / short.id, short, dataset.open(prepared))
-                store.write(folder / name / "runs" / short.id / store.MANIFEST, b"{}")
+                assert train.train(folder / name / "runs" / run.id, short, dataset.open(prepared))
+                store.write(folder / name / "runs" / run.id / store.MANIFEST, b"{}")
     return open_results(folder)
 
 
@@ -131,7 +131,7 @@ def test_a_sheet_enlarges_by_a_whole_factor_and_keeps_every_pixel():
 
 def test_a_sheet_that_would_be_large_gets_fewer_greys():
     noise = torch.rand(8, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    content = sheets.sheet([sheets.Strip("", "", noise)] * 3)
+    content = sheets.sheet([sheets.Strip("", "", noise)] * 12)
     with Image.open(io.BytesIO(content)) as image:
         assert len(image.getcolors() or []) <= 16
     assert Image.open(io.BytesIO(sheets.sheet([sheets.Strip("", "", noise.expand(-1, 3, -1, -1))]))).mode == "RGB"

@@ -156,7 +156,7 @@ def test_a_study_that_is_not_whole_is_said_before_anything_else() -> None:
     ran = [Executed("matched", 7, 10, 0, 60.0), Executed("rates", 10, 10, 0, 60.0)]
     html = page.render(bare(claim("holds", part("supported")), runs=ran))
     head = html.partition("<main>")[0]
-    assert "“matched” is still under way: 7 of 10 runs" in head
+    assert "“matched” is not whole: 7 of 10 runs are there" in head
     assert "“attribution” has not been run" in head and "“rates”" not in head
     assert "Before you read on" not in page.render(bare(claim("holds", part("supported"))))
 

@@ -1,8 +1,8 @@
 """Which quirk of the published code made which published effect: each mended alone, and each left in alone.
 
 Three of the paper's results are taken apart (triptych.reproduction.quirks): the translated VAE of Figure 2b, with its
-grey boxes and its blur; the GAN of section 4.5, which would not train; and the VAE-GAN of Figure 3b, which translation
-seemed not to hurt. Of each quirk there are two effects, both paired by seed:
+grey boxes and its blur; the GAN of section 4.5, which was difficult to train; and the VAE-GAN of Figure 3b, which
+translation seemed not to hurt. Of each quirk there are two effects, both paired by seed:
 
     mend    the base with this quirk mended, less the base as published: what mending it alone changes;
     keep    this quirk alone, less the base with every quirk mended: what it does by itself.
@@ -56,7 +56,7 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
         Measure("translated_mse", "MSE on shifted images", "the VAE's bad reconstructions of shifted images", "higher"),
     ),
     "gan": (
-        Measure("frechet_distance", "Fréchet distance", "the GAN that would not train", "higher"),
+        Measure("frechet_distance", "Fréchet distance", "the GAN's bad samples", "higher"),
         Measure("collapsed", "share of collapsed runs", "the GAN's collapse", "higher"),
         Measure("coverage", "coverage", "the GAN's missing variety", "lower"),
     ),
@@ -205,13 +205,22 @@ def _sentence(
         why = "can be put down to no single quirk here" if away else "does not go when the quirks are mended"
         tried = max((e.estimate.n for e in found if e.estimate), default=0)
         largest = max((e for e in found if e.estimate), key=lambda e: _towards(e, measure), default=None)
-        text = f"{lead} {why}, with {count(tried, 'seed')}"
+        text = f"{lead}: this {why}, with {count(tried, 'seed')}"
         if away and largest is not None and _towards(largest, measure) > 0:
             text += f"; the largest change seen comes from {_told(largest)}"
         return text + "."
-    both = [q for q in dict.fromkeys(e.quirk for e in made) if sum(e.quirk == q for e in made) == 2]
-    told = [f"{q} (whether mended or kept alone)" for q in both] + [_told(e) for e in made if e.quirk not in both]
-    return f"{lead}: made by {', '.join(told)}."
+    if away:
+        return f"{lead}: made by {_listed(made)}."
+    against = [effect for effect in found if effect.verdict == "weakens it"]
+    offset = f", and offset by {_listed(against)}" if against else ""
+    return f"{lead}: this stays when all quirks are mended; brought about by {_listed(made)}{offset}."
+
+
+def _listed(effects: list[Effect]) -> str:
+    """The quirks that have these effects, those first that have them both mended and kept alone."""
+    both = [q for q in dict.fromkeys(e.quirk for e in effects) if sum(e.quirk == q for e in effects) == 2]
+    told = [f"{q} (whether mended or kept alone)" for q in both]
+    return ", ".join(told + [_told(effect) for effect in effects if effect.quirk not in both])
 
 
 def _towards(effect: Effect, measure: Measure) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from triptych.errors import InputError
 from triptych.lookup import suggest
 from triptych.reproduction import quantities
-from triptych.reproduction.contrasts import SETTING, VALIDATION, WITHIN, PartSpec, Side, dotted
+from triptych.reproduction.contrasts import SETTING, VALIDATION, WITHIN, PartSpec, Side, dotted, unit_of
 from triptych.reproduction.quantities import Quantity
 from triptych.reproduction.results import field_of, holds
 from triptych.spec import RunSpec, StudySpec
@@ -30,19 +31,21 @@ def planned(study: StudySpec) -> Planned:
     from triptych.plan import runs_of
     from triptych.scoring import metrics_of
 
-    runs = [(run, run.model_dump()) for run in runs_of(study.model_copy(update={"seeds": study.seeds[:1]}))]
+    runs = [(run, run.model_dump(mode="json")) for run in runs_of(study.model_copy(update={"seeds": study.seeds[:1]}))]
     return Planned(study, runs, {output.metric for metric in metrics_of(study.scoring) for output in metric.outputs})
 
 
 def check_part(name: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
-    """Raise InputError for what is missing: a study, a framework, a point of a grid, a score, seeds or a margin."""
-    cells = [
-        _side(f"{name}, side {letter}", side, part.per_doubling, plans)
+    """Raise InputError for what is missing (a study, a framework, a point of a grid, a score, seeds, a margin), for
+    what is compared with itself and for units that differ.
+    """
+    compared = {
+        letter: (_side(f"{name}, side {letter}", side, part.per_doubling, plans), side.quantity, side.tuned)
         for letter, side in zip("abcd", part.sides, strict=False)
-    ]
+    }
+    _differ(name, compared)
+    _one_unit(name, part, plans)
     a = part.sides[0]
-    if len(cells) == 2 and cells[0] == cells[1] and _alike(a, part.sides[1]):
-        raise InputError("compares the same runs with themselves", where=name, mend="Let a and b differ.")
     seeds = set.intersection(*(set(plans[study].study.seeds) for side in part.sides for study in side.studies))
     fewest = max(part.seeds, 2 if any(side.tuned for side in part.sides) else 1)
     if len(seeds) < fewest:
@@ -59,8 +62,34 @@ def check_part(name: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
         )  # fmt: skip
 
 
+def _differ(where: str, compared: Mapping[str, Any]) -> None:
+    """Raise InputError for a difference that is nothing whatever the runs give; sides by letter."""
+    for one, other in ("ab", "cd"):
+        if one in compared and other in compared and compared[one] == compared[other]:
+            raise InputError(
+                "compares the same runs with themselves", where=where, mend=f"Let {one} and {other} differ."
+            )
+    a, b, c, d = (compared.get(letter) for letter in "abcd")
+    if b is not None and (a, b) == (c, d):
+        raise InputError("takes a difference from itself", where=where, mend="Let c and d differ from a and b.")
+
+
+def _one_unit(where: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
+    units = {
+        letter: unit_of(side.quantity, plans[side.studies[0]].study.scoring.metrics or ())
+        for letter, side in zip("abcd", part.sides, strict=False)
+        if side.quantity
+    }
+    if len(set(units.values())) > 1:
+        told = ", ".join(f"{letter} in {unit or 'no unit'}" for letter, unit in units.items())
+        raise InputError(
+            "compares quantities in different units", where=where, value=told,
+            mend="Give all sides quantities in one unit.",
+        )  # fmt: skip
+
+
 def _side(where: str, side: Side, per_doubling: str | None, plans: Mapping[str, Planned]) -> list[str]:
-    """The ids of one side's runs at one seed; raises InputError for what its studies lack."""
+    """The ids of one side's runs at one seed, sorted; raises InputError for what its studies lack."""
     found: list[tuple[RunSpec, dict[str, Any]]] = []
     asked = [side.quantity] if side.quantity else []
     asked += [Quantity(metric=VALIDATION)] if side.tuned else []
@@ -77,7 +106,7 @@ def _side(where: str, side: Side, per_doubling: str | None, plans: Mapping[str, 
         _can_be_tuned(where, side, [spec for _, spec in found])
     if per_doubling is not None:
         _spans(where, per_doubling, [spec for _, spec in found])
-    return [run.id for run, _ in found]
+    return sorted(run.id for run, _ in found)
 
 
 def _cells(where: str, plan: Planned, framework: str, at: Mapping[str, Any]) -> list[tuple[RunSpec, dict[str, Any]]]:
@@ -135,12 +164,28 @@ def _logged(where: str, log: str, runs: Sequence[RunSpec]) -> None:
 
 
 def _can_be_tuned(where: str, side: Side, specs: Sequence[Mapping[str, Any]]) -> None:
-    settings = {tuple(field_of(spec, name) for name in SETTING) for spec in specs}
-    if len(settings) < 2:
+    settings = [tuple(field_of(spec, name) for name in SETTING) for spec in specs]
+    if len(set(settings)) < 2:
         raise InputError(
             "a tuned side needs two or more settings to choose from", where=where, value=dict(side.at),
             mend=f"Leave {' and '.join(SETTING)} out of `at`.",
         )  # fmt: skip
+    often, times = Counter(settings).most_common(1)[0]
+    if times > 1:
+        alike = [dotted(spec) for spec, setting in zip(specs, settings, strict=True) if setting == often]
+        raise InputError(
+            f"a tuned side needs one run a setting and seed, and has {times}", where=where, value=dict(side.at),
+            mend=_narrower(alike),
+        )  # fmt: skip
+
+
+def _narrower(specs: Sequence[Mapping[str, Any]]) -> str:
+    """What would leave one of these runs (dotted field to value) of one setting."""
+    fields = dict.fromkeys(field for spec in specs for field in spec if field != "condition")
+    varied = [field for field in fields if any(spec.get(field) != specs[0].get(field) for spec in specs)]
+    if "framework" in varied:
+        return "Give the side one framework."
+    return f"Fix {' and '.join(varied)} in `at`." if varied else "Give the side studies that share no setting."
 
 
 def _spans(where: str, field: str, specs: Sequence[Mapping[str, Any]]) -> None:
@@ -150,7 +195,3 @@ def _spans(where: str, field: str, specs: Sequence[Mapping[str, Any]]) -> None:
             f"a slope over {field} needs two or more values of it, all positive", where=where, value=values,
             mend="Let the side span more of the grid.",
         )  # fmt: skip
-
-
-def _alike(a: Side, b: Side) -> bool:
-    return (a.quantity, a.tuned) == (b.quantity, b.tuned)

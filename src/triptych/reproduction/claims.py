@@ -6,8 +6,9 @@ since only they compare like with like; the as-published parts, under the paper'
 and held-out images, say beside it what the published evidence would have shown. Of either kind:
 
     all parts that expect something are supported        holds
+    some supported, others contradicted                  holds in part
+    some supported, the others undecided or undefined    holds where decided
     some contradicted, none supported                    does not hold
-    some supported, others contradicted or undecided     holds in part
     none supported, none contradicted                    undecided
     no part expects anything                             measured
 
@@ -33,14 +34,14 @@ from triptych.spec import Frozen, StudySpec, checked, read_toml
 from triptych.words import count
 
 FILE = "claims.toml"
-JUDGED = ("holds", "holds in part", "does not hold", "undecided")
+JUDGED = ("holds", "holds in part", "holds where decided", "does not hold", "undecided")
 LEADS = {"matched": "under matched conditions", "as published": "as published"}
 
 
 class ClaimSpec(Frozen):
     """A claim: what it says and where, what the paper did for it, its parts, what each verdict means for a reader."""
 
-    id: str = Field(min_length=1)
+    id: str = Field(pattern=r"^[A-Z]+[0-9]+$")
     statement: str = Field(min_length=1)
     where: str
     paper: str
@@ -59,7 +60,10 @@ class ClaimSpec(Frozen):
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim with its parts judged; `published` is the verdict of the as-published parts, None without any."""
+    """A claim with its parts judged; `verdict` is one of JUDGED, or measured.
+
+    `published` is the verdict of the as-published parts, None without any.
+    """
 
     id: str
     statement: str
@@ -114,7 +118,7 @@ def verdict_of(parts: Sequence[Part]) -> str | None:
     if supported == len(verdicts):
         return "holds"
     if supported:
-        return "holds in part"
+        return "holds in part" if contradicted else "holds where decided"
     return "does not hold" if contradicted else "undecided"
 
 

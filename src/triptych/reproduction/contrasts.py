@@ -5,10 +5,12 @@ runs, or, `per_doubling` of a field of the spec such as the learning rate, the s
 field by least squares. A part is a - b, or (a - b) - (c - d), an interaction; or the slope of a alone. On the scale
 "log2" quantities enter by their logarithms, so that differences are ratios and slopes elasticities.
 
-A seed enters only with all of its runs and all of their values; the others are left out, counted, with the reason.
+A seed enters only with all of the runs that the studies plan for it and all of their values; the others are left out,
+counted, with the reason. So a setting that was not run is not passed over.
 
 `tuned`: for each seed the setting (optimiser and rate) that is best by `validation_frechet` in the mean over the other
 seeds, so that no run has a hand in being chosen. A setting that lacks one of these scores has failed and is not chosen.
+Seeds that lack a planned run neither choose nor count.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from pydantic import Field, field_validator, model_validator
 
 from triptych.reproduction import quantities
 from triptych.reproduction.quantities import Quantity
-from triptych.reproduction.results import Results, RunRecord
+from triptych.reproduction.results import Results, RunRecord, among, holds
 from triptych.spec import Frozen
 
 VALIDATION = "validation_frechet"
@@ -127,6 +129,15 @@ class PartSpec(Frozen):
         return side.model_copy(update=own)
 
 
+def unit_of(quantity: Quantity, metrics: Sequence[str] = ()) -> str:
+    """A quantity's unit, empty where it has none; `metrics` are the study's own."""
+    if quantity.metric:
+        return quantities.outputs(tuple(metrics))[quantity.metric].unit
+    if quantity.curve:
+        return quantity.unit
+    return quantities.COSTS[quantity.cost][1] if quantity.cost else ""
+
+
 def dotted(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     """{"a.b": value} from {"a": {"b": value}}."""
     flat: dict[str, Any] = {}
@@ -139,7 +150,8 @@ def dotted(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 class Contrast:
     """A part's value by seed, each side's own, why seeds are left out, and how many runs count with their budget.
 
-    `absent` names what has no run at all, `goal` is the score whose reaching is timed, where one is.
+    `absent` names what has no run at all, `diverged` counts the seeds that are left out because a run diverged, `goal`
+    is the score whose reaching is timed, where one is.
     """
 
     values: dict[int, float]
@@ -148,15 +160,17 @@ class Contrast:
     absent: tuple[str, ...]
     censored: int
     runs: int
+    diverged: int
     goal: float | None = None
 
 
 def contrast(part: PartSpec, results: Results) -> Contrast:
     """A part's values from the runs that are there."""
-    chosen = [(side, _runs(side, results)) for side in part.sides]
+    chosen = [_chosen(side, results) for side in part.sides]
     goal = _goal(chosen)
-    taken = [_by_seed(part, side, runs, goal) for side, runs in chosen]
-    seeds = sorted({seed for _, runs in chosen for seed in (run.seed for run in runs)})
+    taken = [_by_seed(part, own, goal) for own in chosen]
+    planned = [own.seeds for own in chosen if own.seeds]
+    seeds = sorted(frozenset.intersection(*planned)) if planned else []  # studies may have other numbers of seeds
     whole = [seed for seed in seeds if all(seed in side.values for side in taken)]
     sides = tuple({seed: side.values[seed] for seed in whole} for side in taken)
     signs = (1, -1, -1, 1)
@@ -164,22 +178,36 @@ def contrast(part: PartSpec, results: Results) -> Contrast:
         {seed: sum(sign * side[seed] for sign, side in zip(signs, sides, strict=False)) for seed in whole},
         sides,
         dict(Counter(_why(seed, taken) for seed in seeds if seed not in whole)),
-        tuple(dict.fromkeys(name for side in taken for name in side.absent)),
+        tuple(dict.fromkeys(name for own in chosen for name in own.absent)),
         sum(side.censored.get(seed, 0) for side in taken for seed in whole),
         sum(side.counted.get(seed, 0) for side in taken for seed in whole),
+        len(set[int]().union(*(side.diverged for side in taken))),
         goal,
     )
 
 
 @dataclass(frozen=True)
-class _Side:
-    """One side by seed: its value or why there is none, its runs, and those of them that are censored."""
+class _Chosen:
+    """A side's planned seeds, and by seed the runs that enter or why none do; `absent` as in Contrast."""
 
+    side: Side
     absent: tuple[str, ...]
+    seeds: frozenset[int]
+    runs: dict[int, list[RunRecord]]
+    whys: dict[int, str]
+    diverged: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One side by seed: its value or why there is none, its runs, those of them that are censored, seeds lost to
+    divergence."""
+
     values: dict[int, float]
     whys: dict[int, str]
     counted: dict[int, int]
     censored: dict[int, int]
+    diverged: set[int]
 
 
 def _why(seed: int, taken: Sequence[_Side]) -> str:
@@ -187,9 +215,34 @@ def _why(seed: int, taken: Sequence[_Side]) -> str:
     return ", ".join(dict.fromkeys(whys))
 
 
-def _runs(side: Side, results: Results) -> list[RunRecord]:
+def _chosen(side: Side, results: Results) -> _Chosen:
     runs = results.where(side.studies, side.frameworks, side.at)
-    return cross_fitted(runs) if side.tuned else runs
+    there = {(run.study, run.framework) for run in runs}
+    absent = tuple(f"{f} in {s}" for s in side.studies for f in side.frameworks if (s, f) not in there)
+    planned = [
+        (spec["seed"], _cell(study, spec))
+        for study in side.studies
+        for spec in results.planned.get(study, {}).values()
+        if among(spec["framework"], side.frameworks) and holds(spec, side.at)
+    ]
+    seeds, cells = frozenset(seed for seed, _ in planned), {cell for _, cell in planned}
+    if absent:
+        return _Chosen(side, absent, seeds, {}, {})
+    own = {seed: [run for run in runs if run.seed == seed] for seed in sorted(seeds)}
+    lacking = {seed for seed in seeds if {_cell(run.study, run.spec) for run in own[seed]} != cells}
+    whys = dict.fromkeys(lacking, "a setting is missing" if side.tuned else "a run is missing")
+    whole = {seed: runs for seed, runs in own.items() if seed not in lacking}
+    return _tuned(side, seeds, whole, whys) if side.tuned else _Chosen(side, (), seeds, whole, whys)
+
+
+def _tuned(side: Side, seeds: frozenset[int], whole: dict[int, list[RunRecord]], whys: dict[int, str]) -> _Chosen:
+    """For each seed with all of its runs the one run whose setting is chosen."""
+    runs = [run for own in whole.values() for run in own]
+    chosen = {run.seed: [run] for run in cross_fitted(runs)}
+    without = frozenset(whole) - frozenset(chosen)
+    whys = {**whys, **dict.fromkeys(without, "the other seeds choose no setting")}
+    diverged = any(run.status == "diverged" for run in runs)
+    return _Chosen(side, (), seeds, chosen, whys, without if diverged else frozenset())
 
 
 def cross_fitted(runs: Sequence[RunRecord]) -> list[RunRecord]:
@@ -215,45 +268,44 @@ def _mean_validation(own: Mapping[int, RunRecord], seeds: Sequence[int]) -> floa
     return math.fsum(told) / len(told) if seeds and len(told) == len(seeds) else math.inf
 
 
-def _goal(chosen: Sequence[tuple[Side, list[RunRecord]]]) -> float | None:
+def _goal(chosen: Sequence[_Chosen]) -> float | None:
     """The score to be reached: the one stated, or the median of the last values of all runs compared."""
-    curves = [(side.quantity.curve, runs) for side, runs in chosen if side.quantity and side.quantity.curve]
-    stated = [side.quantity.reach for side, _ in chosen if side.quantity and side.quantity.curve]
-    if not stated or stated[0] != "median":
-        return stated[0] if stated and isinstance(stated[0], float) else None
-    last = [moments[-1][1] for curve, runs in curves for run in runs if (moments := quantities.points(curve, run))]
+    timed = [(own.side.quantity, own.runs) for own in chosen if own.side.quantity and own.side.quantity.curve]
+    stated = timed[0][0].reach if timed else None
+    if stated != "median":
+        return stated
+    last = [
+        moments[-1][1]
+        for quantity, own in timed
+        for runs in own.values()
+        for run in runs
+        if (moments := quantities.points(quantity.curve or "", run))
+    ]
     return statistics.median(last) if last else None
 
 
-def _by_seed(part: PartSpec, side: Side, runs: list[RunRecord], goal: float | None) -> _Side:
-    quantity = side.quantity or Quantity(metric=VALIDATION)
+def _by_seed(part: PartSpec, chosen: _Chosen, goal: float | None) -> _Side:
+    quantity = chosen.side.quantity or Quantity(metric=VALIDATION)
     if quantity.reach == "median":
         quantity = quantity.model_copy(update={"reach": math.nan if goal is None else goal})
-    cells = {_cell(run) for run in runs}
-    there = {cell[:2] for cell in cells}
-    absent = tuple(f"{f} in {s}" for s in side.studies for f in side.frameworks if (s, f) not in there)
-    taken = _Side(absent, {}, {}, {}, {})
-    if absent:
-        return taken
-    for seed in sorted({run.seed for run in runs}):
-        own = [run for run in runs if run.seed == seed]
+    taken = _Side({}, {**chosen.whys}, {}, {}, {*chosen.diverged})
+    for seed, own in chosen.runs.items():
         found = [quantities.value(quantity, run) for run in own]
-        told = [_scaled(part.scale, each.value) for each in found if each.value is not None]
-        numbers = [x for x in told if x is not None]
-        if not side.tuned and len({_cell(run) for run in own}) < len(cells):
-            taken.whys[seed] = "a run is missing"
-        elif len(told) < len(found):
-            taken.whys[seed] = ", ".join(dict.fromkeys(each.why for each in found if each.value is None))
-        elif len(numbers) < len(told):
-            taken.whys[seed] = "a value is not positive and has no logarithm"
-        else:
+        scaled = [None if each.value is None else _scaled(part.scale, each.value) for each in found]
+        numbers = [x for x in scaled if x is not None]
+        if len(numbers) == len(own):
             taken.values[seed] = _reduced(part.per_doubling, own, numbers)
             taken.counted[seed], taken.censored[seed] = len(own), sum(each.censored for each in found)
+            continue
+        whys = dict.fromkeys(each.why for each in found if each.value is None)
+        taken.whys[seed] = ", ".join(whys) or "a value is not positive and has no logarithm"
+        if any(run.status == "diverged" for run, x in zip(own, scaled, strict=True) if x is None):
+            taken.diverged.add(seed)
     return taken
 
 
-def _cell(run: RunRecord) -> tuple[str, str, str]:
-    return run.study, run.framework, str(run.spec.get("condition", ""))
+def _cell(study: str, spec: Mapping[str, Any]) -> tuple[str, str, str]:
+    return study, str(spec["framework"]), str(spec["condition"])
 
 
 def _scaled(scale: str, x: float) -> float | None:

@@ -80,7 +80,7 @@ def _packaged(name: str) -> dict[str, Any]:
 
 
 def _scaled(name: str, table: dict[str, Any], scale: Scale) -> StudySpec:
-    """A study at a scale: size, width, budget, seeds and the images scored, and nothing else."""
+    """A study at a scale: size, width, budget, seeds and the images scored; shapes and latents stay."""
     options = table["scoring"]["options"]
     if "convergence" in options:  # never more images over training than at its end
         most = min(options["convergence"]["images"], scale.scored_images)

@@ -12,6 +12,7 @@ What is tested, with d the mean over seeds and m the margin, 0 where none is kno
 by t tests over seeds: two-sided where a difference is to be shown, one-sided where it is to be shown small, as in two
 one-sided tests (Schuirmann 1987). Both columns are adjusted by Holm, each by itself, over the parts of one claim under
 one protocol that can be tested; p < 0.05 decides, contradiction first. Intervals are plain 95 % ones, unadjusted.
+Seeds lost to a run that diverged are no chance loss, so a part that lost one can be contradicted and not supported.
 Values that are the same in every seed have no interval, and the exact sign-flip p.
 """
 
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from triptych import stats
-from triptych.reproduction import quantities
+from triptych.reproduction import contrasts, quantities
 from triptych.reproduction.contrasts import Contrast, Expectation, PartSpec, contrast
 from triptych.reproduction.results import Results
 from triptych.spec import StudySpec
@@ -138,7 +139,7 @@ def _part(claim: str, draft: _Draft, adjusted: tuple[float, float] | None, resul
     spec, found = draft.spec, draft.found
     values = list(found.values.values())
     estimate = stats.mean(values) if values else None
-    verdict = _verdict(spec, estimate, adjusted)
+    verdict = _verdict(draft, estimate, adjusted)
     p = None if adjusted is None else adjusted[verdict == "contradicted"]
     low, high = (estimate.low, estimate.high) if estimate else (None, None)
     return Part(
@@ -148,15 +149,17 @@ def _part(claim: str, draft: _Draft, adjusted: tuple[float, float] | None, resul
     )  # fmt: skip
 
 
-def _verdict(spec: PartSpec, estimate: Estimate | None, adjusted: tuple[float, float] | None) -> str:
+def _verdict(draft: _Draft, estimate: Estimate | None, adjusted: tuple[float, float] | None) -> str:
     if estimate is None:
         return "undefined"
-    if spec.expects is None:
+    if draft.spec.expects is None:
         return "measured"
     if adjusted is None:
         return "undecided"
     supports, contradicts = adjusted
-    return "contradicted" if contradicts < ALPHA else "supported" if supports < ALPHA else "undecided"
+    if contradicts < ALPHA:
+        return "contradicted"
+    return "supported" if supports < ALPHA and not draft.found.diverged else "undecided"
 
 
 def unit_of(spec: PartSpec, results: Results) -> str:
@@ -164,12 +167,8 @@ def unit_of(spec: PartSpec, results: Results) -> str:
     quantity, study, unit = spec.sides[0].quantity, _study(spec, results), ""
     if spec.scale == "log2":
         unit = "doublings"
-    elif spec.metric and study:
-        unit = quantities.outputs(study.scoring.metrics or ())[spec.metric].unit
-    elif quantity and quantity.curve:
-        unit = quantity.unit
-    elif quantity and quantity.cost:
-        unit = quantities.COSTS[quantity.cost][1]
+    elif quantity and (study or not quantity.metric):
+        unit = contrasts.unit_of(quantity, (study and study.scoring.metrics) or ())
     if not spec.per_doubling:
         return unit
     return f"{unit} per doubling of {FIELDS.get(spec.per_doubling, spec.per_doubling)}".strip()
@@ -185,7 +184,7 @@ def _sentence(draft: _Draft, estimate: Estimate | None, verdict: str, p: float |
     if p is not None:
         told.append("p < 0.001" if p < 0.001 else f"p = {p:.2g}")
     text = f"{verdict.capitalize()}: {_effect(spec, found, estimate, results)} ({', '.join(t for t in told if t)})"
-    return text + _asides(draft) + "."
+    return text + _asides(draft, verdict) + "."
 
 
 def _effect(spec: PartSpec, found: Contrast, estimate: Estimate, results: Results) -> str:
@@ -212,7 +211,7 @@ def _interval(spec: PartSpec, estimate: Estimate) -> str:
     return f"95 % interval {told(estimate.low)} to {told(estimate.high)}"
 
 
-def _asides(draft: _Draft) -> str:
+def _asides(draft: _Draft, verdict: str) -> str:
     """What a reader must know besides: the margin, the score to be reached, runs that never got there, lost seeds."""
     spec, found, text = draft.spec, draft.found, ""
     if draft.margin is not None and spec.expects:
@@ -224,7 +223,10 @@ def _asides(draft: _Draft) -> str:
         text += f"; the score to be reached is {number(found.goal, 3)}"
     if found.censored:
         text += f"; {found.censored} of {count(found.runs, 'run')} never got there and count with their budget"
-    return text + "".join(f"; {count(seeds, 'seed')} left out ({why})" for why, seeds in found.left_out.items())
+    text += "".join(f"; {count(seeds, 'seed')} left out ({why})" for why, seeds in found.left_out.items())
+    if found.diverged and verdict == "undecided":
+        text += "; runs that diverged are no chance loss, so what is left cannot support it"
+    return text
 
 
 def _level(x: float, log: bool) -> str:

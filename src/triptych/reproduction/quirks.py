@@ -1,8 +1,8 @@
 """The published protocol's quirks, one by one: what each does, and what mending it changes.
 
-Three of the paper's results are taken apart: the VAE trained on translated images (Figure 2b), the GAN that would not
-train (section 4.5) and the VAE-GAN that translation seemed not to hurt (Figure 3b). From each, one quirk at a time is
-mended, and all but one; the paper's facts are in `docs/reference/as-published.md`.
+Three of the paper's results are taken apart: the VAE trained on translated images (Figure 2b), the GAN that was
+difficult to train (section 4.5) and the VAE-GAN that translation seemed not to hurt (Figure 3b). From each, one quirk
+at a time is mended, and all but one; the paper's facts are in `docs/reference/as-published.md`.
 """
 
 from __future__ import annotations

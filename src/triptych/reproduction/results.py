@@ -1,13 +1,14 @@
 """The runs of the reproduction's studies, read from their directories; nothing is computed here.
 
 A directory of the reproduction holds a folder for each study: `matched`, `rates`, `as_published`, `attribution`. What
-is not there yet is simply absent, and so are runs that are not whole: a run counts once its manifest is written.
+is not there yet is simply absent, and so are runs that are not whole: a run counts once its manifest is written. Run
+directories that are not of the plan of the study.toml beside them, such as another version's, are no runs of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,16 @@ class Results:
     runs: tuple[RunRecord, ...]
     studies: dict[str, StudySpec]
 
+    @cached_property
+    def planned(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """The spec of every run that each study plans, by study and the run's id; InputError for an invalid study."""
+        from triptych.plan import runs_of
+
+        return {
+            name: {run.id: run.model_dump(mode="json") for run in runs_of(study)}
+            for name, study in self.studies.items()
+        }
+
     def where(
         self, study: Names | None = None, framework: Names | None = None, at: Mapping[str, Any] | None = None
     ) -> list[RunRecord]:
@@ -95,12 +106,12 @@ def open_results(folder: Path) -> Results:
             "holds none of the reproduction's studies", where=str(folder),
             mend=f"It should hold one or more of {', '.join(STUDIES)}, each with a study.toml.",
         )  # fmt: skip
-    runs = tuple(
-        _read(name, manifest.parent)
-        for name in there
-        for manifest in sorted((folder / name / "runs").glob(f"*/{store.MANIFEST}"))
-    )
-    return Results(folder, runs, {name: load_study(folder / name / "study.toml") for name in there})
+    results = Results(folder, (), {name: load_study(folder / name / "study.toml") for name in there})
+    own = [(name, folder / name / "runs" / run) for name, runs in results.planned.items() for run in runs]
+    whole = tuple(_read(name, path) for name, path in own if (path / store.MANIFEST).exists())
+    read = replace(results, runs=whole)
+    vars(read)["planned"] = results.planned  # what is cached takes no second planning
+    return read
 
 
 def _read(study: str, folder: Path) -> RunRecord:

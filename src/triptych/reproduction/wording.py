@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 SIGNS = {
-    "holds": "✓", "holds in part": "◐", "does not hold": "✗", "undecided": "?", "measured": "▪",
+    "holds": "✓", "holds where decided": "◕", "holds in part": "◐", "does not hold": "✗",
+    "undecided": "?", "measured": "▪",
     "supported": "✓", "contradicted": "✗", "undefined": "–", "stable": "✓", "not stable": "✗",
     "inside": "✓", "outside": "✗", "makes it": "▲", "weakens it": "▼", "no effect shown": "·", "changes nothing": "=",
     "Adam is faster": "✓", "RMSprop is faster": "✗",
@@ -32,12 +33,12 @@ SIGNS = {
 COLOURS = {
     "good": ("holds", "supported", "stable", "inside", "Adam is faster"),
     "bad": ("does not hold", "contradicted", "not stable", "outside", "RMSprop is faster"),
-    "part": ("holds in part", "makes it", "weakens it"),
+    "part": ("holds where decided", "holds in part", "makes it", "weakens it"),
 }
-VERDICTS = ("holds", "holds in part", "does not hold", "undecided", "measured")
+VERDICTS = ("holds", "holds where decided", "holds in part", "does not hold", "undecided", "measured")
 BASES = {
     "vae-translated": "The VAE trained on translated images (Figure 2b)",
-    "gan": "The GAN that would not train (section 4.5)",
+    "gan": "The GAN that was difficult to train (section 4.5)",
     "vaegan": "The VAE-GAN that translation seemed not to hurt (Figure 3b)",
 }
 STUDIES = {
@@ -64,7 +65,9 @@ LIMITS = (
     "how the claims fare with longer training, larger networks or other images.",
     "The matched protocol is one fair way to compare and not the only one: losses are sums as in Larsen et al. (2016), "
     "the update rule is one for all, and other choices may shift an effect.",
-    "Seconds are those that the machine took beside whatever else it did; the FLOPs beside them are counted.",
+    "Seconds are those that the machine took beside whatever else it did; the FLOPs beside them are counted. As "
+    "published, networks are recomputed another number of times here than in the notebook: neither seconds nor FLOPs "
+    "of these runs are the notebook's.",
     "A verdict is the answer of as many seeds as the table says. Undecided is no evidence that there is no effect.",
 )
 REDUCED = (
@@ -151,6 +154,7 @@ def tally(claims: Iterable[Claim]) -> str:
         found[claim.verdict].append(claim.id)
     words = {
         "holds": ("holds", "hold"),
+        "holds where decided": ("holds where decided", "hold where decided"),
         "holds in part": ("holds in part", "hold in part"),
         "does not hold": ("does not hold", "do not hold"),
         "undecided": ("remains undecided", "remain undecided"),
@@ -216,7 +220,7 @@ def troubles(content: Content) -> list[str]:
     there = [e.study for e in content.runs]
     missing = [f"The study “{name}” has not been run: its part is missing." for name in STUDIES if name not in there]
     return missing + [
-        f"The study “{e.study}” is still under way: {e.there} of {count(e.wanted, 'run')}. What is missing is "
+        f"The study “{e.study}” is not whole: {e.there} of {count(e.wanted, 'run')} are there. What is missing is "
         "undefined here, and verdicts may change."
         for e in content.runs
         if e.there < e.wanted
@@ -225,7 +229,13 @@ def troubles(content: Content) -> list[str]:
 
 def limits(content: Content) -> list[str]:
     """What the page cannot say."""
-    return [*LIMITS, *([] if content.scale.whole else [REDUCED])]
+    if content.scale.whole:
+        return list(LIMITS)
+    beta = (
+        "As published, the VAE's prior weighs pixels / latents / 2 times as much as in the bound: 16 times at the "
+        f"paper's size, {number(content.scale.size**2 / 256)} times at this one, where there are 128 latents as well."
+    )
+    return [*LIMITS, REDUCED, beta]
 
 
 def contents(content: Content) -> dict[str, str]:
