@@ -60,12 +60,14 @@ SEES = {
     "classes_shown": "classes", "vendi_gap": "classes", "sharpness_gap": "noise blur", "copied_share": "copies",
     "reconstruction_mse": "noise blur shift", "ssim": "noise blur shift",
     "ms_ssim": "noise blur shift", "feature_error": "noise blur shift",
+    "reconstruction_sharpness_gap": "noise blur",
 }  # fmt: skip
 IGNORES = {
     "frechet_distance": "copies", "frechet_infinity": "copies", "kid": "copies", "coverage": "copies",
     "recall": "copies", "precision": "copies", "density": "copies", "class_distance": "copies",
     "class_entropy": "copies", "classes_shown": "copies blur shift", "vendi_gap": "copies",
     "sharpness_gap": "copies shift classes", "copied_share": "noise blur shift classes",
+    "reconstruction_sharpness_gap": "shift",
 }  # fmt: skip
 
 

@@ -61,7 +61,9 @@ def test_metrics_join_those_there_are_and_these_stay(study, triptych):
     assert (done.returncode, done.stderr) == (0, "")
     after = lines(study)
     assert {key: after[key] for key in before} == before
-    assert {metric for _, metric in after.keys() - before.keys()} == {"sharpness", "sharpness_gap"}
+    assert {metric for _, metric in after.keys() - before.keys()} == {
+        "sharpness", "sharpness_gap", "reconstruction_sharpness", "reconstruction_sharpness_gap",
+    }  # fmt: skip
     assert load_study(study / "study.toml").scoring.metrics == ("frechet", "pixel_error", "sharpness")
     assert all(store.is_whole(run) for run in (study / "runs").iterdir())
     again = triptych("run", study / "study.toml")  # which has nothing left to do
