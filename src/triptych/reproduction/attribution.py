@@ -35,6 +35,7 @@ ALPHA = 0.05
 PUBLISHED, STUDY = "as_published", "attribution"
 
 Kind = Literal["mend", "keep"]
+SHARED = "the matched protocol has it, too, and so it is there with every other quirk mended"
 Verdict = Literal["makes it", "weakens it", "no effect shown", "changes nothing"]
 
 
@@ -121,8 +122,9 @@ def _effects(results: Results, base: str, measure: Measure) -> list[Effect]:
     for quirk in quirks_of(base):
         for kind, against in comparisons:
             blank = Effect(base, quirk.name, kind, measure.metric, measure.label, None, None, "no effect shown")
-            if kind == "mend" and base in quirk.without_effect:
-                found.append((replace(blank, verdict="changes nothing", why=quirk.without_effect[base]), None))
+            known = SHARED if quirk.shared and kind == "keep" else quirk.without_effect.get(base, "")
+            if known and (kind == "mend" or quirk.shared):
+                found.append((replace(blank, verdict="changes nothing", why=known), None))
                 continue
             variant = f"-{kind}-{quirk.name}"
             own = _scores(results, base, variant, measure)

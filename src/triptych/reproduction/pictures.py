@@ -157,7 +157,7 @@ def _quirks(base: str, alone: Literal["mend", "keep"]) -> list[Line]:
             fill=GREY if (quirk.name == "fill") == (alone == "keep") else -1.0,
         )
         for quirk in quirks_of(base)
-        if alone == "keep" or base not in quirk.without_effect
+        if (not quirk.shared if alone == "keep" else base not in quirk.without_effect)
     ]
     first, last = ends if alone == "mend" else reversed(ends)
     return [first, *between, last]

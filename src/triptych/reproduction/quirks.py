@@ -70,7 +70,8 @@ BASES: dict[str, Settings] = {
 class Quirk:
     """One decision of the published code: what it does, where it stands, and what mends it.
 
-    `without_effect` names the bases in which mending it alone changes neither weights nor pictures, and says why.
+    `without_effect` names the bases in which mending it alone changes neither weights nor pictures, and says why. A
+    quirk that is `shared` by the matched protocol is mended alone only: it stays when all are mended.
     """
 
     name: str
@@ -78,10 +79,13 @@ class Quirk:
     bases: tuple[str, ...]
     mended: Settings
     without_effect: dict[str, str]
+    shared: bool = False
 
 
-def _quirk(name: str, about: str, bases: Iterable[str], mended: Settings, **without_effect: str) -> Quirk:
-    return Quirk(name, about, tuple(bases), mended, without_effect)
+def _quirk(
+    name: str, about: str, bases: Iterable[str], mended: Settings, shared: bool = False, **without_effect: str
+) -> Quirk:
+    return Quirk(name, about, tuple(bases), mended, without_effect, shared)
 
 
 _IDLE = "with the statistics of each batch, the running ones are never looked at"
@@ -140,10 +144,11 @@ QUIRKS: tuple[Quirk, ...] = (
     ),
     _quirk(
         "dis_batches",
-        "Dis sees data, reconstructions and samples in separate batches, each with BatchNorm statistics of its own; "
-        "mended, in one.",
+        "Dis sees data, reconstructions and samples in separate batches, each with BatchNorm statistics of its own, as "
+        "in the matched protocol; mended, in one.",
         ["gan", "vaegan"],
         {"options.dis_batches": "joint"},
+        shared=True,
     ),
     _quirk(
         "cross_entropy",
@@ -184,17 +189,18 @@ def variants() -> dict[str, Override]:
     """Every variant of the attribution by its name: each base with one quirk mended, with one kept, with none left.
 
     "as_published@gan-mend-sign" is the published GAN with its sign mended, "as_published@gan-keep-sign" the mended GAN
-    with the published sign, "as_published@gan-mended" has every quirk mended.
+    with the published sign, "as_published@gan-mended" has every quirk mended that the matched protocol does not share.
     """
     found = {}
     for base in BASES:
         quirks = quirks_of(base)
+        own = [quirk for quirk in quirks if not quirk.shared]
         for quirk in quirks:
-            others = [other for other in quirks if other is not quirk]
             if base not in quirk.without_effect:
                 found[f"{GAME}@{base}-mend-{quirk.name}"] = _override(base, [quirk])
-            found[f"{GAME}@{base}-keep-{quirk.name}"] = _override(base, others)
-        found[f"{GAME}@{base}-mended"] = _override(base, quirks)
+            if not quirk.shared:
+                found[f"{GAME}@{base}-keep-{quirk.name}"] = _override(base, [o for o in own if o is not quirk])
+        found[f"{GAME}@{base}-mended"] = _override(base, own)
     return found
 
 
