@@ -165,6 +165,8 @@ def test_claims_that_the_studies_cannot_answer_are_refused(refused, tmp_path, ol
 def test_a_directory_that_holds_something_else_is_refused(refused, tmp_path):
     (tmp_path / "file").write_text("mine")
     assert "is a file" in refused("paper", "--scale", "tiny", "--out", "file")
+    assert "is a file" in refused("paper", "--scale", "tiny", "--out", "file/below")
+    assert "is a file" in refused("paper", "--scale", "tiny", "--docs", "file")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     assert "something else than a reproduction" in refused("paper", "--scale", "tiny", "--out", "mine")

@@ -75,6 +75,8 @@ def reproduce(
     claims_room.check(asked, specs)
     folder = out or Path("results") / f"paper-{scale}"
     check_free(folder, specs)
+    if docs is not None:
+        check_path(docs, "--docs")
     try:
         parts = [Part(name, specs[name], folder / name, runs_of(specs[name])) for name in NAMES]
         console.print(chosen.sentence, markup=False, highlight=False)
@@ -102,10 +104,18 @@ def _executed(spec: StudySpec, execution: dict[str, Any]) -> StudySpec:
     return spec.model_copy(update={"execution": spec.execution.model_copy(update=own)})
 
 
+def check_path(folder: Path, option: str) -> None:
+    """Raise InputError for a directory that is or lies below a file."""
+    for path in (folder, *folder.parents):
+        if path.exists():
+            if not path.is_dir():
+                raise InputError("is a file and no directory", where=str(path), mend=f"Choose another {option}.")
+            return
+
+
 def check_free(folder: Path, specs: dict[str, StudySpec]) -> None:
     """Raise InputError, and touch nothing, if the directory holds something else than these studies."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError("is a file and no directory", where=str(folder), mend="Choose another --out.")
+    check_path(folder, "--out")
     inside = {path.name for path in folder.iterdir()} if folder.exists() else set()
     begun = any((folder / name / study.STUDY).exists() for name in specs)
     if not begun and inside - {".lock", *specs}:
