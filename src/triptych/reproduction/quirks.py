@@ -83,9 +83,14 @@ class Quirk:
 
 
 def _quirk(
-    name: str, about: str, bases: Iterable[str], mended: Settings, shared: bool = False, **without_effect: str
+    name: str,
+    about: str,
+    bases: Iterable[str],
+    mended: Settings,
+    without_effect: dict[str, str] | None = None,
+    shared: bool = False,
 ) -> Quirk:
-    return Quirk(name, about, tuple(bases), mended, without_effect, shared)
+    return Quirk(name, about, tuple(bases), mended, without_effect or {}, shared)
 
 
 _IDLE = "with the statistics of each batch, the running ones are never looked at"
@@ -109,7 +114,7 @@ QUIRKS: tuple[Quirk, ...] = (
         "background.",
         ["vae-translated", "vaegan"],
         {"training.translate_fill": -1.0},
-        vaegan="it was trained on images that were not translated",
+        {"vaegan": "it was trained on images that were not translated"},
     ),
     _quirk(
         "loader",
@@ -168,7 +173,7 @@ QUIRKS: tuple[Quirk, ...] = (
         "BatchNorm's momentum is 0.9, so that its running statistics are all but those of the last batch; mended, 0.1.",
         ["vae-translated", "gan", "vaegan"],
         {"network.options.momentum": 0.1},
-        **{"vae-translated": _IDLE, "gan": _IDLE, "vaegan": _IDLE},
+        {"vae-translated": _IDLE, "gan": _IDLE, "vaegan": _IDLE},
     ),
     _quirk(
         "init",
