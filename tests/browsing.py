@@ -23,6 +23,31 @@ def opened() -> Iterator[Any]:
         browser.close()
 
 
+def check_opens_offline(browser: Any, address: str) -> None:
+    """The page asks the network for nothing, complains of nothing, and all its pictures are there."""
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    requests: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda r: requests.append(r.url))
+    page.on("console", lambda m: complaints.append(m.text))
+    page.on("pageerror", lambda e: complaints.append(str(e)))
+    page.goto(address)
+    page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    assert [r for r in requests if not r.startswith("data:")] == [address]
+    assert complaints == []
+    context.close()
+
+
+def check_never_scrolls_sideways(browser: Any, address: str, width: int) -> None:
+    """With everything unfolded, the page is as wide as the window."""
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(address)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.close()
+
+
 CONTRASTS = """() => {
   const rgb = c => c.match(/[\\d.]+/g).map(Number);
   const linear = v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;

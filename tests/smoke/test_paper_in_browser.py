@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import fake_paper
-from browsing import CHROMIUM, CONTRASTS, opened
+from browsing import CHROMIUM, CONTRASTS, check_never_scrolls_sideways, check_opens_offline, opened
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian: apt install chromium)")
 
@@ -25,27 +25,12 @@ def browser() -> Iterator[Any]:
 
 
 def test_opens_offline_without_a_request_or_a_complaint(browser: Any, address: str) -> None:
-    context = browser.new_context(offline=True)
-    shown = context.new_page()
-    requests: list[str] = []
-    complaints: list[str] = []
-    shown.on("request", lambda r: requests.append(r.url))
-    shown.on("console", lambda m: complaints.append(m.text))
-    shown.on("pageerror", lambda e: complaints.append(str(e)))
-    shown.goto(address)
-    shown.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
-    assert [r for r in requests if not r.startswith("data:")] == [address]
-    assert complaints == []
-    context.close()
+    check_opens_offline(browser, address)
 
 
 @pytest.mark.parametrize("width", [320, 360, 768, 1200])
 def test_never_scrolls_sideways(browser: Any, address: str, width: int) -> None:
-    shown = browser.new_page(viewport={"width": width, "height": 800})
-    shown.goto(address)
-    shown.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    assert shown.evaluate("document.documentElement.scrollWidth") == width
-    shown.close()
+    check_never_scrolls_sideways(browser, address, width)
 
 
 def test_the_verdicts_stand_on_a_phone_without_scrolling(browser: Any, address: str) -> None:

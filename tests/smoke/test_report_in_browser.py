@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from browsing import CHROMIUM, CONTRASTS, opened
+from browsing import CHROMIUM, CONTRASTS, check_never_scrolls_sideways, check_opens_offline, opened
 from fake_study import STEPS, make
 from triptych import report
 
@@ -39,27 +39,12 @@ def browser() -> Iterator[Any]:
 
 
 def test_opens_offline_without_a_request_or_a_complaint(browser: Any, address: str) -> None:
-    context = browser.new_context(offline=True)
-    page = context.new_page()
-    requests: list[str] = []
-    complaints: list[str] = []
-    page.on("request", lambda r: requests.append(r.url))
-    page.on("console", lambda m: complaints.append(m.text))
-    page.on("pageerror", lambda e: complaints.append(str(e)))
-    page.goto(address)
-    page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
-    assert [r for r in requests if not r.startswith("data:")] == [address]
-    assert complaints == []
-    context.close()
+    check_opens_offline(browser, address)
 
 
 @pytest.mark.parametrize("width", [320, 360, 768, 1280])
 def test_never_scrolls_sideways(browser: Any, address: str, width: int) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 800})
-    page.goto(address)
-    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    page.close()
+    check_never_scrolls_sideways(browser, address, width)
 
 
 def test_tables_of_scores_stand_on_a_phone_without_scrolling(browser: Any, translated: str) -> None:

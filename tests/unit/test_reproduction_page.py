@@ -15,12 +15,12 @@ import fake_paper
 from report_page import Page
 from triptych.reproduction import claims, content, markdown, page, wording
 from triptych.reproduction.claims import Claim
-from triptych.reproduction.content import Content, Executed, Scale
+from triptych.reproduction.content import Content, Executed, RunAt
 from triptych.reproduction.judging import Part
 from triptych.reproduction.results import open_results
 from triptych.stats import Estimate
 
-SMALL = Scale("small", 32, 0.25, 12_800, {"matched": 5, "rates": 5, "as_published": 5, "attribution": 3})
+SMALL = RunAt("small", 32, 0.25, 12_800, {"matched": 5, "rates": 5, "as_published": 5, "attribution": 3})
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def check_part(name: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
     if len(seeds) < fewest:
         studies = dict.fromkeys(study for side in part.sides for study in side.studies)
         raise InputError(
-            f"needs {count(fewest, 'seed')}", where=name, value=f"{len(seeds)} in {' and '.join(studies)}",
+            f"needs {count(fewest, 'seed')} in {' and '.join(studies)}", where=name, value=len(seeds),
             mend=f"Give --seeds {fewest} or more.",
         )  # fmt: skip
     scoring = plans[a.studies[0]].study.scoring

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from triptych import stats, store
+from triptych.reproduction.results import PAPER
 from triptych.stats import Estimate
 from triptych.words import count, finite, number
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from triptych.reproduction.table1 import Row, Spread
 
 BATCH = 64
-PAPER = {"data.size": 64, "network.width": 1.0, "training.images": 60_000}
 _MEND = "One quirk mended at a time: from as published to mended, line by line, at one seed."
 _KEEP = "One quirk kept at a time: all others are mended, so what a line shows is that quirk's own doing."
 SEEN = {
@@ -50,7 +50,7 @@ SEEN = {
 
 
 @dataclass(frozen=True)
-class Scale:
+class RunAt:
     """At what size, width and budget the runs were made, read off their own studies."""
 
     name: str
@@ -135,7 +135,7 @@ class Executed(NamedTuple):
 class Content:
     """Everything that is told, in the order of the page; parts that there are no runs for are empty."""
 
-    scale: Scale
+    scale: RunAt
     claims: list[Claim]
     table1: list[Row] = field(default_factory=list)
     spreads: list[Spread] = field(default_factory=list)
@@ -202,17 +202,17 @@ def gather(results: Results, claims: list[Claim], folder: Path) -> Content:
     )
 
 
-def scale_of(results: Results) -> Scale:
+def scale_of(results: Results) -> RunAt:
     """The scale that the studies were made at; "custom" where it is none of those with a name."""
     from triptych.reproduction.designs import SCALES
 
     spec = next(iter(results.studies.values()))
     size, width, images = spec.data.size, spec.network.width, spec.training.images
     name = next((s.name for s in SCALES.values() if (s.size, s.width, s.images) == (size, width, images)), "custom")
-    return Scale(name, size, width, images, {name: len(study.seeds) for name, study in results.studies.items()})
+    return RunAt(name, size, width, images, {name: len(study.seeds) for name, study in results.studies.items()})
 
 
-def command_of(scale: Scale) -> str:
+def command_of(scale: RunAt) -> str:
     """The command that makes these studies."""
     from triptych.reproduction.designs import SCALES
 

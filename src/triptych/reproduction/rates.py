@@ -33,7 +33,7 @@ from typing import Literal
 import numpy as np
 
 from triptych import stats
-from triptych.reproduction.contrasts import cross_fitted
+from triptych.reproduction.contrasts import VALIDATION, cross_fitted
 from triptych.reproduction.quantities import Quantity, value
 from triptych.reproduction.results import Results, RunRecord
 from triptych.stats import Estimate
@@ -48,7 +48,6 @@ OWN = (0.00015, 0.0003, 0.0006)
 RATES = (0.000075, *OWN, 0.0012)
 MARGIN = 0.1
 ALPHA = 0.05
-VALIDATION = "validation_frechet"
 
 Setting = tuple[str, float]
 

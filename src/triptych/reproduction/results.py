@@ -19,6 +19,8 @@ from triptych.spec import StudySpec, load_study
 
 STUDIES = ("matched", "rates", "as_published", "attribution")
 Names = str | tuple[str, ...]
+PAPER = {"data.size": 64, "network.width": 1.0, "training.images": 60_000}
+"""What the specs of runs at the paper's own scale hold."""
 
 
 @dataclass(frozen=True, eq=False)

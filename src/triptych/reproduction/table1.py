@@ -21,7 +21,7 @@ from scipy import special
 
 from triptych import stats
 from triptych.reproduction.quantities import Quantity, value
-from triptych.reproduction.results import Results, RunRecord
+from triptych.reproduction.results import PAPER, Results, RunRecord
 from triptych.stats import Estimate
 from triptych.words import finite, number
 
@@ -42,7 +42,6 @@ RANGES = {"L_GAN": {0.00015: (1.69, 1.74), 0.0003: (1.56, 1.62), 0.0006: (1.49, 
 RANGE_OF_NEIGHBOURS = 3.173
 """The mean range of so many standard normal values (Tippett 1925)."""
 ALPHA = 0.05
-PAPER = {"data.size": 64, "network.width": 1.0, "training.images": 60_000}
 
 
 @dataclass(frozen=True)
