@@ -14,6 +14,7 @@ from triptych.stats import Estimate
 from triptych.words import count, finite, number
 
 if TYPE_CHECKING:
+    from triptych.metrics import Output
     from triptych.reproduction.attribution import Effect, Finding
     from triptych.reproduction.claims import Claim
     from triptych.reproduction.rates import Elasticity, Point, Tuned
@@ -70,13 +71,18 @@ class RunAt:
         return (self.size, self.width, self.images) == tuple(PAPER.values())
 
     @property
+    def steps(self) -> int:
+        """The training steps of a run."""
+        return -(-self.images // BATCH)
+
+    @property
     def sentence(self) -> str:
         """The scale in words, beside the paper's."""
         if self.whole:
             return "The paper's own scale: 64 × 64 pixels, all channels, 60 000 training images a run."
         return (
             f"Scale “{self.name}”: {self.size} × {self.size} pixels, {number(self.width)} of the paper's channels, "
-            f"{number(self.images)} training images a run ({number(-(-self.images // BATCH))} steps); the paper has "
+            f"{number(self.images)} training images a run ({number(self.steps)} steps); the paper has "
             "64 × 64 pixels, all its channels and 60 000 images (938 steps). What is compared here shares the scale, "
             "but a verdict can hang on it: with few steps, whoever learns slowly, and any low learning rate, has not "
             "come to its end."
@@ -137,6 +143,7 @@ class Content:
 
     scale: RunAt
     claims: list[Claim]
+    measures: list[Output] = field(default_factory=list)
     table1: list[Row] = field(default_factory=list)
     spreads: list[Spread] = field(default_factory=list)
     note: str = ""
@@ -173,6 +180,7 @@ def gather(results: Results, claims: list[Claim], folder: Path) -> Content:
     return Content(
         scale=scale,
         claims=claims,
+        measures=measures(results, claims),
         table1=table1.rows(results) if published else [],
         spreads=table1.spreads(results) if published else [],
         note=table1.note(results),
@@ -220,6 +228,16 @@ def command_of(scale: RunAt) -> str:
     seeds = scale.seeds.get("matched", max(scale.seeds.values()))
     own = f" --seeds {seeds}" if known and seeds != known.seeds else ""
     return f"triptych reproduce paper --scale {scale.name}{own}"
+
+
+def measures(results: Results, claims: list[Claim]) -> list[Output]:
+    """What the claims are measured by, each once, in the claims' order."""
+    from triptych.reproduction.quantities import outputs
+
+    scored = dict.fromkeys(name for study in results.studies.values() for name in study.scoring.metrics or ())
+    known = outputs(tuple(scored))
+    named = dict.fromkeys(name for claim in claims for part in claim.parts for name in part.needs)
+    return [known[name] for name in named]
 
 
 def costs(results: Results) -> list[Cost]:

@@ -123,6 +123,12 @@ class PartSpec(Frozen):
         """The quantity, or the two that are compared."""
         return " less ".join(dict.fromkeys(side.quantity.name for side in self.sides if side.quantity))
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The metrics' outputs that it is read from; none for losses and costs."""
+        needed = [side.quantity.needs for side in self.sides if side.quantity]
+        return tuple(dict.fromkeys(name for name in needed if name))
+
     def _resolved(self, side: Side) -> Side:
         study = side.study or (("matched", "rates") if side.tuned else STUDY[self.protocol])
         own = {"study": study, "at": {**self.at, **side.at}, "quantity": side.quantity or self.quantity}

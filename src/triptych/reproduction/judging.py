@@ -42,7 +42,7 @@ class Part:
     """One comparison and its answer; `verdict` and `sentence` follow from the numbers beside them.
 
     `p` is the adjusted p of what the verdict says (of the support, where it is undecided); `verdict` is supported,
-    contradicted, undecided, undefined or measured.
+    contradicted, undecided, undefined or measured; `needs` names the metrics' outputs that it is read from.
     """
 
     id: str
@@ -61,6 +61,7 @@ class Part:
     censored: int
     verdict: str
     sentence: str
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _part(claim: str, draft: _Draft, adjusted: tuple[float, float] | None, resul
     return Part(
         draft.id, claim, spec.protocol, spec.statement, spec.name, unit_of(spec, results), spec.expects,
         estimate.point if estimate else None, low, high, len(values), p, draft.margin if spec.expects else None,
-        found.censored, verdict, _sentence(draft, estimate, verdict, p, results),
+        found.censored, verdict, _sentence(draft, estimate, verdict, p, results), spec.needs,
     )  # fmt: skip
 
 

@@ -75,6 +75,17 @@ REDUCED = (
     "carries over to the paper's is what --scale paper is for."
 )
 
+TERMS = {
+    "Doublings": "Differences of logarithms to base 2: +1 is twice as much, −1 half, and 0.1 is 7 %.",
+    "Tuned": "At the best of the settings under Equal tuning for all, chosen for each seed by the other seeds' "
+    "validation images.",
+    "Margin": "The smallest difference that matters; a claim that something differs must show any difference at all, "
+    "and is contradicted by one that is shown to be smaller than this.",
+}
+"""What the page's words mean that name no metric."""
+REHEARSAL = 100
+"""Steps below which no network has learned to draw."""
+
 
 @dataclass(frozen=True)
 class Quirks:
@@ -113,7 +124,7 @@ def environment(autoescape: bool) -> Environment:
     }  # fmt: skip
     made.globals |= {
         "tally": tally, "parts_of": parts_of, "quirks": quirks, "surface": surface, "lost": lost, "heads": heads,
-        "votes": votes, "troubles": troubles, "studies": STUDIES, "titles": DRAWINGS,
+        "votes": votes, "troubles": troubles, "glossary": glossary, "studies": STUDIES, "titles": DRAWINGS,
     }  # fmt: skip
     return made
 
@@ -216,15 +227,26 @@ def lost(number_lost: int | None, of: int, how: str) -> str:
 
 
 def troubles(content: Content) -> list[str]:
-    """What a reader must know before anything else: studies that are not there or not whole."""
-    there = [e.study for e in content.runs]
-    missing = [f"The study “{name}” has not been run: its part is missing." for name in STUDIES if name not in there]
-    return missing + [
-        f"The study “{e.study}” is not whole: {e.there} of {count(e.wanted, 'run')} are there. What is missing is "
-        "undefined here, and verdicts may change."
-        for e in content.runs
-        if e.there < e.wanted
+    """What a reader must know before anything else: untrained networks, studies that are not there or not whole."""
+    there, steps = [e.study for e in content.runs], content.scale.steps
+    early = f"A rehearsal: {count(steps, 'step')} a run train nothing, and verdicts say nothing about the frameworks."
+    return [
+        *([early] if steps < REHEARSAL else []),
+        *(f"The study “{name}” has not been run: its part is missing." for name in STUDIES if name not in there),
+        *(
+            f"The study “{e.study}” is not whole: {e.there} of {count(e.wanted, 'run')} are there. What is missing is "
+            "undefined here, and verdicts may change."
+            for e in content.runs
+            if e.there < e.wanted
+        ),
     ]
+
+
+def glossary(content: Content) -> dict[str, str]:
+    """What the page's measures and words mean."""
+    better = {"lower": ", lower is better", "higher": ", higher is better", "none": ""}
+    metrics = {f"{m.label} ({m.unit}{better[m.better]})": m.about for m in content.measures}
+    return {**metrics, **TERMS}
 
 
 def limits(content: Content) -> list[str]:
