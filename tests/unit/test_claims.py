@@ -204,7 +204,7 @@ def test_the_papers_nine_claims_can_be_answered_at_every_scale():
         ),
         ({"at": {"optimiser.rat": 0.0003}}, "no run of vaegan has this optimiser.rat .*Did you mean 'optimiser.rate'"),
         ({"a": {"framework": "vae", "study": "mached"}}, "no such study.*'mached'.*Did you mean 'matched'"),
-        ({"seeds": 6}, r"X1.1: needs 6 seeds in matched \(got 5\). Give --seeds 6 or more"),
+        ({"seeds": 6}, r"claims.toml, X1.1: needs 6 seeds in matched \(got 5\). Give --seeds 6 or more"),
         ({"quantity": {"log": "terms.llike"}}, "side b: vae logs no such number.*Known: losses.vae, terms.prior"),
         ({"quantity": {"curve": "frechet_distance", "reach": 1.0}}, "no curve over training of this"),
         (
@@ -303,9 +303,9 @@ b = { framework = "gan" }
         (('quantity = { metric = "kid" }', ""), "a quantity is needed"),
         (("[[claims]]", "[[claim]]"), "Start each claim with"),
         (("id =", "id"), "not a TOML file"),
-        (('"X1"', '"X 1"'), "id: String should match pattern"),
-        (('"X1"', '"x1"'), "id: String should match pattern"),
-        (('"X1"', '"X1.1"'), "id: String should match pattern"),
+        (('"X1"', '"X 1"'), "id: an id is capital letters and a number"),
+        (('"X1"', '"x1"'), "id: an id is capital letters and a number"),
+        (('"X1"', '"X1.1"'), "id: an id is capital letters and a number"),
         (('b = { framework = "gan" }', 'expects = "lower"'), "needs something to compare with"),
     ],
 )

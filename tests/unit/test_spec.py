@@ -176,6 +176,11 @@ def test_what_is_no_toml_file_is_refused_with_its_name(content: bytes | None, me
     assert str(path) in str(error.value)
 
 
+def test_a_directory_is_called_one(tmp_path: Path):
+    with pytest.raises(InputError, match="is a directory, not a file"):
+        load_study(tmp_path)
+
+
 def test_a_typo_in_a_table_that_may_be_left_out_gets_its_suggestion():
     class Part(Frozen):
         data: DataSpec | None = None

@@ -17,13 +17,14 @@ The sentences for readers are written beforehand, one for each verdict, so that 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from triptych.errors import InputError
 from triptych.reproduction.checking import check_part, planned
@@ -41,12 +42,19 @@ LEADS = {"matched": "under matched conditions", "as published": "as published"}
 class ClaimSpec(Frozen):
     """A claim: what it says and where, what the paper did for it, its parts, what each verdict means for a reader."""
 
-    id: str = Field(pattern=r"^[A-Z]+[0-9]+$")
+    id: str
     statement: str = Field(min_length=1)
     where: str
     paper: str
     parts: list[PartSpec] = Field(min_length=1)
     meaning: dict[str, str]
+
+    @field_validator("id")
+    @classmethod
+    def _letters_and_a_number(cls, name: str) -> str:
+        if not re.fullmatch("[A-Z]+[0-9]+", name):
+            raise ValueError('an id is capital letters and a number, such as "C1"')
+        return name
 
     @model_validator(mode="after")
     def _every_verdict_means_something(self) -> ClaimSpec:
@@ -96,12 +104,15 @@ def _claim(values: Any, place: int, shown: str) -> ClaimSpec:
     return checked(ClaimSpec, values, f"{shown}, {name}")
 
 
-def check(claims: Sequence[ClaimSpec], studies: dict[str, StudySpec]) -> None:
-    """Raise InputError, before anything runs, for what these studies cannot answer: what is missing, how to mend it."""
+def check(claims: Sequence[ClaimSpec], studies: dict[str, StudySpec], path: Path | None = None) -> None:
+    """Raise InputError, before anything runs, for what these studies cannot answer: what is missing, how to mend it.
+
+    `path` is the file that the claims are from, by default the paper's.
+    """
     plans = {name: planned(study) for name, study in studies.items()}
     for claim in claims:
         for place, part in enumerate(claim.parts, 1):
-            check_part(f"{claim.id}.{place}", part, plans)
+            check_part(f"{path or FILE}, {claim.id}.{place}", part, plans)
 
 
 def judge(claims: Sequence[ClaimSpec], results: Results) -> list[Claim]:

@@ -72,7 +72,7 @@ def reproduce(
     chosen = scale_of(scale, seeds)
     specs = {name: _executed(spec, execution or {}) for name, spec in studies(chosen).items()}
     asked = claims_room.load(claims)
-    claims_room.check(asked, specs)
+    claims_room.check(asked, specs, claims)
     folder = out or Path("results") / f"paper-{scale}"
     check_free(folder, specs)
     if docs is not None:
