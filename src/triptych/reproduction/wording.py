@@ -182,11 +182,12 @@ def parts_of(claim: Claim, protocol: str) -> list[Part]:
 
 
 def heads(claim: Claim) -> list[Part]:
-    """The matched parts that a short table tells: the first of those that decided the verdict."""
+    """The matched parts that a short table tells: the first of those that decided the verdict, two where none did."""
     parts = parts_of(claim, "matched")
+    if claim.verdict == "measured":
+        return [part for part in parts if part.verdict == "measured"][:2]
     wanted = {
         "holds": ("supported",), "does not hold": ("contradicted",), "undecided": ("undecided", "undefined"),
-        "measured": ("measured",),
     }.get(claim.verdict)  # fmt: skip
     if wanted:
         return [part for part in parts if part.verdict in wanted][:1]
