@@ -309,8 +309,30 @@ def test_the_quirk_that_makes_the_effect_is_found_by_mending_and_by_keeping_it()
         "The GAN's bad samples (Fréchet distance 100 as published, 20 with every quirk mended): made by sign "
         "(whether mended or kept alone)."
     )
-    assert "does not go when the quirks are mended" in told["collapsed"].sentence
+    assert "this does not go when the quirks are mended" in told["collapsed"].sentence
     assert told["coverage"].sentence.startswith("Nothing can be said")
+
+
+def test_quirks_that_are_each_enough_are_told_where_no_test_decides() -> None:
+    def told(keep: dict[str, list[float]], mend: dict[str, list[float]], mended: list[float]) -> str:
+        made = attributed(mend, keep)
+        for record, value in zip([r for r in made.runs if r.framework.endswith("-mended")], mended, strict=True):
+            record.scores["frechet_distance"]["value"] = value
+        found = attribution.effects(made)
+        assert not [e for e in found if e.verdict in ("makes it", "weakens it")]
+        (sentence,) = [f.sentence for f in attribution.findings(made, found) if f.measure == "frechet_distance"]
+        return sentence.partition("with 3 seeds; ")[2]
+
+    apart, noisy = [20.0, 21.0, 19.0], [50.0, 120.0, 90.0]  # halfway from 20 to 100 is 60
+    assert told({"sign": [70.0, 150.0, 95.0], "rate": noisy, "dis_rate": [65.0, 130.0, 61.0]}, {}, apart) == (
+        "in every seed, each of sign and dis_rate alone takes it past halfway there, and mending no single quirk past "
+        "halfway back."
+    )
+    assert told({"rate": noisy}, {"sign": [99.0, 30.0, 95.0], "updates": [55.0, 20.0, 5.0]}, apart) == (
+        "in every seed, no quirk alone takes it past halfway there, and mending updates alone past halfway back."
+    )
+    overlapping = told({"rate": noisy}, {}, [20.0, 90.0, 10.0])
+    assert overlapping == "runs as published and mended ones do not keep apart in every seed."
 
 
 def test_one_equal_score_or_seed_is_not_the_same_run() -> None:

@@ -15,11 +15,15 @@ over all quirks and both kinds of one measure of one base: one published effect 
     "no effect shown"  neither, which is no proof that there is none;
     "changes nothing"  by construction (the quirk says why), or every score is the same in every seed.
 
-With three seeds a test finds only effects that are large beside the spread of seeds.
+With few seeds a test finds only effects that are large beside the spread of seeds, and where several quirks are each
+enough to bring an effect about, mending one of them undoes nothing. So a finding that no test decides says, besides,
+which quirks alone bring the measure past halfway from mended to published in every seed, and which, mended, bring it
+past halfway back: a description of the runs that are there, and no test.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -188,14 +192,20 @@ def _finding(results: Results, base: str, measure: Measure, found: list[Effect])
     makers = tuple(dict.fromkeys(effect.quirk for effect in found if effect.verdict == "makes it"))
     return Finding(
         base, measure.metric, measure.effect, published, mended, makers,
-        _sentence(measure, published, mended, [e for e in found if e.verdict == "makes it"], found),
+        _sentence(results, base, measure, published, mended, found),
     )  # fmt: skip
 
 
 def _sentence(
-    measure: Measure, published: Estimate | None, mended: Estimate | None, made: list[Effect], found: list[Effect]
+    results: Results,
+    base: str,
+    measure: Measure,
+    published: Estimate | None,
+    mended: Estimate | None,
+    found: list[Effect],
 ) -> str:
     """Which quirk made the effect, in one sentence."""
+    made = [effect for effect in found if effect.verdict == "makes it"]
     if published is None or mended is None:
         return f"Nothing can be said of {measure.effect}: a base has no {measure.label}."
     away = (published.point > mended.point) == (measure.direction == "higher") and published.point != mended.point
@@ -204,13 +214,11 @@ def _sentence(
         f"{number(mended.point, 3)} with every quirk mended)"
     )
     if not made:
-        why = "can be put down to no single quirk here" if away else "does not go when the quirks are mended"
-        tried = max((e.estimate.n for e in found if e.estimate), default=0)
-        largest = max((e for e in found if e.estimate), key=lambda e: _towards(e, measure), default=None)
-        text = f"{lead}: this {why}, with {count(tried, 'seed')}"
-        if away and largest is not None and _towards(largest, measure) > 0:
-            text += f"; the largest change seen comes from {_told(largest)}"
-        return text + "."
+        tried = count(max((e.estimate.n for e in found if e.estimate), default=0), "seed")
+        if not away:
+            return f"{lead}: this does not go when the quirks are mended, with {tried}."
+        crossed = _crossed(results, base, measure, found)
+        return f"{lead}: no test puts this down to a single quirk, with {tried}; {crossed}."
     if away:
         return f"{lead}: made by {_listed(made)}."
     against = [effect for effect in found if effect.verdict == "weakens it"]
@@ -225,11 +233,28 @@ def _listed(effects: list[Effect]) -> str:
     return ", ".join(told + [_told(effect) for effect in effects if effect.quirk not in both])
 
 
-def _towards(effect: Effect, measure: Measure) -> float:
-    """How far a quirk moves the measure towards the published effect."""
-    assert effect.estimate is not None
-    sign = (1 if effect.kind == "keep" else -1) * (1 if measure.direction == "higher" else -1)
-    return sign * effect.estimate.point
+def _crossed(results: Results, base: str, measure: Measure, found: list[Effect]) -> str:
+    """Which quirks take the measure past halfway in every seed: those that do alone, and those that do if mended."""
+    published, mended = (list(_scores(results, base, variant, measure).values()) for variant in ("", "-mended"))
+    halfway = (math.fsum(published) / len(published) + math.fsum(mended) / len(mended)) / 2
+
+    def shows(scores: Iterable[float], there: bool) -> bool:
+        return all((score > halfway) == (there == (measure.direction == "higher")) for score in scores)
+
+    if not (shows(published, True) and shows(mended, False)):
+        return "runs as published and mended ones do not keep apart in every seed"
+    past: dict[Kind, list[str]] = {"keep": [], "mend": []}
+    for e in found:
+        own = _scores(results, base, f"-{e.kind}-{e.quirk}", measure).values() if e.estimate else ()
+        if own and e.verdict != "changes nothing" and shows(own, e.kind == "keep"):
+            past[e.kind].append(e.quirk)
+    there = f"{_any(past['keep'], 'each of ')} alone" if past["keep"] else "no quirk alone"
+    back = f"mending {_any(past['mend'], 'any of ')} alone" if past["mend"] else "mending no single quirk"
+    return f"in every seed, {there} takes it past halfway there, and {back} past halfway back"
+
+
+def _any(quirks: list[str], lead: str) -> str:
+    return quirks[0] if len(quirks) == 1 else f"{lead}{', '.join(quirks[:-1])} and {quirks[-1]}"
 
 
 def _told(effect: Effect) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from triptych import stats, store
 from triptych.reproduction.results import PAPER
 from triptych.stats import Estimate
-from triptych.words import count, finite, number
+from triptych.words import finite, number
 
 if TYPE_CHECKING:
     from triptych.metrics import Output
@@ -58,7 +58,7 @@ class RunAt:
     size: int
     width: float
     images: int
-    seeds: dict[str, int]
+    seeds: int
 
     @property
     def short(self) -> str:
@@ -87,16 +87,6 @@ class RunAt:
             "but a verdict can hang on it: with few steps, whoever learns slowly, and any low learning rate, has not "
             "come to its end."
         )
-
-    @property
-    def replication(self) -> str:
-        """How many seeds each study has, in words."""
-        told = dict.fromkeys(self.seeds.values())
-        if len(told) == 1:
-            return f"{count(next(iter(told)), 'seed')} a setting"
-        most = max(self.seeds.values())
-        rest = [f"{name.replace('_', ' ')} {n}" for name, n in self.seeds.items() if n != most]
-        return f"{count(most, 'seed')} a setting ({', '.join(rest)})"
 
 
 @dataclass(frozen=True)
@@ -217,7 +207,7 @@ def scale_of(results: Results) -> RunAt:
     spec = next(iter(results.studies.values()))
     size, width, images = spec.data.size, spec.network.width, spec.training.images
     name = next((s.name for s in SCALES.values() if (s.size, s.width, s.images) == (size, width, images)), "custom")
-    return RunAt(name, size, width, images, {name: len(study.seeds) for name, study in results.studies.items()})
+    return RunAt(name, size, width, images, len(spec.seeds))
 
 
 def command_of(scale: RunAt) -> str:
@@ -225,8 +215,7 @@ def command_of(scale: RunAt) -> str:
     from triptych.reproduction.designs import SCALES
 
     known = SCALES.get(scale.name)
-    seeds = scale.seeds.get("matched", max(scale.seeds.values()))
-    own = f" --seeds {seeds}" if known and seeds != known.seeds else ""
+    own = f" --seeds {scale.seeds}" if known and scale.seeds != known.seeds else ""
     return f"triptych reproduce paper --scale {scale.name}{own}"
 
 

@@ -30,7 +30,6 @@ class Scale:
     images: int
     scored_images: int
     seeds: int
-    attribution_seeds: int
 
     @property
     def sentence(self) -> str:
@@ -42,9 +41,9 @@ class Scale:
 
 
 SCALES = {
-    "paper": Scale("paper", 64, 1.0, 60_000, 10_000, seeds=5, attribution_seeds=5),
-    "small": Scale("small", 32, 0.25, 12_800, 2_000, seeds=5, attribution_seeds=3),
-    "tiny": Scale("tiny", 16, 0.0625, 640, 200, seeds=2, attribution_seeds=2),
+    "paper": Scale("paper", 64, 1.0, 60_000, 10_000, seeds=5),
+    "small": Scale("small", 32, 0.25, 12_800, 2_000, seeds=5),
+    "tiny": Scale("tiny", 16, 0.0625, 640, 200, seeds=2),
 }
 
 
@@ -66,7 +65,7 @@ def studies(scale: Scale) -> dict[str, StudySpec]:
         "scoring": _without(published["scoring"], "shift_response"),
     }
     tables = dict(zip(NAMES, (matched, rates, published, attribution), strict=True))
-    return {name: _scaled(name, table, scale) for name, table in tables.items()}
+    return {name: _scaled(table, scale) for name, table in tables.items()}
 
 
 def _without(scoring: dict[str, Any], *metrics: str) -> dict[str, Any]:
@@ -79,7 +78,7 @@ def _packaged(name: str) -> dict[str, Any]:
     return tomllib.loads((resources.files("triptych.reproduction") / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def _scaled(name: str, table: dict[str, Any], scale: Scale) -> StudySpec:
+def _scaled(table: dict[str, Any], scale: Scale) -> StudySpec:
     """A study at a scale: size, width, budget, seeds and the images scored; shapes and latents stay."""
     options = table["scoring"]["options"]
     if "convergence" in options:  # never more images over training than at its end
@@ -92,5 +91,4 @@ def _scaled(name: str, table: dict[str, Any], scale: Scale) -> StudySpec:
         "scoring": {"images": scale.scored_images, "options": options},
     }
     scaled = {part: {**table[part], **own} for part, own in changes.items()}
-    seeds = scale.attribution_seeds if name == "attribution" else scale.seeds
-    return checked(StudySpec, {**table, **scaled, "seeds": seeds}, f"study {name}")
+    return checked(StudySpec, {**table, **scaled, "seeds": scale.seeds}, f"study {table['name']}")

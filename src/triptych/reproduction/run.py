@@ -96,7 +96,7 @@ def scale_of(name: str, seeds: int | None) -> Scale:
     """A scale by its name, with other numbers of seeds if that is asked for."""
     if name not in SCALES:
         raise InputError("unknown scale", where="--scale", value=name, mend=suggest(name, SCALES))
-    return SCALES[name] if seeds is None else replace(SCALES[name], seeds=seeds, attribution_seeds=seeds)
+    return SCALES[name] if seeds is None else replace(SCALES[name], seeds=seeds)
 
 
 def _executed(spec: StudySpec, execution: dict[str, Any]) -> StudySpec:
