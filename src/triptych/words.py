@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -45,3 +46,13 @@ def duration(seconds: float | None) -> str:
 def count(n: int, noun: str) -> str:
     """ "1 run" or "3 runs"."""
     return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def capital(text: str) -> str:
+    """A text that starts a line."""
+    return text[:1].upper() + text[1:]
+
+
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """ "a, b and c"; empty for nothing."""
+    return f" {last} ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)

@@ -13,39 +13,14 @@ import pytest
 import torch
 from scipy import stats as scipy_stats
 
+from hand_made import attributed, results, run
 from triptych.metrics.border import border_shares
-from triptych.reproduction import attribution, charts, rates, speed, table1
+from triptych.reproduction import charts, rates, speed, table1
 from triptych.reproduction.quantities import Quantity
 from triptych.reproduction.results import Results, RunRecord
 from triptych.transforms import translate
 
 FRECHET = Quantity(metric="frechet_distance")
-
-
-def run(
-    study: str,
-    framework: str,
-    seed: int,
-    scores: dict[str, Any],
-    *,
-    status: str = "finished",
-    log: Any = (),
-    timing: Any = (),
-    **fields: Any,
-) -> RunRecord:
-    """A run; a score is a number or its row, `fields` are of the spec, with a dot written as two underscores."""
-    spec: dict[str, Any] = {"training": {"images": 1000, "batch_size": 64, "log_images": 64, "translate": 0.0}}
-    for name, value in fields.items():
-        part, _, field = name.partition("__")
-        spec.setdefault(part, {})[field] = value
-    rows = {name: row if isinstance(row, dict) else {"value": row} for name, row in scores.items()}
-    made = RunRecord(study, f"{framework}-{seed}", framework, seed, status, spec, {}, rows, Path())
-    made.__dict__.update(log=list(log), timing=list(timing))
-    return made
-
-
-def results(*runs: RunRecord) -> Results:
-    return Results(Path(), runs, {})
 
 
 def at(framework: str, optimiser: str, rate: float, seed: int, scores: dict[str, Any], **beside: Any) -> RunRecord:
@@ -251,104 +226,6 @@ def test_adam_is_faster_where_paired_times_say_so_after_holm() -> None:
     assert told.difference.point == pytest.approx(np.mean(np.subtract(*crossed.values())))
     assert told.p == pytest.approx(scipy_stats.ttest_rel(*crossed.values()).pvalue)
     assert told.verdict == "Adam is faster" and told.sentence.endswith("Adam is faster.")
-
-
-# Attribution
-
-
-def attributed(mend: dict[str, list[float]], keep: dict[str, list[float]], collapsed: float = 1.0) -> Results:
-    """The GAN's runs: as published 100 and mended 20, with some noise, and with each quirk mended or kept alone."""
-    noise = [0.0, 0.5, -0.4]
-
-    def runs(variant: str, values: list[float]) -> list[RunRecord]:
-        study = "attribution" if variant else "as_published"
-        scores = [{"frechet_distance": v, "collapsed": collapsed} for v in values]
-        return [run(study, f"as_published@gan{variant}", seed, each) for seed, each in enumerate(scores)]
-
-    made = runs("", [100 + x for x in noise]) + runs("-mended", [20 + x for x in noise])
-    for kind, each in (("mend", mend), ("keep", keep)):
-        for quirk, values in each.items():
-            made += runs(f"-{kind}-{quirk}", values)
-    return results(*made)
-
-
-def test_an_effect_that_outlasts_all_mending_is_told_with_what_offsets_its_maker() -> None:
-    made = attributed(
-        {"sign": [50.1, 50.4, 49.7], "updates": [140.2, 140.6, 139.7]}, {"sign": [], "rate": [121.0, 119.0, 120.0]}
-    )
-    mended = [run for run in made.runs if run.framework.endswith("-mended")]
-    for record, value in zip(mended, [101.0, 101.5, 100.6], strict=True):  # no better than as published
-        record.scores["frechet_distance"]["value"] = value
-    told = {f.measure: f.sentence for f in attribution.findings(made, attribution.effects(made))}["frechet_distance"]
-    assert told == (
-        "The GAN's bad samples (Fréchet distance 100 as published, 101 with every quirk mended): this stays when all "
-        "quirks are mended; brought about by sign (mending it alone changes it by −50), rate (it alone changes it by "
-        "19), and offset by updates (mending it alone changes it by 40)."
-    )
-
-
-def test_the_quirk_that_makes_the_effect_is_found_by_mending_and_by_keeping_it() -> None:
-    made = attributed(
-        {"sign": [30.1, 30.4, 29.7], "rate": [100.0, 100.5, 99.6], "updates": [140.2, 140.6, 139.7]},
-        {"sign": [90.2, 90.4, 89.7], "rate": [21.0, 19.0, 20.0]},
-    )
-    found = {(e.quirk, e.kind): e for e in attribution.effects(made) if e.measure == "frechet_distance"}
-    sign = found["sign", "mend"]
-    assert sign.estimate and sign.estimate.point == pytest.approx(np.mean([30.1 - 100, 30.4 - 100.5, 29.7 - 99.6]))
-    raw = scipy_stats.ttest_rel([30.1, 30.4, 29.7], [100.0, 100.5, 99.6]).pvalue
-    assert sign.p is not None and raw < sign.p < 5 * raw + 1e-12  # five comparisons
-    assert (sign.verdict, found["sign", "keep"].verdict) == ("makes it", "makes it")
-    assert found["updates", "mend"].verdict == "weakens it"
-    assert found["rate", "mend"].verdict == "changes nothing"
-    assert found["rate", "keep"].verdict == "no effect shown"
-    assert found["momentum", "mend"].verdict == "changes nothing" and "never looked at" in found["momentum", "mend"].why
-    assert found["dis_rate", "keep"].estimate is None and found["dis_rate", "keep"].why == "no seed has both scores"
-    told = {f.measure: f for f in attribution.findings(made, attribution.effects(made))}
-    assert told["frechet_distance"].makers == ("sign",)
-    assert told["frechet_distance"].sentence == (
-        "The GAN's bad samples (Fréchet distance 100 as published, 20 with every quirk mended): made by sign "
-        "(whether mended or kept alone)."
-    )
-    assert "this does not go when the quirks are mended" in told["collapsed"].sentence
-    assert told["coverage"].sentence.startswith("Nothing can be said")
-
-
-def test_quirks_that_are_each_enough_are_told_where_no_test_decides() -> None:
-    def told(keep: dict[str, list[float]], mend: dict[str, list[float]], mended: list[float]) -> str:
-        made = attributed(mend, keep)
-        for record, value in zip([r for r in made.runs if r.framework.endswith("-mended")], mended, strict=True):
-            record.scores["frechet_distance"]["value"] = value
-        found = attribution.effects(made)
-        assert not [e for e in found if e.verdict in ("makes it", "weakens it")]
-        (sentence,) = [f.sentence for f in attribution.findings(made, found) if f.measure == "frechet_distance"]
-        return sentence.partition("with 3 seeds; ")[2]
-
-    apart, noisy = [20.0, 21.0, 19.0], [50.0, 120.0, 90.0]  # halfway from 20 to 100 is 60
-    assert told({"sign": [70.0, 150.0, 95.0], "rate": noisy, "dis_rate": [65.0, 130.0, 61.0]}, {}, apart) == (
-        "in every seed, each of sign and dis_rate alone takes it past halfway there, and mending no single quirk past "
-        "halfway back."
-    )
-    assert told({"rate": noisy}, {"sign": [99.0, 30.0, 95.0], "updates": [55.0, 20.0, 5.0]}, apart) == (
-        "in every seed, no quirk alone takes it past halfway there, and mending updates alone past halfway back."
-    )
-    overlapping = told({"rate": noisy}, {}, [20.0, 90.0, 10.0])
-    assert overlapping == "runs as published and mended ones do not keep apart in every seed."
-
-
-def test_one_equal_score_or_seed_is_not_the_same_run() -> None:
-    found = attribution.effects(attributed({"sign": [100.0, 30.0, 90.0]}, {}))
-    verdicts = {e.measure: e.verdict for e in found if (e.quirk, e.kind) == ("sign", "mend")}
-    assert verdicts == {m: "no effect shown" for m in ("frechet_distance", "collapsed", "coverage")}
-
-
-def test_a_lower_score_is_the_effect_where_the_measure_says_so() -> None:
-    def runs(study: str, variant: str, values: list[float]) -> list[RunRecord]:
-        return [run(study, f"as_published@vaegan{variant}", s, {"reconstruction_mse": v}) for s, v in enumerate(values)]
-
-    made = runs("as_published", "", [0.01, 0.0101, 0.0102]) + runs("attribution", "-mended", [0.03, 0.031, 0.0305])
-    made += runs("attribution", "-mend-loader", [0.0302, 0.0303, 0.0305])
-    (loader,) = [e for e in attribution.effects(results(*made)) if e.estimate and e.quirk == "loader"]
-    assert loader.estimate and loader.estimate.point > 0 and loader.verdict == "makes it"
 
 
 # Border and charts

@@ -43,7 +43,7 @@ METRIC = Metric(
             smallest_effect=1.0,  # as for the Frechet distance
             family="secondary",
             about="How far the samples' features lie from those of test images shifted by up to 20 % of the "
-            "side, or the share that options say.",
+            "side, unless the study's options say otherwise.",
             question="translation",
         ),
     ),

@@ -108,7 +108,7 @@ METRIC = Metric(
             smallest_effect=0.001,
             family="secondary",
             about="Reconstruction MSE on test images shifted at random as translated training images are, both ways "
-            "by up to 20 % of the side, or the share that options say.",
+            "by up to 20 % of the side, unless the study's options say otherwise.",
             question="translation",
         ),
         Output(

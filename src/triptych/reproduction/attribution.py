@@ -15,15 +15,15 @@ over all quirks and both kinds of one measure of one base: one published effect 
     "no effect shown"  neither, which is no proof that there is none;
     "changes nothing"  by construction (the quirk says why), or every score is the same in every seed.
 
-With few seeds a test finds only effects that are large beside the spread of seeds, and where several quirks are each
-enough to bring an effect about, mending one of them undoes nothing. So a finding that no test decides says, besides,
-which quirks alone bring the measure past halfway from mended to published in every seed, and which, mended, bring it
-past halfway back: a description of the runs that are there, and no test.
+With few seeds a test finds only effects that are large beside the spread of seeds, and none that is the same in every
+seed; and where several quirks are each enough to bring an effect about, mending one of them undoes nothing. So where
+the effect goes with all quirks (a paired t test of both ends, unadjusted), a finding says besides which quirks alone
+bring the measure past halfway from mended to published, at each seed's own ends, in every seed, and which, mended
+alone, take it back past halfway: a description of the runs that are there, and no test.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -33,7 +33,7 @@ from triptych.reproduction.quantities import Quantity, value
 from triptych.reproduction.quirks import BASES, GAME, quirks_of
 from triptych.reproduction.results import Results, RunRecord
 from triptych.stats import Estimate, Paired
-from triptych.words import count, number
+from triptych.words import capital, count, listed, number
 
 ALPHA = 0.05
 PUBLISHED, STUDY = "as_published", "attribution"
@@ -57,7 +57,7 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
         Measure("grey_border", "grey border of samples", "the grey boxes of the VAE's samples", "higher"),
         Measure("reconstruction_grey_border", "grey border of reconstructions", "the grey boxes of the VAE's "
                 "reconstructions", "higher"),
-        Measure("reconstruction_sharpness", "sharpness of reconstructions", "the VAE's blur", "lower"),
+        Measure("reconstruction_sharpness", "sharpness of reconstructions", "the translated VAE's blur", "lower"),
         Measure("translated_mse", "MSE on shifted images", "the VAE's bad reconstructions of shifted images", "higher"),
     ),
     "gan": (
@@ -187,43 +187,75 @@ def _measure(base: str, metric: str) -> Measure:
 
 
 def _finding(results: Results, base: str, measure: Measure, found: list[Effect]) -> Finding:
-    scores = [list(_scores(results, base, variant, measure).values()) for variant in ("", "-mended")]
-    published, mended = (stats.mean(values) if values else None for values in scores)
-    makers = tuple(dict.fromkeys(effect.quirk for effect in found if effect.verdict == "makes it"))
-    return Finding(
-        base, measure.metric, measure.effect, published, mended, makers,
-        _sentence(results, base, measure, published, mended, found),
-    )  # fmt: skip
+    published, mended = _scores(results, base, "", measure), _scores(results, base, "-mended", measure)
+    ends = [stats.mean(list(scores.values())) if scores else None for scores in (published, mended)]
+    made, against = ([e for e in found if e.verdict == verdict] for verdict in ("makes it", "weakens it"))
+    if ends[0] is None or ends[1] is None:
+        sentence = f"Nothing can be said of {measure.effect}: a base has no {measure.label}."
+    else:
+        sentence = (
+            f"{capital(measure.effect)} ({measure.label} {number(ends[0].point, 3)} as published, "
+            f"{number(ends[1].point, 3)} with every quirk mended): "
+        )
+        if _goes(published, mended, measure):
+            none = f"no test puts this down to a quirk{_equal(found)}"
+            tests = f"made by {_listed(made)}" if made else none
+            sentence += f"{tests}{_crossed(results, base, measure, found)}."
+        else:
+            tests = f"; one at a time, made by {_listed(made)}" if made else ", nor to be made by any of them"
+            offset = f", and offset by {_listed(against)}" if made and against else ""
+            sentence += f"not shown to go when all quirks are mended{tests}{offset}."
+    makers = tuple(dict.fromkeys(effect.quirk for effect in made))
+    return Finding(base, measure.metric, measure.effect, ends[0], ends[1], makers, sentence)
 
 
-def _sentence(
-    results: Results,
-    base: str,
-    measure: Measure,
-    published: Estimate | None,
-    mended: Estimate | None,
-    found: list[Effect],
-) -> str:
-    """Which quirk made the effect, in one sentence."""
-    made = [effect for effect in found if effect.verdict == "makes it"]
-    if published is None or mended is None:
-        return f"Nothing can be said of {measure.effect}: a base has no {measure.label}."
-    away = (published.point > mended.point) == (measure.direction == "higher") and published.point != mended.point
-    lead = (
-        f"{_capital(measure.effect)} ({measure.label} {number(published.point, 3)} as published, "
-        f"{number(mended.point, 3)} with every quirk mended)"
+def _goes(published: dict[int, float], mended: dict[int, float], measure: Measure) -> bool:
+    """Whether the published effect is shown to go with all quirks: by a paired t test, or equally in every seed."""
+    seeds = [seed for seed in published if seed in mended]
+    if len(seeds) < 2:
+        return False
+    pair = stats.paired([published[seed] for seed in seeds], [mended[seed] for seed in seeds])
+    change = pair.difference.point
+    shown = pair.sd == 0 or (pair.p is not None and pair.p < ALPHA)
+    return change != 0 and (change > 0) == (measure.direction == "higher") and shown
+
+
+def _equal(found: list[Effect]) -> str:
+    """Where a quirk changes a measure by the same in every seed, why no test shows it."""
+    told = [e.estimate for e in found if e.estimate and e.estimate.point]
+    equal = [estimate.n for estimate in told if estimate.n > 1 and estimate.low is None]
+    seeds = max(equal, default=0)
+    p = stats.smallest_sign_flip_p(seeds) if seeds else 0.0
+    return f" (the same change in all of {seeds} seeds has p = {p:.2g} at best)" if p >= ALPHA else ""
+
+
+def _crossed(results: Results, base: str, measure: Measure, found: list[Effect]) -> str:
+    """Which quirks take the measure past halfway between both ends in every seed, kept alone or mended alone.
+
+    Empty where tests have shown all of them.
+    """
+    published, mended = _scores(results, base, "", measure), _scores(results, base, "-mended", measure)
+    seeds, sign = [seed for seed in published if seed in mended], 1 if measure.direction == "higher" else -1
+    if not all(sign * published[seed] > sign * mended[seed] for seed in seeds):
+        return f"; not in all {len(seeds)} seeds does it go when all are mended"
+    past: dict[Kind, list[str]] = {"keep": [], "mend": []}
+    lacking = 0
+    for e in (e for e in found if e.verdict != "changes nothing"):
+        own = _scores(results, base, f"-{e.kind}-{e.quirk}", measure)
+        there = [sign * (2 * own[s] - published[s] - mended[s]) > 0 for s in seeds if s in own]
+        lacking += len(there) < len(seeds)
+        if len(there) == len(seeds) and all(is_there == (e.kind == "keep") for is_there in there):
+            past[e.kind].append(e.quirk)
+    shown = {(e.quirk, e.kind) for e in found if e.verdict == "makes it"}
+    if shown and all((quirk, kind) in shown for kind, quirks in past.items() for quirk in quirks):
+        return ""
+    kept, back = listed(past["keep"]) or "no quirk", listed(past["mend"], "or") or "no quirk"
+    bring = "each bring" if len(past["keep"]) > 1 else "brings"
+    partial = f" ({count(lacking, 'variant')} lacking runs left out)" if lacking else ""
+    return (
+        f"; {kept} {bring} it past halfway alone in all {len(seeds)} seeds, and mending {back} takes it back past "
+        f"halfway in all of them{partial}"
     )
-    if not made:
-        tried = count(max((e.estimate.n for e in found if e.estimate), default=0), "seed")
-        if not away:
-            return f"{lead}: this does not go when the quirks are mended, with {tried}."
-        crossed = _crossed(results, base, measure, found)
-        return f"{lead}: no test puts this down to a single quirk, with {tried}; {crossed}."
-    if away:
-        return f"{lead}: made by {_listed(made)}."
-    against = [effect for effect in found if effect.verdict == "weakens it"]
-    offset = f", and offset by {_listed(against)}" if against else ""
-    return f"{lead}: this stays when all quirks are mended; brought about by {_listed(made)}{offset}."
 
 
 def _listed(effects: list[Effect]) -> str:
@@ -233,36 +265,8 @@ def _listed(effects: list[Effect]) -> str:
     return ", ".join(told + [_told(effect) for effect in effects if effect.quirk not in both])
 
 
-def _crossed(results: Results, base: str, measure: Measure, found: list[Effect]) -> str:
-    """Which quirks take the measure past halfway in every seed: those that do alone, and those that do if mended."""
-    published, mended = (list(_scores(results, base, variant, measure).values()) for variant in ("", "-mended"))
-    halfway = (math.fsum(published) / len(published) + math.fsum(mended) / len(mended)) / 2
-
-    def shows(scores: Iterable[float], there: bool) -> bool:
-        return all((score > halfway) == (there == (measure.direction == "higher")) for score in scores)
-
-    if not (shows(published, True) and shows(mended, False)):
-        return "runs as published and mended ones do not keep apart in every seed"
-    past: dict[Kind, list[str]] = {"keep": [], "mend": []}
-    for e in found:
-        own = _scores(results, base, f"-{e.kind}-{e.quirk}", measure).values() if e.estimate else ()
-        if own and e.verdict != "changes nothing" and shows(own, e.kind == "keep"):
-            past[e.kind].append(e.quirk)
-    there = f"{_any(past['keep'], 'each of ')} alone" if past["keep"] else "no quirk alone"
-    back = f"mending {_any(past['mend'], 'any of ')} alone" if past["mend"] else "mending no single quirk"
-    return f"in every seed, {there} takes it past halfway there, and {back} past halfway back"
-
-
-def _any(quirks: list[str], lead: str) -> str:
-    return quirks[0] if len(quirks) == 1 else f"{lead}{', '.join(quirks[:-1])} and {quirks[-1]}"
-
-
 def _told(effect: Effect) -> str:
     """An effect as "sign (mending it alone changes it by -0.5)"."""
     assert effect.estimate is not None
     verb = "mending it alone" if effect.kind == "mend" else "it alone"
     return f"{effect.quirk} ({verb} changes it by {number(effect.estimate.point, 2)})"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -23,7 +23,7 @@ from triptych.reproduction.results import Results
 from triptych.reproduction.speed import LABELS, SCORES, Time
 from triptych.sentences import display
 from triptych.stats import Estimate
-from triptych.words import duration, number
+from triptych.words import capital, duration, number
 
 SURFACE = "frechet_distance"
 FONT = "font-family:system-ui,'Segoe UI','DejaVu Sans',sans-serif"
@@ -141,7 +141,7 @@ def _learning(results: Results, score: str) -> Panel | None:
     if not tracks:
         return None
     last = ", ".join(f"{display(f)} ends at {number(track[-1][1], 3)}" for f, track in tracks.items())
-    label = LABELS[score][:1].upper() + LABELS[score][1:]
+    label = capital(LABELS[score])
 
     def draw(axes: Any, ink: Ink) -> None:
         for framework, track in tracks.items():

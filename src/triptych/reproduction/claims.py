@@ -32,7 +32,7 @@ from triptych.reproduction.contrasts import PartSpec
 from triptych.reproduction.judging import Part, judge_parts
 from triptych.reproduction.results import Results
 from triptych.spec import Frozen, StudySpec, checked, read_toml
-from triptych.words import count
+from triptych.words import capital, count, listed
 
 FILE = "claims.toml"
 JUDGED = ("holds", "holds in part", "holds where decided", "does not hold", "undecided")
@@ -167,7 +167,7 @@ def _judged(spec: ClaimSpec, parts: tuple[Part, ...]) -> Claim:
     summary = "; ".join(_tally(protocol, own) for protocol, own in by.items() if own)
     return Claim(
         spec.id, spec.statement, spec.where, spec.paper, parts, verdict, published,
-        f"{summary[0].upper()}{summary[1:]}.", spec.meaning[verdict],
+        f"{capital(summary)}.", spec.meaning[verdict],
     )  # fmt: skip
 
 
@@ -188,4 +188,4 @@ def _tally(protocol: str, parts: Sequence[Part]) -> str:
         every = "the one comparison" if total == 1 else f"all {total} comparisons"
         return f"{LEADS[protocol]}, {every}{told[0].removeprefix(str(total))}"
     told[0] = told[0].replace(" ", f" of {total} comparisons ", 1)
-    return f"{LEADS[protocol]}, {', '.join(told[:-1])} and {told[-1]}"
+    return f"{LEADS[protocol]}, {listed(told)}"

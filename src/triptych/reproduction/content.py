@@ -22,19 +22,18 @@ if TYPE_CHECKING:
     from triptych.reproduction.speed import Comparison, Time
     from triptych.reproduction.table1 import Row, Spread
 
-BATCH = 64
 _MEND = "One quirk mended at a time: from as published to mended, line by line, at one seed."
 _KEEP = "One quirk kept at a time: all others are mended, so what a line shows is that quirk's own doing."
 SEEN = {
     "figure2": (
         "Figure 2, redone",
         "Held-out digits above the VAE's reconstructions of them, trained on centred (2a) and translated (2b) digits, "
-        "as published and mended.",
+        "as published and, with all of it mended, matched.",
     ),
     "figure3": (
         "Figure 3, redone",
         "The same digits above the VAE-GAN's reconstructions. As published, the “translated” VAE-GAN (3b) was trained "
-        "on centred digits; with its loader mended, on translated ones.",
+        "on centred digits; with its loader mended, on translated ones; below, matched.",
     ),
     "samples": (
         "Samples of all three frameworks",
@@ -58,22 +57,18 @@ class RunAt:
     size: int
     width: float
     images: int
+    steps: int
     seeds: int
 
     @property
     def short(self) -> str:
-        """For a title: "scale small, 32 pixels, 12 800 images a run"."""
+        """For a title: "scale small: 32 pixels, 12 800 images a run"."""
         return f"scale {self.name}: {self.size} pixels, {number(self.images)} images a run"
 
     @property
     def whole(self) -> bool:
         """Whether this is the paper's own scale."""
         return (self.size, self.width, self.images) == tuple(PAPER.values())
-
-    @property
-    def steps(self) -> int:
-        """The training steps of a run."""
-        return -(-self.images // BATCH)
 
     @property
     def sentence(self) -> str:
@@ -170,7 +165,7 @@ def gather(results: Results, claims: list[Claim], folder: Path) -> Content:
     return Content(
         scale=scale,
         claims=claims,
-        measures=measures(results, claims),
+        measures=measures(results, claims, effects),
         table1=table1.rows(results) if published else [],
         spreads=table1.spreads(results) if published else [],
         note=table1.note(results),
@@ -207,7 +202,7 @@ def scale_of(results: Results) -> RunAt:
     spec = next(iter(results.studies.values()))
     size, width, images = spec.data.size, spec.network.width, spec.training.images
     name = next((s.name for s in SCALES.values() if (s.size, s.width, s.images) == (size, width, images)), "custom")
-    return RunAt(name, size, width, images, len(spec.seeds))
+    return RunAt(name, size, width, images, -(-images // spec.training.batch_size), len(spec.seeds))
 
 
 def command_of(scale: RunAt) -> str:
@@ -219,14 +214,15 @@ def command_of(scale: RunAt) -> str:
     return f"triptych reproduce paper --scale {scale.name}{own}"
 
 
-def measures(results: Results, claims: list[Claim]) -> list[Output]:
-    """What the claims are measured by, each once, in the claims' order."""
+def measures(results: Results, claims: list[Claim], effects: list[Effect]) -> list[Output]:
+    """What claims and then quirks are measured by, each once, in their order."""
     from triptych.reproduction.quantities import outputs
 
     scored = dict.fromkeys(name for study in results.studies.values() for name in study.scoring.metrics or ())
     known = outputs(tuple(scored))
-    named = dict.fromkeys(name for claim in claims for part in claim.parts for name in part.needs)
-    return [known[name] for name in named]
+    named = [name for claim in claims for part in claim.parts for name in part.needs]
+    named += [effect.measure for effect in effects]
+    return [known[name] for name in dict.fromkeys(named)]
 
 
 def costs(results: Results) -> list[Cost]:

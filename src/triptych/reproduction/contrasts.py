@@ -156,7 +156,8 @@ def dotted(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 class Contrast:
     """A part's value by seed, each side's own, why seeds are left out, and how many runs count with their budget.
 
-    `absent` names what has no run at all, `diverged` counts the seeds that are left out because a run diverged, `goal`
+    `collapsed` has for each side how many of its runs collapsed, and how many were looked at for that. `absent` names
+    what has no run at all, `diverged` counts the seeds that are left out because a run diverged, `goal`
     is the score whose reaching is timed, where one is.
     """
 
@@ -167,6 +168,7 @@ class Contrast:
     censored: int
     runs: int
     diverged: int
+    collapsed: tuple[tuple[int, int], ...]
     goal: float | None = None
 
 
@@ -188,6 +190,7 @@ def contrast(part: PartSpec, results: Results) -> Contrast:
         sum(side.censored.get(seed, 0) for side in taken for seed in whole),
         sum(side.counted.get(seed, 0) for side in taken for seed in whole),
         len(set[int]().union(*(side.diverged for side in taken))),
+        tuple(_collapsed(own, whole) for own in chosen),
         goal,
     )
 
@@ -272,6 +275,12 @@ def _mean_validation(own: Mapping[int, RunRecord], seeds: Sequence[int]) -> floa
     scores = [quantities.value(Quantity(metric=VALIDATION), own[seed]).value for seed in seeds if seed in own]
     told = [score for score in scores if score is not None]
     return math.fsum(told) / len(told) if seeds and len(told) == len(seeds) else math.inf
+
+
+def _collapsed(chosen: _Chosen, seeds: Sequence[int]) -> tuple[int, int]:
+    found = [quantities.value(Quantity(metric="collapsed"), run).value for s in seeds for run in chosen.runs[s]]
+    told = [value for value in found if value is not None]
+    return sum(value == 1 for value in told), len(told)
 
 
 def _goal(chosen: Sequence[_Chosen]) -> float | None:

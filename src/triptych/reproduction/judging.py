@@ -191,7 +191,7 @@ def _sentence(draft: _Draft, estimate: Estimate | None, verdict: str, p: float |
 def _effect(spec: PartSpec, found: Contrast, estimate: Estimate, results: Results) -> str:
     """What was found, in the quantity's own terms: both levels and their difference or ratio, or the slope."""
     log, means = spec.scale == "log2", [math.fsum(side.values()) / len(side) for side in found.sides]
-    unit = "" if log else unit_of(spec.model_copy(update={"per_doubling": None}), results)
+    unit = unit_of(spec.model_copy(update={"per_doubling": None, "scale": "identity"}), results)
     unit = f" {unit}" if unit not in ("", "share", "ratio") else ""
     if spec.per_doubling and len(means) == 1:
         change = _percent(estimate.point) if log else f"{_signed(estimate.point)}{unit}"
@@ -213,7 +213,7 @@ def _interval(spec: PartSpec, estimate: Estimate) -> str:
 
 
 def _asides(draft: _Draft, verdict: str) -> str:
-    """What a reader must know besides: the margin, the score to be reached, runs that never got there, lost seeds."""
+    """What a reader must know besides: margin, runs that collapsed, a score to reach, censored runs, lost seeds."""
     spec, found, text = draft.spec, draft.found, ""
     if draft.margin is not None and spec.expects:
         least = number(draft.margin, 3)
@@ -222,6 +222,8 @@ def _asides(draft: _Draft, verdict: str) -> str:
         text += f"; less than {least} would not matter"
     if found.goal is not None:
         text += f"; the score to be reached is {number(found.goal, 3)}"
+    if spec.metric and spec.metric != "collapsed" and any(number for number, _ in found.collapsed):
+        text += "; collapsed: " + " against ".join(f"{n} of {count(of, 'run')}" for n, of in found.collapsed)
     if found.censored:
         text += f"; {found.censored} of {count(found.runs, 'run')} never got there and count with their budget"
     text += "".join(f"; {count(seeds, 'seed')} left out ({why})" for why, seeds in found.left_out.items())

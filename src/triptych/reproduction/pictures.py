@@ -118,13 +118,13 @@ def samples(run: Run) -> Tensor:
 
 
 def _figure2() -> list[Line]:
-    """The VAE: centred and translated, each as published and mended."""
+    """The VAE: centred and translated, each as published and matched."""
     base, about = f"{GAME}@vae-translated", "trained on translated"
     return [
         Line("2a as published", CENTRED, "as_published", f"{GAME}@vae", "centred"),
         Line("2b as published", about, "as_published", base, "shifted", fill=GREY),
-        Line("2a mended", CENTRED, "matched", "vae", "centred", PAPER),
-        Line("2b mended", about, "matched", "vae", "shifted", TRANSLATED),
+        Line("2a matched", CENTRED, "matched", "vae", "centred", PAPER),
+        Line("2b matched", about, "matched", "vae", "shifted", TRANSLATED),
     ]
 
 
@@ -135,8 +135,8 @@ def _figure3() -> list[Line]:
         Line("3a as published", CENTRED, "as_published", base, "centred"),
         Line("3b as published", CENTRED, "as_published", base, "shifted", fill=GREY),
         Line("3b, loader mended", about, "attribution", f"{base}-mend-loader", "shifted", fill=GREY),
-        Line("3a mended", CENTRED, "matched", "vaegan", "centred", PAPER),
-        Line("3b mended", about, "matched", "vaegan", "shifted", TRANSLATED),
+        Line("3a matched", CENTRED, "matched", "vaegan", "centred", PAPER),
+        Line("3b matched", about, "matched", "vaegan", "shifted", TRANSLATED),
     ]
 
 

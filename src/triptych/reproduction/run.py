@@ -29,7 +29,7 @@ ABOUT = {
     "matched": "the frameworks under matched conditions",
     "rates": "the same at a quarter and four times the rate",
     "as_published": "the paper's own trainers",
-    "attribution": "the paper's own trainers, one quirk mended at a time",
+    "attribution": "the paper's own trainers, one quirk mended at a time, or left",
 }
 
 
@@ -93,7 +93,7 @@ def reproduce(
 
 
 def scale_of(name: str, seeds: int | None) -> Scale:
-    """A scale by its name, with other numbers of seeds if that is asked for."""
+    """A scale by its name, with another number of seeds if that is asked for."""
     if name not in SCALES:
         raise InputError("unknown scale", where="--scale", value=name, mend=suggest(name, SCALES))
     return SCALES[name] if seeds is None else replace(SCALES[name], seeds=seeds)

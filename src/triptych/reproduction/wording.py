@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from triptych.sentences import display
 from triptych.stats import Estimate
-from triptych.words import count, duration, number
+from triptych.words import capital, count, duration, listed, number
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -76,11 +76,14 @@ REDUCED = (
 )
 
 TERMS = {
-    "Doublings": "Differences of logarithms to base 2: +1 is twice as much, −1 half, and 0.1 is 7 %.",
+    "The paper's setting": "Adam at 0.0003, the rate of the paper's VAE and VAE-GAN; its GAN had 0.04.",
+    "Translated": "Shifted at random by up to 10 % of the side, both ways, as in the paper.",
+    "Doublings": "Differences of logarithms to base 2: +1 is twice as much, −1 half, and 0.1 is 7 %. Levels that are "
+    "compared by a factor are geometric means over seeds.",
     "Tuned": "At the best of the settings under Equal tuning for all, chosen for each seed by the other seeds' "
     "validation images.",
-    "Margin": "The smallest difference that matters; a claim that something differs must show any difference at all, "
-    "and is contradicted by one that is shown to be smaller than this.",
+    "Margin": "The smallest difference that matters: a claim of a difference is supported by any that is shown, "
+    "however small, and contradicted by one that is shown to be smaller than this.",
 }
 """What the page's words mean that name no metric."""
 REHEARSAL = 100
@@ -172,8 +175,7 @@ def tally(claims: Iterable[Claim]) -> str:
         "measured": ("was only announced and is measured here", "were only announced and are measured here"),
     }
     parts = [f"{len(ids)} {words[v][len(ids) > 1]} ({', '.join(ids)})" for v, ids in found.items() if ids]
-    listed = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
-    return f"Of the paper's {count(sum(map(len, found.values())), 'claim')}, {listed}."
+    return f"Of the paper's {count(sum(map(len, found.values())), 'claim')}, {listed(parts)}."
 
 
 def parts_of(claim: Claim, protocol: str) -> list[Part]:
@@ -182,7 +184,7 @@ def parts_of(claim: Claim, protocol: str) -> list[Part]:
 
 
 def heads(claim: Claim) -> list[Part]:
-    """The matched parts that a short table tells: the first of those that decided the verdict, two where none did."""
+    """The matched parts that a short table tells: the first that decided the verdict, two where nothing was claimed."""
     parts = parts_of(claim, "matched")
     if claim.verdict == "measured":
         return [part for part in parts if part.verdict == "measured"][:2]
@@ -215,11 +217,6 @@ def brief(part: Part) -> str:
 def rate(value: float) -> str:
     """A learning rate written out: 0.000075."""
     return f"{value:.7f}".rstrip("0")
-
-
-def capital(text: str) -> str:
-    """A text that starts a line."""
-    return text[:1].upper() + text[1:]
 
 
 def lost(number_lost: int | None, of: int, how: str) -> str:

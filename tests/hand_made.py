@@ -1,0 +1,57 @@
+"""Runs of the reproduction's studies made by hand, without files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from triptych.reproduction.results import Results, RunRecord
+
+
+def run(
+    study: str,
+    framework: str,
+    seed: int,
+    scores: dict[str, Any],
+    *,
+    status: str = "finished",
+    log: Any = (),
+    timing: Any = (),
+    **fields: Any,
+) -> RunRecord:
+    """A run; a score is a number or its row, `fields` are of the spec, with a dot written as two underscores."""
+    spec: dict[str, Any] = {"training": {"images": 1000, "batch_size": 64, "log_images": 64, "translate": 0.0}}
+    for name, value in fields.items():
+        part, _, field = name.partition("__")
+        spec.setdefault(part, {})[field] = value
+    rows = {name: row if isinstance(row, dict) else {"value": row} for name, row in scores.items()}
+    made = RunRecord(study, f"{framework}-{seed}", framework, seed, status, spec, {}, rows, Path())
+    made.__dict__.update(log=list(log), timing=list(timing))
+    return made
+
+
+def results(*runs: RunRecord) -> Results:
+    return Results(Path(), runs, {})
+
+
+def attributed(
+    mend: dict[str, list[float]],
+    keep: dict[str, list[float]],
+    published: list[float] | None = None,
+    mended: list[float] | None = None,
+    collapsed: float = 1.0,
+) -> Results:
+    """The GAN's runs: as published 100 and mended 20, with some noise, and with each quirk mended or kept alone."""
+    noise = [0.0, 0.5, -0.4]
+    ends = (published or [100 + x for x in noise], mended or [20 + x for x in noise])
+
+    def runs(variant: str, values: list[float]) -> list[RunRecord]:
+        study = "attribution" if variant else "as_published"
+        scores = [{"frechet_distance": v, "collapsed": collapsed} for v in values]
+        return [run(study, f"as_published@gan{variant}", seed, each) for seed, each in enumerate(scores)]
+
+    made = runs("", ends[0]) + runs("-mended", ends[1])
+    for kind, each in (("mend", mend), ("keep", keep)):
+        for quirk, values in each.items():
+            made += runs(f"-{kind}-{quirk}", values)
+    return results(*made)
