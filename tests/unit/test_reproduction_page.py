@@ -199,6 +199,8 @@ def test_a_claim_is_told_by_the_parts_that_decided_it() -> None:
     assert told == {"holds": ["C1.1"], "does not hold": ["C1.3"], "holds in part": ["C1.1", "C1.3"]}
     published = claim("holds", part("supported", "as published"), part("supported", place=2))
     assert [p.id for p in wording.heads(published)] == ["C1.2"]
+    collapsed = part("supported", sentence="Supported: 1 against 3; less than 1 is nothing; collapsed: 1 of 5 runs.")
+    assert wording.brief(collapsed) == "Supported: 1 against 3; collapsed: 1 of 5 runs."
     timed = [part("measured", place=place) for place in (1, 2, 3)]
     assert [p.id for p in wording.heads(claim("measured", *timed))] == ["C1.1", "C1.2"]
     assert wording.votes(published, "matched") == "of 1 comparison: 1 supports it"

@@ -143,7 +143,7 @@ def _comparison(key: Key, target: float, unit: Unit, paired: Paired, reached: tu
     sentence = (
         f"{display(framework)} at rate {rate:g}: with Adam {reached[0]} and with RMSprop {reached[1]} of "
         f"{count(d.n, 'run')} come down to a {LABELS[score]} of {number(target, 3)}; within the budget Adam is there "
-        f"{told(abs(d.point))} {way} RMSprop{_interval(d, unit)}: {verdict}."
+        f"{told(abs(d.point))} {way} RMSprop{_interval(d, unit, p)}: {verdict}."
     )
     return Comparison(framework, rate, score, unit, target, d, None if d.low is None else p, reached, verdict, sentence)
 
@@ -152,9 +152,9 @@ def _images(value: float) -> str:
     return f"{number(round(value))} images"
 
 
-def _interval(d: Estimate, unit: Unit) -> str:
-    """The interval of a difference in brackets; empty without one."""
+def _interval(d: Estimate, unit: Unit, p: float) -> str:
+    """The interval of a difference and its adjusted p, in brackets; empty without an interval."""
     if d.low is None or d.high is None:
         return ""
     low, high = ((f"{x:.3g}" if unit == "seconds" else number(round(x))) for x in (d.low, d.high))
-    return f" (Adam less RMSprop: 95 % interval {low} to {high} {unit})"
+    return f" (Adam less RMSprop: 95 % interval {low} to {high} {unit}; p = {p:.2g} after Holm)"

@@ -77,7 +77,7 @@ REDUCED = (
 
 TERMS = {
     "The paper's setting": "Adam at 0.0003, the rate of the paper's VAE and VAE-GAN; its GAN had 0.04.",
-    "Translated": "Shifted at random by up to 10 % of the side, both ways, as in the paper.",
+    "Translated": "Shifted at random by up to 10 % of the side, both ways, as in the paper; shifted test images, too.",
     "Doublings": "Differences of logarithms to base 2: +1 is twice as much, −1 half, and 0.1 is 7 %. Levels that are "
     "compared by a factor are geometric means over seeds.",
     "Tuned": "At the best of the settings under Equal tuning for all, chosen for each seed by the other seeds' "
@@ -210,8 +210,9 @@ def votes(claim: Claim, protocol: str) -> str:
 
 
 def brief(part: Part) -> str:
-    """A part's sentence without what stands after its interval: "Supported: 27 against 54, a difference of ..."."""
-    return part.sentence.partition(";")[0].rstrip(".") + "."
+    """A part's sentence up to its interval, "Supported: 27 against 54, a difference of ...", and its collapsed runs."""
+    first, *asides = part.sentence.rstrip(".").split("; ")
+    return "; ".join([first, *(aside for aside in asides if aside.startswith("collapsed"))]) + "."
 
 
 def rate(value: float) -> str:
