@@ -139,11 +139,11 @@ def _comparison(key: Key, target: float, unit: Unit, paired: Paired, reached: tu
     verdict: Literal["Adam is faster", "RMSprop is faster", "undecided"] = "undecided"
     if p < ALPHA and d.point:
         verdict = "Adam is faster" if d.point < 0 else "RMSprop is faster"
-    way = "before" if d.point < 0 else "after"
+    way = "fewer" if d.point < 0 else "more"
     sentence = (
         f"{display(framework)} at rate {rate:g}: with Adam {reached[0]} and with RMSprop {reached[1]} of "
-        f"{count(d.n, 'run')} come down to a {LABELS[score]} of {number(target, 3)}; within the budget Adam is there "
-        f"{told(abs(d.point))} {way} RMSprop{_interval(d, unit, p)}: {verdict}."
+        f"{count(d.n, 'run')} come down to a {LABELS[score]} of {number(target, 3)}; the rest count "
+        f"with their budget, and so Adam takes {told(abs(d.point))} {way} than RMSprop{_interval(d, unit, p)}: {verdict}."
     )
     return Comparison(framework, rate, score, unit, target, d, None if d.low is None else p, reached, verdict, sentence)
 
