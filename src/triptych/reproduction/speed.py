@@ -143,7 +143,7 @@ def _comparison(key: Key, target: float, unit: Unit, paired: Paired, reached: tu
     sentence = (
         f"{display(framework)} at rate {rate:g}: with Adam {reached[0]} and with RMSprop {reached[1]} of "
         f"{count(d.n, 'run')} come down to a {LABELS[score]} of {number(target, 3)}; the rest count "
-        f"with their budget, and so Adam takes {told(abs(d.point))} {way} than RMSprop{_interval(d, unit, p)}: {verdict}."
+        f"with their budget, so Adam takes {told(abs(d.point))} {way} than RMSprop{_interval(d, unit, p)}: {verdict}."
     )
     return Comparison(framework, rate, score, unit, target, d, None if d.low is None else p, reached, verdict, sentence)
 
