@@ -136,6 +136,18 @@ def test_a_quantity_is_exactly_one_thing(given):
 A, B = [1.0, 2.5, 3.0, 7.0, 4.0], [2.0, 2.0, 5.0, 9.5, 4.5]
 
 
+def test_how_many_runs_collapsed_is_told_beside_a_score(folder):
+    for seed, collapsed in enumerate((0.0, 1.0, 1.0)):
+        run(folder, "vaegan", seed, {"frechet_distance": 9.0 + seed, "collapsed": collapsed})
+        run(folder, "vae", seed, {"frechet_distance": 5.0, "collapsed": 0.0})
+    results, own = open_results(folder), part(expects="lower")
+    assert contrast(own, results).collapsed == ((2, 3), (0, 3))
+    [found] = judging.judge_parts("X", [own], results)
+    assert "; collapsed: 2 of 3 runs against 0 of 3 runs" in found.sentence
+    [itself] = judging.judge_parts("X", [part(quantity={"metric": "collapsed"}, expects="lower")], results)
+    assert "collapsed:" not in itself.sentence
+
+
 def test_a_paired_difference_agrees_with_scipy(folder):
     fill(folder, "vaegan", A)
     fill(folder, "vae", B)
