@@ -55,4 +55,4 @@ def capital(text: str) -> str:
 
 def listed(names: Sequence[str], last: str = "and") -> str:
     """ "a, b and c"; empty for nothing."""
-    return f" {last} ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+    return f"{', '.join(names[:-1])} {last} {names[-1]}" if len(names) > 1 else "".join(names)

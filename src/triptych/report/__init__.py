@@ -27,7 +27,7 @@ from triptych.report import (
 from triptych.report.collect import Row, Study, collect
 from triptych.report.tables import Cells
 from triptych.sentences import display
-from triptych.words import number
+from triptych.words import listed, number
 
 _HERE = Path(__file__).parent
 
@@ -174,7 +174,7 @@ def _page(study: Study, cells: dict[str, Cells]) -> str:
         "number": number,
         "display": display,
         "title_of": answers.title,
-        "listed": answers.listed,
+        "listed": listed,
     }
     return pages.get_template("page.html.j2").render(
         study=study,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from triptych.report.collect import Row, Study
 from triptych.report.tables import Cell, Cells, beaten
 from triptych.sentences import display
-from triptych.words import count, finite, number
+from triptych.words import count, finite, listed, number
 
 SOURCES = {"mnist": "MNIST"}
 QUESTIONS = {
@@ -30,11 +30,6 @@ class Answer:
     headline: str  # a framework, "GAN or VAE-GAN", "Not decided" ...
     leaders: list[str]  # frameworks named by the headline
     lines: list[tuple[Row, str]]  # (metric, what its verdicts say)
-
-
-def listed(words: list[str], joint: str = "and") -> str:
-    """ "A, B and C"."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {joint} {words[-1]}" if words else ""
 
 
 def title(question: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from triptych.report.answers import differs, facts, level, listed
+from triptych.report.answers import differs, facts, level
 from triptych.report.collect import Study
 from triptych.sentences import display
-from triptych.words import finite, number
+from triptych.words import finite, listed, number
 
 FEW = 500
 """Fewer test images than this are told of before anything else: features have 64 dimensions or more."""

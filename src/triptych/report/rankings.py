@@ -10,11 +10,11 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from triptych.report.answers import directed, listed
+from triptych.report.answers import directed
 from triptych.report.collect import Row, Study
 from triptych.report.tables import Cells, beaten
 from triptych.sentences import display
-from triptych.words import count
+from triptych.words import count, listed
 
 
 @dataclass(frozen=True)

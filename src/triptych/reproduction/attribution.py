@@ -126,8 +126,8 @@ def _effects(results: Results, base: str, measure: Measure) -> list[Effect]:
     for quirk in quirks_of(base):
         for kind, against in comparisons:
             blank = Effect(base, quirk.name, kind, measure.metric, measure.label, None, None, "no effect shown")
-            known = SHARED if quirk.shared and kind == "keep" else quirk.without_effect.get(base, "")
-            if known and (kind == "mend" or quirk.shared):
+            known = quirk.without_effect.get(base, "") if kind == "mend" else SHARED if quirk.shared else ""
+            if known:
                 found.append((replace(blank, verdict="changes nothing", why=known), None))
                 continue
             variant = f"-{kind}-{quirk.name}"

@@ -222,7 +222,7 @@ def _asides(draft: _Draft, verdict: str) -> str:
         text += f"; less than {least} would not matter"
     if found.goal is not None:
         text += f"; the score to be reached is {number(found.goal, 3)}"
-    if spec.metric and spec.metric != "collapsed" and any(number for number, _ in found.collapsed):
+    if spec.metric and spec.metric != "collapsed" and any(n for n, _ in found.collapsed):
         text += "; collapsed: " + " against ".join(f"{n} of {count(of, 'run')}" for n, of in found.collapsed)
     if found.censored:
         text += f"; {found.censored} of {count(found.runs, 'run')} never got there and count with their budget"

@@ -17,7 +17,7 @@ from triptych.errors import InputError
 from triptych.lookup import suggest
 from triptych.plan import Estimate, runs_of
 from triptych.reproduction import claims as claims_room
-from triptych.reproduction import page
+from triptych.reproduction import content, page, wording
 from triptych.reproduction.claims import ClaimSpec
 from triptych.reproduction.designs import NAMES, SCALES, Scale, studies
 from triptych.reproduction.results import open_results
@@ -179,6 +179,8 @@ def conclude(console: Console, asked: list[ClaimSpec], folder: Path, docs: Path 
     report = page.write(results, judged, folder, docs)
     for claim in judged:
         console.print(f"{claim.id} {claim.verdict}: {claim.summary}", markup=False, highlight=False, soft_wrap=True)
+    if caution := wording.rehearsal(content.scale_of(results)):
+        console.print(caution, style="yellow", markup=False, highlight=False, soft_wrap=True)
     for run in failed:
         console.print(f"failed: {run}, see {run / 'error.txt'}", markup=False, soft_wrap=True)
     if failed:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from triptych.reproduction.attribution import Effect
     from triptych.reproduction.claims import Claim
-    from triptych.reproduction.content import Content
+    from triptych.reproduction.content import Content, RunAt
     from triptych.reproduction.judging import Part
     from triptych.reproduction.rates import Point
 
@@ -225,12 +225,19 @@ def lost(number_lost: int | None, of: int, how: str) -> str:
     return f"{number_lost} of {of} {how}" if number_lost else ""
 
 
+def rehearsal(scale: RunAt) -> str:
+    """That runs of so few steps show how it works and nothing else; empty for runs that train."""
+    if scale.steps >= REHEARSAL:
+        return ""
+    steps = count(scale.steps, "step")
+    return f"A rehearsal: {steps} a run train nothing, and verdicts say nothing about the frameworks."
+
+
 def troubles(content: Content) -> list[str]:
     """What a reader must know before anything else: untrained networks, studies that are not there or not whole."""
-    there, steps = [e.study for e in content.runs], content.scale.steps
-    early = f"A rehearsal: {count(steps, 'step')} a run train nothing, and verdicts say nothing about the frameworks."
+    there = [e.study for e in content.runs]
     return [
-        *([early] if steps < REHEARSAL else []),
+        *filter(None, [rehearsal(content.scale)]),
         *(f"The study “{name}” has not been run: its part is missing." for name in STUDIES if name not in there),
         *(
             f"The study “{e.study}” is not whole: {e.there} of {count(e.wanted, 'run')} are there. What is missing is "
