@@ -23,9 +23,9 @@ import torch
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance, poly_mmd
 
-from triptych.metrics.frechet import frechet_distance, with_error
-from triptych.metrics.kid import kernel_distance
-from triptych.metrics.prdc import prdc
+from triptych.evaluation.metrics.frechet import frechet_distance, with_error
+from triptych.evaluation.metrics.kid import kernel_distance
+from triptych.evaluation.metrics.prdc import prdc
 
 
 class Identity(torch.nn.Module):

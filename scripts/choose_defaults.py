@@ -39,18 +39,22 @@ def trial(out: Path, framework: str, rate: float, options: dict[str, Any], image
     """Train one setting and judge it on validation images."""
     import torch
 
-    from triptych import dataset
-    from triptych.features import mnist_extractor
-    from triptych.metrics.frechet import frechet_distance
-    from triptych.run import Run
+    from triptych.data import dataset
+    from triptych.evaluation.features import mnist_extractor
+    from triptych.evaluation.metrics.frechet import frechet_distance
+    from triptych.evaluation.run import Run
     from triptych.spec import NetworkSpec, OptimiserSpec, RunSpec, TrainingSpec
-    from triptych.train import train
+    from triptych.training.loop import train
 
     torch.set_num_threads(1)
     spec = RunSpec(
-        framework=framework, seed=SEED, options=options, network=NetworkSpec(width=WIDTH),
-        optimiser=OptimiserSpec(rate=rate), training=TrainingSpec(images=images),
-    )  # fmt: skip
+        framework=framework,
+        seed=SEED,
+        options=options,
+        network=NetworkSpec(width=WIDTH),
+        optimiser=OptimiserSpec(rate=rate),
+        training=TrainingSpec(images=images),
+    )
     folder = out / "runs" / spec.id
     data = dataset.open(out / "data")
     train(folder, spec, data)
@@ -77,7 +81,7 @@ def main() -> None:
     arguments.add_argument("--processes", type=int, default=2)
     given = arguments.parse_args()
 
-    from triptych import dataset
+    from triptych.data import dataset
     from triptych.spec import DataSpec
 
     dataset.prepare(DataSpec(), given.out / "data")

@@ -18,20 +18,29 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from triptych import dataset
-from triptych.classifier import resize
-from triptych.evidence import Evidence
-from triptych.features import mnist_extractor
-from triptych.metrics import Output, load, score
+from triptych.data import dataset
+from triptych.data.transforms import translate
+from triptych.evaluation.classifier import resize
+from triptych.evaluation.features import mnist_extractor
+from triptych.evaluation.metrics import Output, load, score
+from triptych.evaluation.observations import Evidence
+from triptych.evaluation.scoring import drawn
 from triptych.rng import stream
-from triptych.scoring import drawn
 from triptych.spec import DataSpec
-from triptych.transforms import translate
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results" / "sanity.md"
 METRICS = (
-    "frechet", "kid", "prdc", "class_shares", "vendi", "sharpness", "memorisation", "pixel_error", "ssim", "perceptual",
-)  # fmt: skip
+    "frechet",
+    "kid",
+    "prdc",
+    "class_shares",
+    "vendi",
+    "sharpness",
+    "memorisation",
+    "pixel_error",
+    "ssim",
+    "perceptual",
+)
 SIZE = 32
 SHIFT = 3  # pixels: a tenth of the side
 
@@ -54,21 +63,41 @@ CORRUPTIONS: dict[str, Callable[[Tensor], Tensor]] = {"noise": noisy, "blur": bl
 """What is done to images, both to other real images as samples, and to the real images as reconstructions."""
 
 SEES = {
-    "frechet_distance": "noise blur shift classes", "frechet_infinity": "noise blur shift classes",
-    "kid": "noise blur shift classes", "coverage": "noise shift classes", "recall": "classes",
-    "precision": "noise shift", "density": "noise shift", "class_distance": "classes", "class_entropy": "classes",
-    "classes_shown": "classes", "vendi_gap": "classes", "sharpness_gap": "noise blur", "copied_share": "copies",
-    "reconstruction_mse": "noise blur shift", "ssim": "noise blur shift",
-    "ms_ssim": "noise blur shift", "feature_error": "noise blur shift",
+    "frechet_distance": "noise blur shift classes",
+    "frechet_infinity": "noise blur shift classes",
+    "kid": "noise blur shift classes",
+    "coverage": "noise shift classes",
+    "recall": "classes",
+    "precision": "noise shift",
+    "density": "noise shift",
+    "class_distance": "classes",
+    "class_entropy": "classes",
+    "classes_shown": "classes",
+    "vendi_gap": "classes",
+    "sharpness_gap": "noise blur",
+    "copied_share": "copies",
+    "reconstruction_mse": "noise blur shift",
+    "ssim": "noise blur shift",
+    "ms_ssim": "noise blur shift",
+    "feature_error": "noise blur shift",
     "reconstruction_sharpness_gap": "noise blur",
-}  # fmt: skip
+}
 IGNORES = {
-    "frechet_distance": "copies", "frechet_infinity": "copies", "kid": "copies", "coverage": "copies",
-    "recall": "copies", "precision": "copies", "density": "copies", "class_distance": "copies",
-    "class_entropy": "copies", "classes_shown": "copies blur shift", "vendi_gap": "copies",
-    "sharpness_gap": "copies shift classes", "copied_share": "noise blur shift classes",
+    "frechet_distance": "copies",
+    "frechet_infinity": "copies",
+    "kid": "copies",
+    "coverage": "copies",
+    "recall": "copies",
+    "precision": "copies",
+    "density": "copies",
+    "class_distance": "copies",
+    "class_entropy": "copies",
+    "classes_shown": "copies blur shift",
+    "vendi_gap": "copies",
+    "sharpness_gap": "copies shift classes",
+    "copied_share": "noise blur shift classes",
     "reconstruction_sharpness_gap": "shift",
-}  # fmt: skip
+}
 
 
 def evidences(data: dataset.Dataset, images: int, cache: Path) -> dict[str, Evidence]:
@@ -84,7 +113,13 @@ def evidences(data: dataset.Dataset, images: int, cache: Path) -> dict[str, Evid
         draw = rest if training is None else drawn(training)
         index = torch.arange(images) % len(samples)
         return Evidence(
-            real, lambda n: samples[index[:n]], extractor, reconstruct, labels=labels, training=draw, cache=cache
+            real=real,
+            sample=lambda n: samples[index[:n]],
+            extractor=extractor,
+            reconstruct=reconstruct,
+            labels=labels,
+            training=draw,
+            cache=cache,
         )
 
     found = {"none": of(others, lambda x: x)}

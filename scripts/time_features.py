@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 
-from triptych import dataset, features
+from triptych.data import dataset
+from triptych.evaluation import features
 
 COUNTS = {"inception": 20, "lite0": 300}  # images; others have the default
 DEFAULT = 2000

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import torch
 
-from triptych import dataset, features, metrics
-from triptych.run import Run
-from triptych.scoring import evidence_of, metrics_of
+from triptych.data import dataset
+from triptych.evaluation import features, metrics
+from triptych.evaluation.run import Run
+from triptych.evaluation.scoring import evidence_of, metrics_of
 from triptych.spec import ScoringSpec
 
 

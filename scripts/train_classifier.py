@@ -22,7 +22,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from triptych.classifier import FEATURES, Classifier, accuracy, from_weights, resize, train
+from triptych.evaluation.classifier import FEATURES, Classifier, accuracy, from_weights, resize, train
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "triptych"
 WEIGHTS = PACKAGE / "weights" / "mnist_classifier.safetensors"
@@ -53,9 +53,13 @@ def fit(options: argparse.Namespace) -> dict[str, object]:
             print(f"{seen:8d} images  loss {loss:.4f}  {time.perf_counter() - start:.0f} s", flush=True)
 
     network = train(
-        images[:-HELD_OUT], labels[:-HELD_OUT], 10,
-        total_images=options.total_images, seed=options.seed, progress=progress,
-    )  # fmt: skip
+        images[:-HELD_OUT],
+        labels[:-HELD_OUT],
+        10,
+        total_images=options.total_images,
+        seed=options.seed,
+        progress=progress,
+    )
     arguments = f"--total-images {options.total_images} --seed {options.seed}"
     weights = safetensors.torch.save(network.state_dict())
     WEIGHTS.write_bytes(weights)

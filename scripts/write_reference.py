@@ -20,7 +20,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from triptych import lookup, metrics, spec
+from triptych import plugins, spec
+from triptych.evaluation import metrics
 from triptych.frameworks import Framework
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -47,8 +48,8 @@ def _metrics() -> Iterator[str]:
     yield "files say in a comment where each number comes from. Holm's adjustment runs over the comparisons of one"
     yield "question, primary and secondary metrics apart. What they see and what they miss on real digits:"
     yield "[sanity.md](../results/sanity.md). What they cost: [metric-costs.md](../results/metric-costs.md).\n"
-    for name in lookup.names("metrics"):
-        module = importlib.import_module(f"triptych.metrics.{name}")
+    for name in plugins.names("metrics"):
+        module = importlib.import_module(f"triptych.evaluation.metrics.{name}")
         metric: metrics.Metric = module.METRIC
         yield f"## [{name}](../../src/triptych/metrics/{name}.py)\n"
         yield _prose(module) + "\n"
@@ -100,7 +101,7 @@ def _studies() -> Iterator[str]:
 
 def _options() -> Iterator[str]:
     yield '## Options of frameworks: [override.NAME.options], or "options.KEY" in a grid\n'
-    for name in lookup.names("frameworks"):
+    for name in plugins.names("frameworks"):
         kind: type[Framework] = importlib.import_module(f"triptych.frameworks.{name}").FRAMEWORK
         yield f"### {name}\n"
         yield _prose(kind.Options) + "\n"
@@ -108,7 +109,7 @@ def _options() -> Iterator[str]:
         for preset, values in kind.presets.items():
             flat = ", ".join(f"`{key} = {_toml(value)}`" for key, value in _flat(values))
             yield f"Preset `{name}@{preset}`: {flat}.\n"
-    for name in lookup.names("networks"):
+    for name in plugins.names("networks"):
         module = importlib.import_module(f"triptych.networks.{name}")
         yield f"## [network.options] of the family {name}\n"
         yield _prose(module.Options) + "\n"

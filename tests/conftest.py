@@ -26,9 +26,9 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """The first 700 zeros and ones of MNIST: uint8 images [700, 28, 28] and their labels [700]."""
-    from triptych.data import idx
+    from triptych.data.sources import idx
 
-    with resources.as_file(resources.files("triptych.data") / "mnist_idx") as folder:
+    with resources.as_file(resources.files("triptych.data.sources") / "mnist_idx") as folder:
         train = idx.read_folder(folder).train
     assert train.labels is not None
     chosen = np.flatnonzero(train.labels < 2)[:700]
@@ -45,8 +45,8 @@ def digits_file(digits: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.
 
 @pytest.fixture(scope="session")
 def prepared(digits_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """These digits, prepared at 16 x 16: a folder that `triptych.dataset.open` opens."""
-    from triptych import dataset
+    """These digits, prepared at 16 x 16: a folder that `triptych.data.dataset.open` opens."""
+    from triptych.data import dataset
 
     folder = tmp_path_factory.mktemp("prepared")
     data = {"source": "arrays", "path": str(digits_file), "size": 16}

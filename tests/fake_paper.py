@@ -10,20 +10,38 @@ import pytest
 from PIL import Image
 
 from triptych import store
-from triptych.plan import runs_of
-from triptych.reproduction import claims, content, page, pictures
-from triptych.reproduction.designs import SCALES, studies
-from triptych.reproduction.quantities import outputs
-from triptych.reproduction.results import Results, open_results
+from triptych.papers.vae_vs_gan_vs_vaegan import claims, content, page, pictures
+from triptych.papers.vae_vs_gan_vs_vaegan.designs import SCALES, studies
+from triptych.papers.vae_vs_gan_vs_vaegan.quantities import outputs
+from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, open_results
 from triptych.spec import RunSpec, to_toml
+from triptych.study.plan import runs_of
 
 LEVELS = {"vae": 60.0, "gan": 30.0, "vaegan": 40.0}
 METRICS = (
-    "frechet_distance", "validation_frechet", "translated_frechet", "coverage", "recall", "precision",
-    "reconstruction_mse", "sharpness", "sharpness_gap", "reconstruction_sharpness", "reconstruction_sharpness_gap",
-    "grey_border", "reconstruction_grey_border", "translation_error", "translation_growth", "translated_mse",
-    "pixel_response", "ssim_response", "feature_response", "dis_l_response", "loss_oscillation", "collapsed",
-)  # fmt: skip
+    "frechet_distance",
+    "validation_frechet",
+    "translated_frechet",
+    "coverage",
+    "recall",
+    "precision",
+    "reconstruction_mse",
+    "sharpness",
+    "sharpness_gap",
+    "reconstruction_sharpness",
+    "reconstruction_sharpness_gap",
+    "grey_border",
+    "reconstruction_grey_border",
+    "translation_error",
+    "translation_growth",
+    "translated_mse",
+    "pixel_response",
+    "ssim_response",
+    "feature_response",
+    "dis_l_response",
+    "loss_oscillation",
+    "collapsed",
+)
 CURVES = ("frechet_convergence", "mse_convergence")
 LOSSES = {"vae": 12.0, "enc": 3.0, "dec": 2.0, "dis": 1.6}
 TERMS = {"gan": 1.6, "prior": 0.3, "llike": 0.09, "reconstruction": 0.04, "recognised": 0.5}
@@ -61,11 +79,26 @@ def _run(folder: Path, run: RunSpec) -> None:
     noise = np.random.default_rng([run.seed, len(run.id)])
     rows = [_score(metric, run, noise) for metric in METRICS + CURVES]
     steps = range(64, run.training.images + 1, 64)
-    log = [{"images": i, "step": i // 64, "terms": {t: x * (1 + 0.02 * noise.normal()) for t, x in TERMS.items()},
-            "losses": LOSSES, "gradient_norms": {}, "skipped_updates": {}} for i in steps]  # fmt: skip
+    log = [
+        {
+            "images": i,
+            "step": i // 64,
+            "terms": {t: x * (1 + 0.02 * noise.normal()) for t, x in TERMS.items()},
+            "losses": LOSSES,
+            "gradient_norms": {},
+            "skipped_updates": {},
+        }
+        for i in steps
+    ]
     timing = [{"images": i, "seconds": i / 300, "images_per_second": 300.0, "peak_memory_bytes": 2**29} for i in steps]
-    outcome = {"status": "finished", "images": run.training.images, "message": "", "channels": 1,
-               "parameters": {"enc": 7000, "dec": 4000}, "flops_per_image": 5_000_000}  # fmt: skip
+    outcome = {
+        "status": "finished",
+        "images": run.training.images,
+        "message": "",
+        "channels": 1,
+        "parameters": {"enc": 7000, "dec": 4000},
+        "flops_per_image": 5_000_000,
+    }
     folder.mkdir()
     for name, table in (("spec", run.model_dump(mode="json")), ("outcome", outcome), ("environment", ENVIRONMENT)):
         (folder / f"{name}.json").write_bytes(store.to_json(table))
@@ -92,8 +125,20 @@ def _score(metric: str, run: RunSpec, noise: np.random.Generator) -> dict[str, A
     if value and metric in CURVES:
         curve = [[x * run.training.images / 8, value * (2 - x / 8)] for x in range(1, 9)]
     return {
-        "run": run.id, "framework": run.framework, "seed": run.seed, "condition": "", "metric": metric,
-        "value": value, "error": None, "unit": output.unit, "better": output.better,
-        "undefined": None if value is not None else "no encoder", "n": 200, "features": "", "note": "",
-        "curve": curve, "floor": None, "ceiling": None,
-    }  # fmt: skip
+        "run": run.id,
+        "framework": run.framework,
+        "seed": run.seed,
+        "condition": "",
+        "metric": metric,
+        "value": value,
+        "error": None,
+        "unit": output.unit,
+        "better": output.better,
+        "undefined": None if value is not None else "no encoder",
+        "n": 200,
+        "features": "",
+        "note": "",
+        "curve": curve,
+        "floor": None,
+        "ceiling": None,
+    }

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from triptych import store
-from triptych.plan import runs_of
-from triptych.reproduction import claims
-from triptych.reproduction.contrasts import PartSpec
+from triptych.papers.vae_vs_gan_vs_vaegan import claims
+from triptych.papers.vae_vs_gan_vs_vaegan.contrasts import PartSpec
 from triptych.spec import RunSpec, StudySpec, checked, to_toml
+from triptych.study.plan import runs_of
 
 SEEDS = 5
 RATES = [0.00015, 0.0003, 0.0006]
@@ -89,9 +89,14 @@ def part(**given: Any) -> PartSpec:
 
 def claim(*parts: PartSpec, **given: Any) -> claims.ClaimSpec:
     table = {
-        "id": "X1", "statement": "S.", "where": "1", "paper": "P.", "parts": [p.model_dump() for p in parts],
-        "meaning": {verdict: f"It {verdict}." for verdict in claims.JUDGED}, **given,
-    }  # fmt: skip
+        "id": "X1",
+        "statement": "S.",
+        "where": "1",
+        "paper": "P.",
+        "parts": [p.model_dump() for p in parts],
+        "meaning": {verdict: f"It {verdict}." for verdict in claims.JUDGED},
+        **given,
+    }
     return checked(claims.ClaimSpec, table, "claim")
 
 

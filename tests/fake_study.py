@@ -19,28 +19,56 @@ SHIFTS = (0.0, 0.05, 0.1, 0.15, 0.2)
 
 
 def _metric(
-    name: str, label: str, question: str, better: str, effect: float = 0.0, unit: str = "", *, primary: bool = False,
-    about: str = "", axis: str = "",
-) -> dict[str, Any]:  # fmt: skip
+    name: str,
+    label: str,
+    question: str,
+    better: str,
+    effect: float = 0.0,
+    unit: str = "",
+    *,
+    primary: bool = False,
+    about: str = "",
+    axis: str = "",
+) -> dict[str, Any]:
     """One entry of metrics.json."""
     return {
-        "metric": name, "label": label, "unit": unit, "better": better, "smallest_effect": effect,
-        "family": "primary" if primary else "secondary", "about": about or f"What {label} is.", "question": question,
+        "metric": name,
+        "label": label,
+        "unit": unit,
+        "better": better,
+        "smallest_effect": effect,
+        "family": "primary" if primary else "secondary",
+        "about": about or f"What {label} is.",
+        "question": question,
         "axis": axis,
-    }  # fmt: skip
+    }
 
 
 METRICS: list[dict[str, Any]] = [
-    _metric("frechet_distance", "Fréchet distance", "samples", "lower", 2.0, primary=True,
-            about="Distance between samples and test images."),
+    _metric(
+        "frechet_distance",
+        "Fréchet distance",
+        "samples",
+        "lower",
+        2.0,
+        primary=True,
+        about="Distance between samples and test images.",
+    ),
     _metric("kid", "KID", "samples", "lower", 1.0, "1e-3"),
     _metric("coverage", "Coverage", "diversity", "higher", 0.02, "share", primary=True),
     _metric("share_0", "Share of class 0", "diversity", "none", unit="share"),
     _metric("reconstruction_mse", "Reconstruction error", "reconstruction", "lower", 0.002, primary=True),
     _metric("psnr", "PSNR", "reconstruction", "higher", 0.5, "dB"),
     _metric("inverted_mse", "Reconstruction error, inverted", "reconstruction", "lower", 0.002),
-    _metric("translation_error", "Translation error", "translation", "lower", 0.002, primary=True,
-            axis="shift, share of the side"),
+    _metric(
+        "translation_error",
+        "Translation error",
+        "translation",
+        "lower",
+        0.002,
+        primary=True,
+        axis="shift, share of the side",
+    ),
     _metric("translated_mse", "Reconstruction error, translated", "translation", "lower", 0.002),
     _metric("translated_frechet", "Fréchet distance, translated", "translation", "lower", 2.0),
     _metric("blur_error", "Error under blur", "robustness", "lower", 0.002, axis="blur, SD in pixels"),
@@ -49,7 +77,7 @@ METRICS: list[dict[str, Any]] = [
     _metric("collapsed", "Collapsed", "stability", "none"),
     _metric("frechet_distance@pixels", "Fréchet distance (pixels)", "samples", "lower"),
     _metric("kid@pixels", "KID (pixels)", "samples", "lower", unit="1e-3"),
-]  # fmt: skip
+]
 LEVELS = {
     "frechet_distance": {"vae": 41.0, "gan": 17.0, "vaegan": 14.5},
     "kid": {"vae": 30.0, "gan": 9.0, "vaegan": 7.0},
@@ -69,10 +97,14 @@ LEVELS = {
     "kid@pixels": {"vae": 44.0, "gan": 21.0, "vaegan": 21.6},
 }
 BOUNDS: dict[str, tuple[float | None, float | None]] = {  # floor, ceiling
-    "frechet_distance": (0.8, 412.0), "kid": (-0.02, 310.0), "coverage": (0.97, 0.0),
-    "reconstruction_mse": (0.0, 0.3161), "psnr": (None, 5.01), "frechet_distance@pixels": (1.2, 95.0),
+    "frechet_distance": (0.8, 412.0),
+    "kid": (-0.02, 310.0),
+    "coverage": (0.97, 0.0),
+    "reconstruction_mse": (0.0, 0.3161),
+    "psnr": (None, 5.01),
+    "frechet_distance@pixels": (1.2, 95.0),
     "kid@pixels": (0.1, 120.0),
-}  # fmt: skip
+}
 CURVES = {"translation_error": SHIFTS, "blur_error": (1.0,)}
 NOTES = {"log_likelihood": "gap of 12.5 nats", "frechet_distance@pixels": "n <= features: exact form, heavily biased"}
 TERMS = {"vae": ("prior", "reconstruction"), "gan": ("gan",), "vaegan": ("prior", "reconstruction", "gan")}

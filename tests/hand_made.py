@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from triptych.reproduction.results import Results, RunRecord
+from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, RunRecord
 
 
 def run(
@@ -25,7 +25,17 @@ def run(
         part, _, field = name.partition("__")
         spec.setdefault(part, {})[field] = value
     rows = {name: row if isinstance(row, dict) else {"value": row} for name, row in scores.items()}
-    made = RunRecord(study, f"{framework}-{seed}", framework, seed, status, spec, {}, rows, Path())
+    made = RunRecord(
+        study=study,
+        id=f"{framework}-{seed}",
+        framework=framework,
+        seed=seed,
+        status=status,
+        spec=spec,
+        outcome={},
+        scores=rows,
+        folder=Path(),
+    )
     made.__dict__.update(log=list(log), timing=list(timing))
     return made
 

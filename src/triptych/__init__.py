@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from triptych.api import build_networks, compare, open_run, open_study, run_study, train_run
-    from triptych.dataset import load_images
+    from triptych.data.dataset import load_images
     from triptych.errors import InputError
-    from triptych.presets import comparison
     from triptych.spec import RunSpec, StudySpec, load_study
+    from triptych.study.presets import comparison
 
 __all__ = [
     "InputError",
@@ -31,7 +31,7 @@ __all__ = [
     "train_run",
 ]
 
-_HOMES = {"InputError": "errors", "load_images": "dataset", "comparison": "presets"} | dict.fromkeys(
+_HOMES = {"InputError": "errors", "load_images": "data.dataset", "comparison": "study.presets"} | dict.fromkeys(
     ("RunSpec", "StudySpec", "load_study"), "spec"
 )
 

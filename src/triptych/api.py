@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from triptych import networks, store
-from triptych import study as studies
-from triptych import train as training
-from triptych.dataset import Dataset
+from triptych.data.dataset import Dataset
 from triptych.errors import InputError
-from triptych.plan import resolved, runs_of, validate
-from triptych.presets import comparison
-from triptych.run import Run
+from triptych.evaluation.run import Run
 from triptych.spec import NetworkSpec, RunSpec, ScoringSpec, StudySpec, checked, load_study
+from triptych.study import runner as studies
+from triptych.study.plan import resolved, runs_of, validate
+from triptych.study.presets import comparison
+from triptych.training import loop as training
 
 if TYPE_CHECKING:
     import pandas

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from triptych.errors import InputError
-from triptych.lookup import suggest
+from triptych.plugins import suggest
 
 if TYPE_CHECKING:
     from triptych.spec import StudySpec
@@ -67,13 +67,27 @@ def compare(
     threads: ThreadsOption = None,
 ) -> None:
     """Compare frameworks on your images: train, score, judge, and report."""
-    from triptych.presets import comparison
+    from triptych.study.presets import comparison
 
     study = comparison(
-        data, frameworks, seeds, preset, images=images, size=size, channels=channels, fit=fit, broken=broken,
-        optimiser=optimiser, rate=rate, batch_size=batch_size, metrics=_names(metrics), features=_names(features),
-        device=device, workers=workers, threads=threads,
-    )  # fmt: skip
+        data,
+        frameworks,
+        seeds,
+        preset,
+        images=images,
+        size=size,
+        channels=channels,
+        fit=fit,
+        broken=broken,
+        optimiser=optimiser,
+        rate=rate,
+        batch_size=batch_size,
+        metrics=_names(metrics),
+        features=_names(features),
+        device=device,
+        workers=workers,
+        threads=threads,
+    )
     _carry_out(study, out or Path("results") / study.name)
 
 
@@ -93,7 +107,7 @@ def run(
 
 def _load(path: Path, device: str | None, workers: int | None, threads: int | None) -> StudySpec:
     """A study from its file, paths in it taken from where the file lies, execution as asked for here."""
-    from triptych.data import guess_source
+    from triptych.data.sources import guess_source
     from triptych.spec import load_study
 
     study = load_study(path)
@@ -108,7 +122,7 @@ def _load(path: Path, device: str | None, workers: int | None, threads: int | No
 
 
 def _carry_out(spec: StudySpec, out: Path) -> None:
-    from triptych import conduct
+    from triptych.study import conduct
 
     raise typer.Exit(conduct.carry_out(console, spec, out))
 
@@ -116,19 +130,21 @@ def _carry_out(spec: StudySpec, out: Path) -> None:
 @app.command()
 def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> None:
     """Say what a study would run and what it would cost, and run nothing."""
-    from triptych import conduct, show
+    from triptych.study import conduct
+    from triptych.terminal import tables
 
     foreseen = conduct.foresee(_load(study, None, None, None))
-    show.runs(console, foreseen.runs, foreseen.costs)
-    show.plan(console, foreseen.runs, foreseen.settled, foreseen.estimate(foreseen.runs))
+    tables.runs(console, foreseen.runs, foreseen.costs)
+    tables.plan(console, foreseen.runs, foreseen.settled, foreseen.estimate(foreseen.runs))
 
 
 @app.command()
 def status(directory: Annotated[Path, typer.Argument(help="A study's directory.")]) -> None:
     """Show where every run of a study stands."""
-    from triptych import show, study
+    from triptych.study import runner
+    from triptych.terminal import tables
 
-    show.status(console, study.status(directory))
+    tables.status(console, runner.status(directory))
 
 
 @app.command()
@@ -139,31 +155,33 @@ def score(
     images: Annotated[int | None, typer.Option(help="Score another number of samples and test images.")] = None,
 ) -> None:
     """Score finished runs anew: all metrics, some, or in further feature spaces; then judge and report."""
-    from triptych import conduct, show, store, study
-    from triptych.progress import Display, stop_on_signals
+    from triptych import store
     from triptych.spec import ScoringSpec, checked
+    from triptych.study import conduct, runner
+    from triptych.terminal import tables
+    from triptych.terminal.progress import Display, stop_on_signals
 
     single = (path / "spec.json").exists()
     folder = path.resolve().parent.parent if single else path
-    study.status(folder)  # says so if there is no study
+    runner.status(folder)  # says so if there is no study
     asked = {"metrics": _names(metrics), "features": _names(features), "images": images}
     wanted = checked(ScoringSpec, {key: value for key, value in asked.items() if value is not None}, "triptych score")
     with conduct.held(folder):
-        opened, jobs = study.rescore(folder, wanted, [path.resolve().name] if single else None, console.print)
+        opened, jobs = runner.rescore(folder, wanted, [path.resolve().name] if single else None, console.print)
         if not jobs:
             raise InputError("holds no finished run to score", where=str(path), mend="Run the study first.")
         chosen = {job["id"]: opened.costs[job["id"]] for job in jobs}
         with stop_on_signals(console) as caught, Display(console, chosen) as display:
-            results = study.execute(opened, jobs, display.on_event, lambda: bool(caught))
+            results = runner.execute(opened, jobs, display.on_event, lambda: bool(caught))
         if "stopped" in results.values():
             rest = folder / "study.toml"
             console.print(f"Stopped. `triptych run {rest}` scores what is left.", markup=False, soft_wrap=True)
             raise typer.Exit(conduct.STOPPED)
-        verdicts = study.conclude(folder)
+        verdicts = runner.conclude(folder)
     if single:
-        show.scores(console, store.read_lines(path / "scores.jsonl"))
+        tables.scores(console, store.read_lines(path / "scores.jsonl"))
     else:
-        show.verdicts(console, verdicts)
+        tables.verdicts(console, verdicts)
     raise typer.Exit(conduct.end(console, folder, results))
 
 
@@ -175,10 +193,11 @@ def _names(text: str | None) -> list[str] | None:
 @app.command()
 def report(directory: Annotated[Path, typer.Argument(help="A study's directory.")]) -> None:
     """Judge the scores anew and write the report again."""
-    from triptych import show, study
+    from triptych.study import runner
+    from triptych.terminal import tables
 
-    study.status(directory)
-    show.verdicts(console, study.conclude(directory))
+    runner.status(directory)
+    tables.verdicts(console, runner.conclude(directory))
     console.print(f"Report: {directory / 'report.html'}", markup=False, soft_wrap=True)
 
 
@@ -198,7 +217,7 @@ def reproduce(
     """Reproduce the paper: as published and under matched conditions, every claim with a verdict."""
     if what != "paper":
         raise InputError("nothing that can be reproduced", where="WHAT", value=what, mend=suggest(what, ["paper"]))
-    from triptych.reproduction.run import reproduce
+    from triptych.papers.vae_vs_gan_vs_vaegan.run import reproduce
 
     execution = {"device": device, "workers": workers, "threads": threads}
     raise typer.Exit(reproduce(console, scale, seeds, out, claims, docs, execution, only_plan))
@@ -219,12 +238,20 @@ def train(
     threads: ThreadsOption = None,
 ) -> None:
     """Train and score one framework at one seed: a study of one run."""
-    from triptych.presets import comparison
+    from triptych.study.presets import comparison
 
     study = comparison(
-        data, [framework], 1, preset, images=images, size=size, metrics=_names(metrics), features=_names(features),
-        device=device, threads=threads,
-    )  # fmt: skip
+        data,
+        [framework],
+        1,
+        preset,
+        images=images,
+        size=size,
+        metrics=_names(metrics),
+        features=_names(features),
+        device=device,
+        threads=threads,
+    )
     name = f"{framework.replace('@', '-')}-s{seed}-{study.name}"
     study = study.model_copy(update={"seeds": (seed,), "name": name})
     _carry_out(study, out or Path("results") / name)
@@ -242,8 +269,9 @@ def sample(
     out: PictureOption = Path("samples.png"),
 ) -> None:
     """Draw samples from a trained run into one picture."""
-    from triptych import grids, store
-    from triptych.run import Run
+    from triptych import store
+    from triptych.evaluation.run import Run
+    from triptych.training import grids
 
     store.write(out, grids.png(Run(run).sample(n, seed)))
     console.print(f"{n} samples: {out}", markup=False)
@@ -263,8 +291,10 @@ def reconstruct(
     """Reconstruct test images with a trained run: rows of originals, each above its reconstructions."""
     import torch
 
-    from triptych import dataset, grids, store
-    from triptych.run import Run
+    from triptych import store
+    from triptych.data import dataset
+    from triptych.evaluation.run import Run
+    from triptych.training import grids
 
     opened = Run(run)
     spec = opened.spec.data
@@ -288,24 +318,25 @@ def networks(
     width: Annotated[float | None, typer.Option(help="Share of the paper's channels.")] = None,
 ) -> None:
     """Print encoder, decoder and discriminator layer by layer: shapes, parameters, FLOPs."""
-    from triptych import cost, show
-    from triptych.presets import comparison
+    from triptych.study.presets import comparison
+    from triptych.terminal import tables
+    from triptych.training import cost
 
     study = comparison("mnist", ["vae"], 1, preset, size=size, channels=channels, width=width, latent=latent)
     console.print(
         f"Preset {preset}: {study.data.size} px, {channels} channels, width {study.network.width:g} of the paper's, "
         f"{latent} latent dimensions"
     )
-    show.networks(console, cost.layers(study.network, study.data.size, channels))
+    tables.networks(console, cost.layers(study.network, study.data.size, channels))
 
 
 @app.command()
 def doctor() -> None:
     """Show versions, device and threads, and what is installed."""
-    from triptych import show
-    from triptych.environment import choose_device, environment
+    from triptych.terminal import tables
+    from triptych.training.environment import choose_device, environment
 
-    show.environment(console, environment(choose_device("auto")))
+    tables.environment(console, environment(choose_device("auto")))
 
 
 def main() -> None:

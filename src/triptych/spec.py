@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from triptych.errors import InputError
-from triptych.lookup import suggest
+from triptych.plugins import suggest
 
 
 class Frozen(BaseModel):

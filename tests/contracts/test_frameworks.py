@@ -12,24 +12,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from triptych import lookup
-from triptych.dataset import Dataset, Split, batch_indices
+from triptych import plugins
+from triptych.data.dataset import Dataset, Split, batch_indices
 from triptych.errors import InputError
 from triptych.frameworks import Framework, framework_of
-from triptych.game import Cuts
-from triptych.plan import runs_of, validate
 from triptych.spec import RunSpec, StudySpec
-from triptych.state import State, digest, initial
-from triptych.step import Diverged, noise_of, play, set_modes, step, turns
-from triptych.train import Training
+from triptych.study.plan import runs_of, validate
+from triptych.training.gradients import Cuts
+from triptych.training.loop import Training
+from triptych.training.state import State, digest, initial
+from triptych.training.step import Diverged, noise_of, play, set_modes, step, turns
 
-NAMES = lookup.names("frameworks")
+NAMES = plugins.names("frameworks")
 TINY: dict[str, Any] = {"data": {"size": 16}, "network": {"width": 0.03, "latent": 3}}
 SHARED = ("enc", "dec", "dis")
 
 
 def kind_of(name: str) -> type[Framework]:
-    return typing.cast("type[Framework]", lookup.find("frameworks", name, "FRAMEWORK"))
+    return typing.cast("type[Framework]", plugins.find("frameworks", name, "FRAMEWORK"))
 
 
 def choices(annotation: Any) -> list[Any]:
@@ -380,9 +380,17 @@ def small() -> Dataset:
     pixels = np.random.default_rng(0).integers(0, 256, (48, 1, 16, 16), dtype=np.uint8)
     parts = [Split(torch.from_numpy(part.copy()), None, torch.device("cpu")) for part in np.split(pixels, 3)]
     return Dataset(
-        source="noise", train=parts[0], validation=parts[1], test=parts[2], channels=1, size=16,
-        counts={"train": 16, "validation": 16, "test": 16}, label_names=None, fingerprint="0" * 64, notes=[],
-    )  # fmt: skip
+        source="noise",
+        train=parts[0],
+        validation=parts[1],
+        test=parts[2],
+        channels=1,
+        size=16,
+        counts={"train": 16, "validation": 16, "test": 16},
+        label_names=None,
+        fingerprint="0" * 64,
+        notes=[],
+    )
 
 
 def test_at_one_seed_every_framework_starts_alike_and_sees_the_same(small: Dataset, tmp_path: Path):

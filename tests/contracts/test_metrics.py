@@ -18,18 +18,25 @@ import numpy as np
 import pytest
 import torch
 
-from triptych import lookup
-from triptych.classifier import resize
+from triptych import plugins
 from triptych.errors import InputError
-from triptych.evidence import Evidence
-from triptych.features import Extractor, mnist_extractor
-from triptych.metrics import Metric, Output, Values, load, score
+from triptych.evaluation.classifier import resize
+from triptych.evaluation.features import Extractor, mnist_extractor
+from triptych.evaluation.metrics import Metric, Output, Values, load, score
+from triptych.evaluation.observations import Evidence
 
-NAMES = lookup.names("metrics")
+NAMES = plugins.names("metrics")
 QUESTIONS = {
-    "samples", "diversity", "reconstruction", "latent", "likelihood", "translation", "robustness", "stability",
+    "samples",
+    "diversity",
+    "reconstruction",
+    "latent",
+    "likelihood",
+    "translation",
+    "robustness",
+    "stability",
     "convergence",
-}  # fmt: skip
+}
 FIELDS = {"metric", "value", "error", "unit", "better", "undefined", "n", "features", "note", "curve"}
 COUNT = 500
 LATENT = 8
@@ -48,9 +55,18 @@ OF_SAMPLES = {
 
 # what stands when samples and reconstructions are the real images themselves
 IDEAL = {
-    "frechet_distance": 0, "precision": 1, "recall": 1, "density": 1, "coverage": 1, "reconstruction_mse": 0,
-    "ssim": 1, "class_distance": 0, "classes_shown": 10, "sharpness": 1, "sharpness_gap": 0,
-}  # fmt: skip
+    "frechet_distance": 0,
+    "precision": 1,
+    "recall": 1,
+    "density": 1,
+    "coverage": 1,
+    "reconstruction_mse": 0,
+    "ssim": 1,
+    "class_distance": 0,
+    "classes_shown": 10,
+    "sharpness": 1,
+    "sharpness_gap": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +78,7 @@ def digits():
 
 def some_digits(start: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Every tenth test image [1000, 1, 32, 32] from one on, and their labels."""
-    folder = resources.files("triptych.data") / "mnist_idx"
+    folder = resources.files("triptych.data.sources") / "mnist_idx"
     pixels = gzip.decompress((folder / "t10k-images-idx3-ubyte.gz").read_bytes())
     labels = gzip.decompress((folder / "t10k-labels-idx1-ubyte.gz").read_bytes())
     images = torch.from_numpy(np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, 1, 28, 28)[start::10].copy())
@@ -114,15 +130,22 @@ def make(digits, extractor, linear):
     def evidence(corruption: str, amount: float = 0) -> Evidence:
         if corruption == "classes":
             some = other[labels < amount]
-            found = Evidence(real, lambda n: some[torch.arange(n) % len(some)], extractor, **splits())
+            found = Evidence(
+                real=real, sample=lambda n: some[torch.arange(n) % len(some)], extractor=extractor, **splits()
+            )
             return replace(found, history={640: found})
         corrupt = {"none": lambda images, _: images, "noise": noisy, "blur": blurred}[corruption]
         found = Evidence(
-            real, lambda n: corrupt(other[:n], amount), extractor, **splits(),
-            reconstruct=lambda images: corrupt(images, amount), posterior=encode,
+            real=real,
+            sample=lambda n: corrupt(other[:n], amount),
+            extractor=extractor,
+            **splits(),
+            reconstruct=lambda images: corrupt(images, amount),
+            posterior=encode,
             decode=lambda latents: corrupt(decode(latents), amount),
-            dis_l=lambda images: images[:, :, ::4, ::4].flatten(1), latent=LATENT,
-        )  # fmt: skip
+            dis_l=lambda images: images[:, :, ::4, ::4].flatten(1),
+            latent=LATENT,
+        )
         return replace(found, history={640: found})
 
     return evidence
@@ -141,7 +164,7 @@ def splits() -> dict[str, Any]:
 
 def copy_of(images: torch.Tensor, extractor: Extractor) -> Evidence:
     """Evidence of a framework without encoder that samples the real images themselves."""
-    return Evidence(images, lambda n: images[:n], extractor, **splits() | {"labels": None})
+    return Evidence(real=images, sample=lambda n: images[:n], extractor=extractor, **splits() | {"labels": None})
 
 
 def scored(name: str, given: Evidence) -> list[dict[str, Any]]:
@@ -180,8 +203,12 @@ def test_names_of_outputs_are_unique_and_the_primary_ones_few():
     assert len({output.metric for output in outputs}) == len(outputs)
     primary = {output.metric for output in outputs if output.family == "primary"}
     assert primary == {
-        "frechet_distance", "coverage", "reconstruction_mse", "translation_error", "log_likelihood",
-    }  # fmt: skip
+        "frechet_distance",
+        "coverage",
+        "reconstruction_mse",
+        "translation_error",
+        "log_likelihood",
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -247,9 +274,10 @@ def test_a_seed_gives_the_same_values_again(name, make):
 def bearing_on(*questions: str) -> list[str]:
     """The metrics with an output that has a direction and bears on one of these questions."""
     return [
-        metric.name for metric in load(NAMES)
+        metric.name
+        for metric in load(NAMES)
         if any(output.question in questions and output.better != "none" for output in metric.outputs)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("name", bearing_on("samples", "reconstruction"))
@@ -309,7 +337,9 @@ def test_samples_that_are_not_finite_or_too_few_give_a_reason_and_no_number(name
 
 
 def test_without_labels_there_are_no_classes(digits):
-    unlabelled = Extractor("pixels", "0" * 64, 16, lambda images: resize(images, 4).flatten(1))
+    unlabelled = Extractor(
+        name="pixels", sha256="0" * 64, dimension=16, embed=lambda images: resize(images, 4).flatten(1)
+    )
     rows = score(copy_of(digits[0], unlabelled), load(["class_shares", "frechet"]))
     undefined = {row["metric"]: row["undefined"] for row in rows}
     assert undefined.pop("frechet_distance") is None
@@ -328,8 +358,17 @@ def test_class_shares_sum_to_one_and_follow_the_labels(digits, make):
 
 def outside(compute: Callable[[Evidence], Values]) -> Metric:
     """A metric from outside the package."""
-    output = Output("outside", "Outside", "", "none", 1.0, "secondary", "From outside.", "samples")
-    return Metric("outside", (output,), compute)
+    output = Output(
+        metric="outside",
+        label="Outside",
+        unit="",
+        better="none",
+        smallest_effect=1.0,
+        family="secondary",
+        about="From outside.",
+        question="samples",
+    )
+    return Metric(name="outside", outputs=(output,), compute=compute)
 
 
 def test_a_failing_metric_leaves_its_reason_and_the_others_go_on(digits, extractor):
@@ -363,4 +402,4 @@ def test_metrics_are_found_by_name_inside_and_outside(monkeypatch):
     with pytest.raises(InputError, match="Did you mean 'frechet'"):
         load(["frechett"])
     with pytest.raises(InputError, match="not a Metric"):
-        load(["triptych.metrics.prdc:K"])
+        load(["triptych.evaluation.metrics.prdc:K"])

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from triptych import dataset, lookup, store
-from triptych.train import train
+from triptych import plugins, store
+from triptych.data import dataset
+from triptych.training.loop import train
 
 OPTIMISERS = {
     "Adam": {"name": "Adam", "rate": 1e-3},
@@ -17,9 +18,18 @@ OPTIMISERS = {
     "momentum": {"name": "SGD", "rate": 1e-4, "options": {"momentum": 0.9}},
 }
 OTHER_OPTIMISERS: dict[str, dict] = {
-    "ASGD": {}, "Adadelta": {}, "Adafactor": {}, "Adagrad": {}, "Adamax": {}, "AdamW": {"amsgrad": True}, "NAdam": {},
-    "RAdam": {}, "RMSprop": {"momentum": 0.9, "centered": True}, "Rprop": {}, "SGD": {},
-}  # fmt: skip
+    "ASGD": {},
+    "Adadelta": {},
+    "Adafactor": {},
+    "Adagrad": {},
+    "Adamax": {},
+    "AdamW": {"amsgrad": True},
+    "NAdam": {},
+    "RAdam": {},
+    "RMSprop": {"momentum": 0.9, "centered": True},
+    "Rprop": {},
+    "SGD": {},
+}
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -45,7 +55,7 @@ def data(prepared):
 
 @pytest.mark.parametrize("updates", ["simultaneous", "sequential"])
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
-@pytest.mark.parametrize("framework", lookup.names("frameworks"))
+@pytest.mark.parametrize("framework", plugins.names("frameworks"))
 def test_resumed_equals_uninterrupted(framework, optimiser, updates, data, tiny_run, tmp_path):
     spec = tiny_run(
         framework,

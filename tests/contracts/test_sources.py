@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from triptych import data
-from triptych.data import idx
+from triptych.data import sources
+from triptych.data.prepare import prepare
+from triptych.data.sources import idx
 from triptych.errors import InputError
-from triptych.lookup import names
-from triptych.prepare import prepare
+from triptych.plugins import names
 from triptych.spec import DataSpec
 
 COUNT, SIDE = 40, 12
@@ -52,12 +52,12 @@ def array_file(folder: Path) -> str:
 MAKERS = {"idx": idx_folder, "images": image_folder, "arrays": array_file}
 
 
-def load(source: str, path: object = None, **fields: object) -> data.Raw:
+def load(source: str, path: object = None, **fields: object) -> sources.Raw:
     """The raw images of a source."""
-    return data.load(DataSpec.model_validate({"source": source, "path": path and str(path), **fields}))
+    return sources.load(DataSpec.model_validate({"source": source, "path": path and str(path), **fields}))
 
 
-def pixels_of(split: data.RawSplit, indices: np.ndarray | None = None) -> np.ndarray:
+def pixels_of(split: sources.RawSplit, indices: np.ndarray | None = None) -> np.ndarray:
     """All images of a split of one size, in the order of the indices."""
     return np.concatenate(list(split.read(np.arange(len(split)) if indices is None else indices)))
 
@@ -81,7 +81,7 @@ def test_source_keeps_the_contract(source: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("source", list(MAKERS))
 def test_the_same_images_come_out_of_every_source(source: str, tmp_path: Path) -> None:
     path = MAKERS[source](tmp_path)
-    assert data.guess_source(path) == (source, path)
+    assert sources.guess_source(path) == (source, path)
     raw = load(source, path)
     assert np.array_equal(pixels_of(raw.train)[..., 0], PIXELS)
     assert raw.train.labels is not None and np.array_equal(raw.train.labels, LABELS)
@@ -90,11 +90,11 @@ def test_the_same_images_come_out_of_every_source(source: str, tmp_path: Path) -
 
 def test_a_source_from_outside_the_package_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "outside_source.py").write_text(
-        "import numpy as np\nfrom triptych.data import Raw, array_split\n"
+        "import numpy as np\nfrom triptych.data.sources import Raw, array_split\n"
         "def load(spec):\n    return Raw(array_split(np.full((30, 8, 8, 1), 7, np.uint8), None))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert data.guess_source("outside_source:load") == ("outside_source:load", None)
+    assert sources.guess_source("outside_source:load") == ("outside_source:load", None)
     assert (pixels_of(load("outside_source:load").train) == 7).all()
 
 
@@ -326,18 +326,18 @@ def test_mixed_sizes_need_a_rule(tmp_path: Path) -> None:
 
 
 def test_unknown_names_and_empty_places(tmp_path: Path) -> None:
-    assert data.guess_source("mnist") == ("mnist", None)
+    assert sources.guess_source("mnist") == ("mnist", None)
     with pytest.raises(InputError, match="Did you mean 'mnist'"):
-        data.guess_source("mnits")
+        sources.guess_source("mnits")
     with pytest.raises(InputError, match="no data set, file or folder"):
-        data.guess_source(str(tmp_path / "nowhere"))
+        sources.guess_source(str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="the folder is empty"):
-        data.guess_source(str(tmp_path))
+        sources.guess_source(str(tmp_path))
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError, match=r"no images found.*notes\.txt"):
-        data.guess_source(str(tmp_path))
+        sources.guess_source(str(tmp_path))
     with pytest.raises(InputError, match="no data source reads files of this kind"):
-        data.guess_source(str(tmp_path / "notes.txt"))
+        sources.guess_source(str(tmp_path / "notes.txt"))
     with pytest.raises(InputError, match="mnist comes with the package"):
         load("mnist", tmp_path)
     with pytest.raises(InputError, match="Did you mean 'images'"):

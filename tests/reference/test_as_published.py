@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from triptych.frameworks import framework_of
 from triptych.spec import RunSpec
-from triptych.state import State, initial, optimisers
-from triptych.step import noise_of, step
+from triptych.training.state import State, initial, optimisers
+from triptych.training.step import noise_of, step
 
 Noise = Callable[[str], Tensor]
 PUBLISHED: dict[str, Any] = {

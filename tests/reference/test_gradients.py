@@ -1,9 +1,9 @@
 """Every player's gradient, against one fresh forward a player in float64, written here from the papers' formulae.
 
-Nothing of `triptych.losses`, of the frameworks' terms or of the cuts is used by the oracles: each returns the scalar
-that one player descends, as Larsen et al. 2016 (Algorithm 1), Goodfellow et al. 2014 and Kingma and Welling 2014 write
-it, and plain autograd differentiates it for that player's parameters alone. Central differences check the same
-scalars again without autograd.
+Nothing of `triptych.frameworks.losses`, of the frameworks' terms or of the cuts is used by the oracles: each returns
+the scalar that one player descends, as Larsen et al. 2016 (Algorithm 1), Goodfellow et al. 2014 and Kingma and Welling
+2014 write it, and plain autograd differentiates it for that player's parameters alone. Central differences check the
+same scalars again without autograd.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from triptych import lookup
+from triptych import plugins
 from triptych.frameworks.vaegan import VAEGAN
 from triptych.spec import RunSpec
-from triptych.state import State, initial
-from triptych.step import play, set_modes, step
+from triptych.training.state import State, initial
+from triptych.training.step import play, set_modes, step
 
 WEIGHTS = {"beta": 0.7, "encoder_weight": 1.3, "gamma": 0.4, "adversarial_weight": 0.6}
 
@@ -249,7 +249,7 @@ def descended(state: State, name: str, player: str) -> Tensor:
 
 
 def test_every_framework_has_an_oracle():
-    assert set(LOSSES) == set(lookup.names("frameworks"))
+    assert set(LOSSES) == set(plugins.names("frameworks"))
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)

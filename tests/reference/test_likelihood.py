@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from triptych import likelihood
-from triptych.dataset import scale
-from triptych.evidence import Evidence, Measured, Undefined
-from triptych.features import mnist_extractor
-from triptych.likelihood import Target
-from triptych.metrics import Values
-from triptych.metrics import likelihood as likelihood_metric
-from triptych.metrics import parzen as parzen_metric
+from triptych.data.dataset import scale
+from triptych.evaluation import likelihood
+from triptych.evaluation.features import mnist_extractor
+from triptych.evaluation.likelihood import Target
+from triptych.evaluation.metrics import Values
+from triptych.evaluation.metrics import likelihood as likelihood_metric
+from triptych.evaluation.metrics import parzen as parzen_metric
+from triptych.evaluation.observations import Evidence, Measured, Undefined
 from triptych.rng import stream
 
 W = torch.tensor([[1.0, 0], [1, 1], [0, 2]]).double()
@@ -33,12 +33,12 @@ EXACT = -4.51991580894039
 
 def known() -> Target:
     """The worked example."""
-    return Target(lambda z: z @ W.T + B, X, 2, 0.5)
+    return Target(decode=lambda z: z @ W.T + B, images=X, latent=2, sigma=0.5)
 
 
 def unit(x: float) -> Target:
     """W = sigma = 1 at one pixel."""
-    return Target(lambda z: z, torch.tensor([[x]]).double(), 1, 1.0)
+    return Target(decode=lambda z: z, images=torch.tensor([[x]]).double(), latent=1, sigma=1.0)
 
 
 def cases(count: int, pixels: int, latent: int, sigma: float, seed: int) -> tuple[Target, Tensor, Tensor]:
@@ -58,7 +58,7 @@ def cases(count: int, pixels: int, latent: int, sigma: float, seed: int) -> tupl
     x = decode(z) + sigma * torch.randn(count, pixels, generator=generator).double()
     covariance = weights @ weights.mT + sigma**2 * torch.eye(pixels).double()
     exact = MultivariateNormal(shift, covariance).log_prob(x)
-    return Target(decode, x, latent, sigma, rows=10**9), z, exact
+    return Target(decode=decode, images=x, latent=latent, sigma=sigma, rows=10**9), z, exact
 
 
 def test_ais_finds_the_worked_values():
@@ -104,7 +104,7 @@ def test_forward_weights_are_unbiased_for_p_and_reverse_ones_for_its_inverse():
     variance = 1 / (1 + jacobian.square().sum() / 0.36)
     mean = variance * (jacobian.T @ (one.images - one.decode(0 * z)).T) / 0.36
     latents = mean + variance.sqrt() * torch.randn(20_000, 1, generator=stream(3, "posterior")).double()
-    many = Target(one.decode, one.images.expand(20_000, -1), 1, 0.6, rows=10**9)
+    many = Target(decode=one.decode, images=one.images.expand(20_000, -1), latent=1, sigma=0.6, rows=10**9)
     spread = plan._replace(steps=plan.steps.expand(-1, 20_000))
     backward = (exact - likelihood.reverse_ais(many, spread, latents, 1, stream(3, "reverse"))).exp()
     assert backward.std() > 0.3
@@ -118,7 +118,7 @@ def test_the_exact_posterior_as_proposal_makes_every_importance_weight_the_likel
     mean = (covariance @ W.T @ (X - B).T / 0.25).T
     # The encoder's posterior is diagonal: turn the latents into the posterior's axes, which leaves the prior as it is
     values, axes = torch.linalg.eigh(covariance)
-    turned = Target(lambda z: z @ axes.T @ W.T + B, X, 2, 0.5)
+    turned = Target(decode=lambda z: z @ axes.T @ W.T + B, images=X, latent=2, sigma=0.5)
     for samples in (1, 7):
         bound = likelihood.importance_bound(turned, mean @ axes, values.log()[None], samples, stream(0, "iwae"))
         assert float(bound) == pytest.approx(EXACT, abs=1e-12)
@@ -128,7 +128,7 @@ def test_the_exact_posterior_as_proposal_makes_every_importance_weight_the_likel
 def test_the_elbo_of_one_pixel_and_the_rise_of_the_bound_with_more_samples():
     """With q = prior the mean of one-sample bounds at x = 1 is the ELBO, -1.91893853320467."""
     one, zeros = unit(1.0), torch.zeros(20_000, 1).double()
-    many = Target(one.decode, one.images.expand(20_000, 1), 1, 1.0)
+    many = Target(decode=one.decode, images=one.images.expand(20_000, 1), latent=1, sigma=1.0)
     bounds = {
         k: likelihood.importance_bound(many, zeros, zeros, k, stream(0, "elbo")).mean().item() for k in (1, 2, 8, 64)
     }
@@ -192,7 +192,7 @@ def test_the_effective_sample_size_lies_between_one_and_the_chains():
 
 
 def test_simulated_images_are_the_decoders_own_and_seeds_are_obeyed():
-    target = Target(lambda z: z @ W.T + B, X, 2, 0.5, rows=300)
+    target = Target(decode=lambda z: z @ W.T + B, images=X, latent=2, sigma=0.5, rows=300)
     drawn, latents = likelihood.simulate(target, 20_000, stream(0, "simulate"))
     assert torch.equal(drawn.images, likelihood.simulate(target, 20_000, stream(0, "simulate"))[0].images)
     residuals = drawn.images - (latents @ W.T + B)
@@ -208,7 +208,10 @@ def test_simulated_images_are_the_decoders_own_and_seeds_are_obeyed():
 def test_rows_at_a_time_change_nothing_and_images_keep_their_chains():
     images = torch.randn(3, 3, generator=stream(0, "images")).double()
     latents = torch.randn(5, 3, 2, generator=stream(0, "latents")).double()
-    whole, parts = (Target(lambda z: z @ W.T + B, images, 2, 0.5, rows).at(latents) for rows in (100, 4))
+    whole, parts = (
+        Target(decode=lambda z: z @ W.T + B, images=images, latent=2, sigma=0.5, rows=rows).at(latents)
+        for rows in (100, 4)
+    )
     assert torch.allclose(whole.log_likelihood, parts.log_likelihood, atol=1e-12)
     assert torch.allclose(whole.gradient, parts.gradient, atol=1e-12)
     by_hand = MultivariateNormal(latents @ W.T + B, 0.25 * torch.eye(3).double()).log_prob(images)
@@ -250,7 +253,7 @@ def evidence_of(noise: float, **given: object) -> Evidence:
         "validation": lambda most: (made(most, "validation"), None),
         **given,
     }
-    return Evidence(made(60, "test"), lambda n: made(n, "samples"), mnist_extractor(), **own)
+    return Evidence(real=made(60, "test"), sample=lambda n: made(n, "samples"), extractor=mnist_extractor(), **own)
 
 
 def exact_mean(evidence: Evidence, sigma: float) -> float:

@@ -16,14 +16,14 @@ from torchmetrics.functional.image import multiscale_structural_similarity_index
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance, poly_mmd
 
-import triptych.metrics.kid
-import triptych.metrics.memorisation
-import triptych.metrics.prdc
-from triptych.metrics.frechet import frechet_distance
-from triptych.metrics.kid import kernel_distance
-from triptych.metrics.memorisation import data_copying, nearest
-from triptych.metrics.prdc import prdc
-from triptych.metrics.ssim import multiscale, similarities
+import triptych.evaluation.metrics.kid
+import triptych.evaluation.metrics.memorisation
+import triptych.evaluation.metrics.prdc
+from triptych.evaluation.metrics.frechet import frechet_distance
+from triptych.evaluation.metrics.kid import kernel_distance
+from triptych.evaluation.metrics.memorisation import data_copying, nearest
+from triptych.evaluation.metrics.prdc import prdc
+from triptych.evaluation.metrics.ssim import multiscale, similarities
 
 
 def normals(seed: int, *shape: int) -> np.ndarray:
@@ -91,7 +91,10 @@ def test_kernel_distance_of_all_images_is_the_one_that_torchmetrics_draws_subset
 # precision, recall, density, coverage
 
 
-@pytest.mark.parametrize("module", [triptych.metrics.kid, triptych.metrics.prdc, triptych.metrics.memorisation])
+@pytest.mark.parametrize(
+    "module",
+    [triptych.evaluation.metrics.kid, triptych.evaluation.metrics.prdc, triptych.evaluation.metrics.memorisation],
+)
 def test_tiles_of_the_matrix_of_all_pairs_make_no_difference(module, monkeypatch):
     real, fake = normals(0, 230, 16), normals(1, 170, 16) + 0.2
 

@@ -19,14 +19,16 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from triptych import dataset, grids, run, train
+from triptych.data import dataset
+from triptych.data.transforms import random_translate
+from triptych.evaluation import run
 from triptych.frameworks import framework_of
 from triptych.frameworks.as_published import AsPublished
-from triptych.plan import runs_of
-from triptych.reproduction.quirks import QUIRKS
+from triptych.papers.vae_vs_gan_vs_vaegan.quirks import QUIRKS
 from triptych.spec import RunSpec, load_study
-from triptych.state import initial
-from triptych.transforms import random_translate
+from triptych.study.plan import runs_of
+from triptych.training import grids, loop
+from triptych.training.state import initial
 
 # Grey boxes.
 
@@ -44,7 +46,7 @@ def test_translated_training_images_are_framed_in_exact_mid_grey(prepared: Path,
     images = dataset.open(prepared)
     parts = {"translate": 0.1, "translate_fill": 0.0}
     plain, shifted = (
-        train.Training(tmp_path, tiny_run("as_published", training=training), images).next_batch().numpy()[:, 0]
+        loop.Training(tmp_path, tiny_run("as_published", training=training), images).next_batch().numpy()[:, 0]
         for training in ({}, parts)
     )
     most = int(0.1 * 16)
@@ -77,7 +79,7 @@ def finished(prepared: Path, tiny_run, tmp_path_factory: pytest.TempPathFactory)
         folder = tmp_path_factory.mktemp(statistics)
         options, training = {"statistics": statistics}, {"batch_size": 32}
         spec = tiny_run("as_published", options=options, training=training, network={"options": {"momentum": 0.9}})
-        train.train(folder, spec, dataset.open(prepared))
+        loop.train(folder, spec, dataset.open(prepared))
         return run.Run(folder)
 
     return finished

@@ -11,9 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from triptych import cli, dataset, study
+from triptych import cli
+from triptych.data import dataset
 from triptych.errors import InputError
 from triptych.spec import load_study
+from triptych.study import runner
 
 STUDY = """
 frameworks = ["vae"]
@@ -157,7 +159,7 @@ def test_a_broken_image_is_named_and_can_be_skipped(here, monkeypatch, capfd):
     said = compare(here, monkeypatch, capfd, folder)
     assert "07.png" in said and "1 of 60" in said and "--broken skip" in said
     spec = load_study(write_study(folder, 'broken = "skip"', "images"))
-    opened = study.prepare(Path("out"), spec)  # what the commands print as notes
+    opened = runner.prepare(Path("out"), spec)  # what the commands print as notes
     assert sum(opened.data.counts.values()) == 59
     assert "1 images could not be decoded and were skipped." in opened.data.notes
 
@@ -179,11 +181,15 @@ def test_arrays_that_cannot_be_used(here, monkeypatch, capfd):
     assert "unpickling can run any code" in said and "objects.npy" in said
 
 
-@pytest.mark.parametrize(("more", "words"), [
-    ("[scoring]\nsmallest_effect = { frechet_distanse = 1 }", ["frechet_distanse", "'frechet_distance'"]),
-    ("[scoring]\nsmallest_effect = { frechet_distance = -1 }", ["frechet_distance", "-1"]),
-    ("[override.vae.training]\nbatch_size = 5000", ["training.batch_size", "5000", "540"]),
-], ids=["unknown margin", "negative margin", "batch larger than the data"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("[scoring]\nsmallest_effect = { frechet_distanse = 1 }", ["frechet_distanse", "'frechet_distance'"]),
+        ("[scoring]\nsmallest_effect = { frechet_distance = -1 }", ["frechet_distance", "-1"]),
+        ("[override.vae.training]\nbatch_size = 5000", ["training.batch_size", "5000", "540"]),
+    ],
+    ids=["unknown margin", "negative margin", "batch larger than the data"],
+)
 def test_what_only_the_data_can_tell(more, words, here, monkeypatch, capfd):
     """The data are prepared by then: they are kept for the mended command, and stand in no other's way."""
     write_study("good.npz", more=more)
@@ -197,11 +203,11 @@ def test_what_only_the_data_can_tell(more, words, here, monkeypatch, capfd):
     assert not Path("out", "study.toml").exists()
     spec = load_study(write_study("good.npz"))
     other = spec.model_copy(update={"data": spec.data.model_copy(update={"size": 24})})
-    assert study.prepare(Path("out"), other).data.size == 24
+    assert runner.prepare(Path("out"), other).data.size == 24
 
 
 def test_a_directory_of_another_study_is_left_alone(here, monkeypatch, capfd):
-    study.prepare(Path("out"), load_study(write_study("good.npz")))
+    runner.prepare(Path("out"), load_study(write_study("good.npz")))
     write_study("good.npz", more="[optimiser]\nrate = 0.01")
     said = refused(here, monkeypatch, capfd, "run", "study.toml", "--out", "out")
     assert "another study" in said and "optimiser.rate (0.001 there, 0.01 here)" in said and "--out" in said
@@ -216,10 +222,17 @@ def test_a_directory_of_something_else_is_left_alone(here, monkeypatch, capfd):
     assert "file: is a file" in said
 
 
-@pytest.mark.parametrize("change", [
-    {"training": {"batch_size": 5000}}, {"data": {"path": "nothing.npz"}}, {"execution": {"device": "gpu"}},
-    {"frameworks": ("vea",)}, {"scoring": {"metrics": ("frechte",)}},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"training": {"batch_size": 5000}},
+        {"data": {"path": "nothing.npz"}},
+        {"execution": {"device": "gpu"}},
+        {"frameworks": ("vea",)},
+        {"scoring": {"metrics": ("frechte",)}},
+    ],
+    ids=str,
+)
 def test_after_a_mistake_the_mended_command_works_in_the_same_directory(change: dict[str, Any], here):
     spec = load_study(write_study(here / "good.npz"))
     parts = {
@@ -227,15 +240,15 @@ def test_after_a_mistake_the_mended_command_works_in_the_same_directory(change: 
         for name, part in change.items()
     }
     with pytest.raises(InputError):
-        study.prepare(Path("out"), spec.model_copy(update=parts))
-    opened = study.prepare(Path("out"), spec)
+        runner.prepare(Path("out"), spec.model_copy(update=parts))
+    opened = runner.prepare(Path("out"), spec)
     assert Path("out", "study.toml").exists()
     assert dataset.open(Path("out", "data")).fingerprint == opened.data.fingerprint
 
 
 def test_a_command_killed_while_it_claims_its_directory_can_be_given_again(here):
     spec = load_study(write_study(here / "good.npz"))
-    study.prepare(Path("out"), spec)
+    runner.prepare(Path("out"), spec)
     Path("out", "study.toml").rename(Path("out", "study.toml.partial"))
-    study.check_free(Path("out"), spec)
-    assert study.prepare(Path("out"), spec).runs
+    runner.check_free(Path("out"), spec)
+    assert runner.prepare(Path("out"), spec).runs

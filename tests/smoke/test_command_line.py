@@ -139,10 +139,22 @@ def test_reconstruct_puts_each_image_above_its_reconstruction(home, vae, typed, 
 def test_compare_and_train_are_studies_too(home, triptych, tmp_path):
     small = ("--preset", "quick", "--size", 16, "--images", 64, "--device", "cpu", "--threads", 1)
     done = triptych(
-        "compare", home / "digits.npz", "--frameworks", "vae", "--seeds", 1, *small, "--workers", 2,
-        "--metrics", "frechet,pixel_error", "--features", "pixels",
-        "--out", tmp_path / "compared",
-    )  # fmt: skip
+        "compare",
+        home / "digits.npz",
+        "--frameworks",
+        "vae",
+        "--seeds",
+        1,
+        *small,
+        "--workers",
+        2,
+        "--metrics",
+        "frechet,pixel_error",
+        "--features",
+        "pixels",
+        "--out",
+        tmp_path / "compared",
+    )
     assert done.returncode == 0, done.stderr
     assert "1 run: vae; 1 seed; 64 images each" in done.stdout
     scored = {
@@ -151,9 +163,7 @@ def test_compare_and_train_are_studies_too(home, triptych, tmp_path):
     }
     assert scored.keys() == {"frechet_distance", "frechet_infinity", "reconstruction_mse", "psnr"}
     assert scored["frechet_distance"] == "pixels"
-    done = triptych(
-        "train", "gan", home / "digits.npz", "--seed", 3, *small, "--metrics", "frechet", cwd=tmp_path
-    )  # fmt: skip
+    done = triptych("train", "gan", home / "digits.npz", "--seed", 3, *small, "--metrics", "frechet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (run,) = tmp_path.glob("results/gan-s3-digits-quick/runs/*")
     assert store.is_whole(run) and run.name.startswith("gan-s3-")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from triptych import store
-from triptych.executors import local
+from triptych.study.executors import local
 
 PLUG_IN = """
 from triptych.frameworks.vae import VAE
@@ -32,13 +32,19 @@ def jobs(tmp_path: Path, prepared: Path, tiny_run, *names: str) -> list[local.Jo
     (tmp_path / "talk.py").write_text(textwrap.dedent(PLUG_IN), encoding="utf-8")
     return [
         {
-            "id": name, "folder": str(tmp_path / name), "data": str(prepared), "fitted": str(tmp_path / "fitted"),
+            "id": name,
+            "folder": str(tmp_path / name),
+            "data": str(prepared),
+            "fitted": str(tmp_path / "fitted"),
             "spec": tiny_run(f"talk:{name.partition('-')[0]}", training={"images": 32}).model_dump(mode="json"),
-            "scoring": {"images": 50, "metrics": ["sharpness"]}, "device": "cpu", "threads": 1, "workers": 2,
+            "scoring": {"images": 50, "metrics": ["sharpness"]},
+            "device": "cpu",
+            "threads": 1,
+            "workers": 2,
             "checkpoint_seconds": 30.0,
         }
         for name in names
-    ]  # fmt: skip
+    ]
 
 
 def test_what_a_plug_in_prints_is_no_event_and_what_it_raises_is_told(tmp_path, prepared, tiny_run, monkeypatch):

@@ -19,13 +19,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import triptych
-from triptych import lookup
+from triptych import plugins
 from triptych.cli import app
 from triptych.frameworks import framework_of
 from triptych.networks import options_of
-from triptych.plan import runs_of
-from triptych.presets import comparison
 from triptych.spec import RunSpec, StudySpec, load_study
+from triptych.study.plan import runs_of
+from triptych.study.presets import comparison
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
@@ -85,8 +85,11 @@ def test_the_docs_show_every_command() -> None:
 def test_every_command_in_the_docs_can_be_given_so(line: str, words: list[str]) -> None:
     """Parsing refuses an unknown option, a value of a wrong type, and a missing argument."""
     COMMANDS.commands[words[0]].make_context(words[0], words[1:])
-    assert not [word for word in words if word.endswith(".toml") and "/" in word and not word.startswith("results/")
-                and not (ROOT / word).exists()]  # fmt: skip
+    assert not [
+        word
+        for word in words
+        if word.endswith(".toml") and "/" in word and not word.startswith("results/") and not (ROOT / word).exists()
+    ]
 
 
 def test_the_readme_lists_every_command() -> None:
@@ -164,7 +167,7 @@ def test_shipped_studies_are_what_compare_runs() -> None:
 
 def test_every_framework_stands_in_the_reference() -> None:
     page = (ROOT / "docs" / "reference" / "frameworks.md").read_text("utf-8")
-    assert set(re.findall(r"^## (\w+):", page, re.MULTILINE)) == set(lookup.names("frameworks"))
+    assert set(re.findall(r"^## (\w+):", page, re.MULTILINE)) == set(plugins.names("frameworks"))
 
 
 def test_constraints_pin_all_that_is_asked_for() -> None:

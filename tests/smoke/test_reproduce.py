@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from triptych import cli, conduct, store
-from triptych.plan import runs_of
-from triptych.reproduction import designs
-from triptych.reproduction.run import reproduce
+from triptych import cli, store
+from triptych.papers.vae_vs_gan_vs_vaegan import designs
+from triptych.papers.vae_vs_gan_vs_vaegan.run import reproduce
 from triptych.spec import load_study, to_toml
+from triptych.study import conduct
+from triptych.study.plan import runs_of
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = ("estimate", "low", "high")
@@ -155,7 +156,7 @@ def test_a_wrong_argument_is_refused_before_anything_is_written(refused, argumen
     ],
 )
 def test_claims_that_the_studies_cannot_answer_are_refused(refused, tmp_path, old, new, words):
-    text = (resources.files("triptych.reproduction") / "claims.toml").read_text(encoding="utf-8")
+    text = (resources.files("triptych.papers.vae_vs_gan_vs_vaegan") / "claims.toml").read_text(encoding="utf-8")
     assert old in text
     (tmp_path / "mine.toml").write_text(text.replace(old, new), encoding="utf-8")
     said = refused("paper", "--scale", "tiny", "--claims", "mine.toml")
@@ -181,7 +182,7 @@ def test_a_directory_that_holds_something_else_is_refused(refused, tmp_path):
 
 @pytest.mark.parametrize("name", ["paper", "as_published"])
 def test_the_designs_at_the_papers_scale_are_the_files_in_studies(name):
-    packaged = resources.files("triptych.reproduction") / f"{name}.toml"
+    packaged = resources.files("triptych.papers.vae_vs_gan_vs_vaegan") / f"{name}.toml"
     assert packaged.read_bytes() == (ROOT / "studies" / f"{name}.toml").read_bytes()
     study = load_study(ROOT / "studies" / f"{name}.toml")
     assert designs.studies(designs.SCALES["paper"])[study.name] == study

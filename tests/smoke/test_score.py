@@ -9,9 +9,9 @@ import pytest
 
 import triptych as package
 from triptych import store
-from triptych import study as studies
 from triptych.errors import InputError
 from triptych.spec import ScoringSpec, load_study
+from triptych.study import runner as studies
 
 STUDY = """
 frameworks = ["vae", "gan"]
@@ -62,8 +62,11 @@ def test_metrics_join_those_there_are_and_these_stay(study, triptych):
     after = lines(study)
     assert {key: after[key] for key in before} == before
     assert {metric for _, metric in after.keys() - before.keys()} == {
-        "sharpness", "sharpness_gap", "reconstruction_sharpness", "reconstruction_sharpness_gap",
-    }  # fmt: skip
+        "sharpness",
+        "sharpness_gap",
+        "reconstruction_sharpness",
+        "reconstruction_sharpness_gap",
+    }
     assert load_study(study / "study.toml").scoring.metrics == ("frechet", "pixel_error", "sharpness")
     assert all(store.is_whole(run) for run in (study / "runs").iterdir())
     again = triptych("run", study / "study.toml")  # which has nothing left to do

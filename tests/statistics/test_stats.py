@@ -16,7 +16,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
 
-from triptych import stats
+from triptych.verdicts import stats
 
 # R's `sleep`: extra hours of sleep of ten patients under two drugs (Cushny & Peebles 1905; Student 1908).
 SLEEP_1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]

@@ -17,16 +17,37 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from triptych import sentences, stats
 from triptych.errors import InputError
-from triptych.verdicts import Question, Verdict, judge, questions_for
+from triptych.verdicts import stats, wording
+from triptych.verdicts.comparisons import Question, Verdict, judge, questions_for
 
-FD = {"metric": "fd", "label": "Fréchet distance", "unit": "", "better": "lower", "smallest_effect": 2.0,
-      "family": "primary", "question": "samples"}  # fmt: skip
-PSNR = {"metric": "psnr", "label": "PSNR", "unit": "dB", "better": "higher", "smallest_effect": 0.5,
-        "family": "secondary", "question": "reconstruction"}  # fmt: skip
-SHARE = {"metric": "share", "label": "Share of sevens", "unit": "", "better": "none", "smallest_effect": None,
-         "family": "secondary", "question": "diversity"}  # fmt: skip
+FD = {
+    "metric": "fd",
+    "label": "Fréchet distance",
+    "unit": "",
+    "better": "lower",
+    "smallest_effect": 2.0,
+    "family": "primary",
+    "question": "samples",
+}
+PSNR = {
+    "metric": "psnr",
+    "label": "PSNR",
+    "unit": "dB",
+    "better": "higher",
+    "smallest_effect": 0.5,
+    "family": "secondary",
+    "question": "reconstruction",
+}
+SHARE = {
+    "metric": "share",
+    "label": "Share of sevens",
+    "unit": "",
+    "better": "none",
+    "smallest_effect": None,
+    "family": "secondary",
+    "question": "diversity",
+}
 METRICS = [FD, PSNR, SHARE]
 THREE = ["vae", "gan", "vaegan"]
 
@@ -35,13 +56,20 @@ def lines(metric: dict, framework: str, values, condition: str = "") -> list[dic
     """Score lines of seeds 0, 1, ...; a string in place of a value is a reason why it is undefined."""
     return [
         {
-            "run": f"{framework}-s{seed}", "framework": framework, "seed": seed, "condition": condition,
-            "metric": metric["metric"], "value": None if isinstance(v, str) else v, "unit": metric["unit"],
-            "better": metric["better"], "undefined": v if isinstance(v, str) else None,
-            "n": 100, "features": None,
+            "run": f"{framework}-s{seed}",
+            "framework": framework,
+            "seed": seed,
+            "condition": condition,
+            "metric": metric["metric"],
+            "value": None if isinstance(v, str) else v,
+            "unit": metric["unit"],
+            "better": metric["better"],
+            "undefined": v if isinstance(v, str) else None,
+            "n": 100,
+            "features": None,
         }
         for seed, v in enumerate(values)
-    ]  # fmt: skip
+    ]
 
 
 def one(metric: dict, a, b, **keywords) -> Verdict:
@@ -178,8 +206,8 @@ def test_diverged_runs_stay_in_and_are_told_of():
 
 
 def test_presets_are_named_as_variants():
-    assert sentences.display("vaegan@larsen-code") == "VAE-GAN (larsen-code)"
-    assert sentences.display("mine") == "mine"
+    assert wording.display("vaegan@larsen-code") == "VAE-GAN (larsen-code)"
+    assert wording.display("mine") == "mine"
 
 
 def test_conditions_are_kept_apart():
@@ -210,13 +238,13 @@ def test_without_a_smallest_effect_nothing_is_equivalent():
 
 
 def test_a_p_value_never_reads_on_the_wrong_side_of_alpha():
-    shown = [sentences._digits(p, 0.05) for p in (0.04996, 0.05, 0.0502, 0.0041)]
+    shown = [wording._digits(p, 0.05) for p in (0.04996, 0.05, 0.0502, 0.0041)]
     assert shown == ["= 0.04996", "= 0.05", "= 0.05", "= 0.0041"]
 
 
 def test_labels_stand_well_in_mid_sentence():
     labels = ["Reconstruction error", "PSNR", "Fréchet distance", "share of sevens"]
-    assert [sentences._mid(x) for x in labels] == ["reconstruction error", *labels[1:]]
+    assert [wording._mid(x) for x in labels] == ["reconstruction error", *labels[1:]]
 
 
 @pytest.mark.parametrize(("unit", "spoken"), [("bits", " bits"), ("share", ""), ("squared MMD", "")])
@@ -229,12 +257,17 @@ def test_units_are_spoken_where_they_read_well(unit: str, spoken: str):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"value": math.nan}, "finite"), ({"value": math.inf}, "finite"), ({"value": "3"}, "finite"),
-        ({"value": None}, "a value or a reason"), ({"undefined": "no encoder"}, "a value or a reason"),
-        ({"unit": "dB"}, "differ in unit"), ({"features": "other"}, "differ in features"),
-        ({"better": "higher"}, "differ in better"), ({"seed": 1}, "a second score of vae by fd for seed 1"),
+        ({"value": math.nan}, "finite"),
+        ({"value": math.inf}, "finite"),
+        ({"value": "3"}, "finite"),
+        ({"value": None}, "a value or a reason"),
+        ({"undefined": "no encoder"}, "a value or a reason"),
+        ({"unit": "dB"}, "differ in unit"),
+        ({"features": "other"}, "differ in features"),
+        ({"better": "higher"}, "differ in better"),
+        ({"seed": 1}, "a second score of vae by fd for seed 1"),
     ],
-)  # fmt: skip
+)
 def test_bad_scores_are_refused_with_their_place(change: dict, message: str):
     scores = lines(FD, "vaegan", [10.0, 11.0]) + lines(FD, "vae", [20.0, 21.0])
     scores = [line | {"features": "own"} for line in scores]
@@ -246,14 +279,18 @@ def test_bad_scores_are_refused_with_their_place(change: dict, message: str):
 
 def test_bad_questions_are_refused():
     for arguments, message in (
-        (("fd", "vae", "vae", 1.0), "itself"), (("fd", "vae", "gan", -1.0), "positive"),
+        (("fd", "vae", "vae", 1.0), "itself"),
+        (("fd", "vae", "gan", -1.0), "positive"),
         (("fd", "vae", "gan", math.nan), "positive"),
         (("fd", "vae", "gan", None, "primary", "", "up"), "direction"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(InputError, match=message):
             Question(*arguments)
     with pytest.raises(InputError, match="direction"):
-        judge(lines(SHARE, "vae", [0.1]) + lines(SHARE, "gan", [0.2]), [Question("share", "vae", "gan", None)])
+        judge(
+            lines(SHARE, "vae", [0.1]) + lines(SHARE, "gan", [0.2]),
+            [Question(metric="share", a="vae", b="gan", smallest_effect=None)],
+        )
     with pytest.raises(InputError, match="alpha"):
         judge([], [], alpha=0.0)
 
@@ -373,9 +410,7 @@ def test_false_verdicts_stay_at_their_level_under_the_null(n: int):
 def test_each_question_is_a_family_of_its_own():
     """What is asked besides takes nothing from a question, and primary and secondary measures do not share."""
     draw = np.random.default_rng(0)
-    scores = [
-        line for metric in (FD, PSNR) for f in THREE for line in lines(metric, f, draw.normal(size=5).tolist())
-    ]  # fmt: skip
+    scores = [line for metric in (FD, PSNR) for f in THREE for line in lines(metric, f, draw.normal(size=5).tolist())]
     alone = judge(scores, questions_for(THREE, [FD | {"question": "samples"}]))
     for other in ({"question": "reconstruction"}, {"question": "samples", "family": "secondary"}):
         both = judge(scores, questions_for(THREE, [FD | {"question": "samples", "family": "primary"}, PSNR | other]))

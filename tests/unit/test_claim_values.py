@@ -10,13 +10,13 @@ import pytest
 from scipy import stats as scipy_stats
 
 from fake_reproduction import ADAM, FOUND, RATES, SEEDS, fill, make, part, run
-from triptych import plan
 from triptych.errors import InputError
-from triptych.reproduction import judging
-from triptych.reproduction.contrasts import contrast, cross_fitted
-from triptych.reproduction.quantities import Quantity, value
-from triptych.reproduction.results import Results, open_results
+from triptych.papers.vae_vs_gan_vs_vaegan import judging
+from triptych.papers.vae_vs_gan_vs_vaegan.contrasts import contrast, cross_fitted
+from triptych.papers.vae_vs_gan_vs_vaegan.quantities import Quantity, value
+from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, open_results
 from triptych.spec import RunSpec, StudySpec, checked
+from triptych.study import plan
 
 
 @pytest.fixture

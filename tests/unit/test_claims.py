@@ -12,11 +12,12 @@ from scipy import stats as scipy_stats
 from statsmodels.stats.multitest import multipletests
 
 from fake_reproduction import CENTRED, FOUND, STUDY, claim, fill, make, part, run
-from triptych import stats, store
+from triptych import store
 from triptych.errors import InputError
-from triptych.reproduction import claims, designs, judging
-from triptych.reproduction.contrasts import contrast
-from triptych.reproduction.results import open_results
+from triptych.papers.vae_vs_gan_vs_vaegan import claims, designs, judging
+from triptych.papers.vae_vs_gan_vs_vaegan.contrasts import contrast
+from triptych.papers.vae_vs_gan_vs_vaegan.results import open_results
+from triptych.verdicts import stats
 
 
 @pytest.fixture

@@ -6,12 +6,18 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from triptych import cost
-from triptych.losses import cross_entropy_fake, cross_entropy_real, gaussian_kl, reparameterise, squared_error
-from triptych.presets import PRESETS
+from triptych.frameworks.losses import (
+    cross_entropy_fake,
+    cross_entropy_real,
+    gaussian_kl,
+    reparameterise,
+    squared_error,
+)
 from triptych.spec import RunSpec
-from triptych.state import initial
-from triptych.step import noise_of, step
+from triptych.study.presets import PRESETS
+from triptych.training import cost
+from triptych.training.state import initial
+from triptych.training.step import noise_of, step
 
 BATCH = 2
 # GFLOP an image: the most that a step may take, and what it takes.
@@ -60,12 +66,15 @@ def test_what_is_counted_without_numbers_is_what_a_real_step_takes(framework: st
 @pytest.mark.parametrize(
     ("part", "changes", "same"),
     [
-        ("optimiser", {"rate": 0.1}, True), ("training", {"images": 64, "translate": 0.1, "snapshots": 2}, True),
-        ("optimiser", {"rates": {"dis": 0.1}}, False), ("training", {"batch_size": 8}, False),
-        ("training", {"updates": "sequential"}, False), ("network", {"width": 0.5}, False),
+        ("optimiser", {"rate": 0.1}, True),
+        ("training", {"images": 64, "translate": 0.1, "snapshots": 2}, True),
+        ("optimiser", {"rates": {"dis": 0.1}}, False),
+        ("training", {"batch_size": 8}, False),
+        ("training", {"updates": "sequential"}, False),
+        ("network", {"width": 0.5}, False),
         ("data", {"size": 32}, False),
     ],
-)  # fmt: skip
+)
 def test_runs_of_one_kind_are_those_whose_steps_take_the_same_arithmetic(part: str, changes: dict, same: bool):
     one = paper("vaegan")
     other = one.model_copy(update={part: getattr(one, part).model_copy(update=changes), "seed": 3})

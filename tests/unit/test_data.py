@@ -17,13 +17,13 @@ import pytest
 import torch
 from PIL import Image
 
-from triptych import dataset
-from triptych.data import array_split, load
-from triptych.dataset import batch_indices, epoch_order
+from triptych.data import dataset
+from triptych.data.dataset import batch_indices, epoch_order
+from triptych.data.prepare import dequantise, prepare, resize, split_up
+from triptych.data.sources import array_split, load
+from triptych.data.transforms import random_translate, translate
 from triptych.errors import InputError
-from triptych.prepare import dequantise, prepare, resize, split_up
 from triptych.spec import DataSpec
-from triptych.transforms import random_translate, translate
 
 SUMS = {
     "train-images-idx3-ubyte.gz": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -57,7 +57,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_mnist_in_the_package_is_the_original() -> None:
-    folder = resources.files("triptych.data") / "mnist_idx"
+    folder = resources.files("triptych.data.sources") / "mnist_idx"
     sums = {n: hashlib.sha256(gzip.decompress((folder / n).read_bytes())).hexdigest() for n in SUMS}
     assert sums == SUMS
     notice = (folder / "NOTICE.md").read_text(encoding="utf-8")
@@ -153,7 +153,7 @@ def test_grey_from_colour_is_bt601_luma() -> None:
 
 def sets(train: int, test: int | None, by_class: bool = False):
     """The indices of each split of a source with so many images."""
-    from triptych.data import Raw
+    from triptych.data.sources import Raw
 
     split = [array_split(np.zeros((n, 1, 1, 1), np.uint8), None) for n in (train, test or 1)]
     raw = Raw(split[0], test=split[1] if test else None, by_class=by_class)
@@ -240,7 +240,7 @@ def test_a_preparation_that_fails_midway_leaves_no_data_and_is_redone(tmp_path: 
 def test_a_kill_between_the_renames_leaves_no_data(tmp_path: Path, renames: int) -> None:
     spec = colour_file(tmp_path / "x.npz")
     killed = (
-        "import os, sys; from pathlib import Path; from triptych.prepare import prepare\n"
+        "import os, sys; from pathlib import Path; from triptych.data.prepare import prepare\n"
         "from triptych.spec import DataSpec\n"
         f"left, rename = [{renames}], os.replace\n"
         "def replace(*names):\n"

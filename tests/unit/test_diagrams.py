@@ -9,8 +9,8 @@ import pytest
 
 from triptych.errors import InputError
 from triptych.frameworks import framework_of
-from triptych.reproduction import diagrams
-from triptych.reproduction.tracing import spec_of, trace
+from triptych.papers.vae_vs_gan_vs_vaegan import diagrams
+from triptych.papers.vae_vs_gan_vs_vaegan.tracing import spec_of, trace
 from triptych.spec import NetworkSpec
 
 SVG = "{http://www.w3.org/2000/svg}"

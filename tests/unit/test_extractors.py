@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from triptych import dataset, lookup, store
+from triptych import plugins, store
+from triptych.data import dataset
 from triptych.errors import InputError
-from triptych.features import Extractor, _weights, choose, inception, lite0
-from triptych.metrics.frechet import frechet_distance
+from triptych.evaluation.features import Extractor, _weights, choose, inception, lite0
+from triptych.evaluation.metrics.frechet import frechet_distance
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def spoilt(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
 def test_features_of_a_wrong_shape_or_not_finite_are_refused(images, embed, reason):
     images[7:10] = 1.0
     with pytest.raises(ValueError, match=reason):
-        Extractor("odd", "", 2, embed)(images)
+        Extractor(name="odd", sha256="", dimension=2, embed=embed)(images)
 
 
 def test_an_extractor_sees_batches_of_its_own_size(images):
@@ -64,7 +65,7 @@ def test_an_extractor_sees_batches_of_its_own_size(images):
         sizes.append(len(batch))
         return mean_and_more(batch)
 
-    features = Extractor("small", "", 2, embed, batch=30)(images)
+    features = Extractor(name="small", sha256="", dimension=2, embed=embed, batch=30)(images)
     assert sizes == [30] * 4
     np.testing.assert_array_equal(features, mean_and_more(images).double())
 
@@ -83,12 +84,14 @@ def mine(monkeypatch, tmp_path) -> types.ModuleType:
 
 
 def test_an_extractor_of_ones_own_is_ready_or_a_function_of_the_data(data, mine, tmp_path):
-    mine.ready = Extractor("ready", "", 2, mean_and_more)
-    mine.function = lambda dataset, folder, say: Extractor(f"of-{dataset.size}", "abc", 2, mean_and_more)
+    mine.ready = Extractor(name="ready", sha256="", dimension=2, embed=mean_and_more)
+    mine.function = lambda dataset, folder, say: Extractor(
+        name=f"of-{dataset.size}", sha256="abc", dimension=2, embed=mean_and_more
+    )
     ready, function = choose(["mine:ready", "mine:function"], data, tmp_path)
     assert (ready.name, function.name, function.sha256) == ("ready", "of-16", "abc")
     assert ready.sha256 == choose(["mine:ready"], data, tmp_path)[0].sha256 != ""
-    mine.twin = Extractor("twin", "", 2, mean_and_more)
+    mine.twin = Extractor(name="twin", sha256="", dimension=2, embed=mean_and_more)
     assert choose(["mine:twin"], data, tmp_path)[0].sha256 != ready.sha256  # their features must not be mixed up
     Path(str(mine.__file__)).write_text("second")
     assert choose(["mine:ready"], data, tmp_path)[0].sha256 != ready.sha256
@@ -105,14 +108,18 @@ def test_an_extractor_of_ones_own_is_ready_or_a_function_of_the_data(data, mine,
     ],
 )
 def test_what_is_no_extractor_is_said_to_be_none(data, mine, tmp_path, name, reason):
-    mine.number, mine.one_argument, mine.same = 3, mean_and_more, Extractor("pixels", "", 2, mean_and_more)
+    mine.number, mine.one_argument, mine.same = (
+        3,
+        mean_and_more,
+        Extractor(name="pixels", sha256="", dimension=2, embed=mean_and_more),
+    )
     with pytest.raises(InputError, match=f"(?s)scoring.features.*{reason}|{reason}.*scoring.features"):
         choose(["pixels", name], data, tmp_path)
 
 
 def test_every_rung_is_a_function_of_that_form():
-    assert lookup.names("features") == ["classifier", "inception", "lite0", "pixels", "random"]
-    assert all(callable(lookup.find("features", name, "extractor")) for name in lookup.names("features"))
+    assert plugins.names("features") == ["classifier", "inception", "lite0", "pixels", "random"]
+    assert all(callable(plugins.find("features", name, "extractor")) for name in plugins.names("features"))
 
 
 # EfficientNet-Lite0
@@ -235,7 +242,9 @@ def test_inception_is_fetched_once_and_gives_features(data, images, pinned, tmp_
     said = []
     (extractor,) = choose(["inception"], data, tmp_path, said.append)
     assert len(said) == 1 and pinned.as_uri() in said[0]
-    features = Extractor("two", "", extractor.dimension, extractor.embed, batch=2)(images[:2])
+    features = Extractor(name="two", sha256="", dimension=extractor.dimension, embed=extractor.embed, batch=2)(
+        images[:2]
+    )
     assert features.shape == (2, 2048) and (features[0] != features[1]).any()
     pinned.unlink()
     choose(["inception"], data, tmp_path, said.append)

@@ -13,19 +13,19 @@ import pytest
 import safetensors.torch
 import torch
 
-from triptych.classifier import Classifier, accuracy, resize, train
 from triptych.errors import InputError
-from triptych.evidence import Evidence, prior_latents
-from triptych.features import Extractor, choose, default_names, in_batches, mnist_extractor
-from triptych.features import classifier as rung
+from triptych.evaluation.classifier import Classifier, accuracy, resize, train
+from triptych.evaluation.features import Extractor, choose, default_names, in_batches, mnist_extractor
+from triptych.evaluation.features import classifier as rung
+from triptych.evaluation.observations import Evidence, prior_latents
 
-WEIGHTS = resources.files("triptych") / "weights"
+WEIGHTS = resources.files("triptych.evaluation") / "weights"
 
 
 @pytest.fixture(scope="module")
 def mnist_test():
     """The test images [10000, 1, 28, 28] in [-1, 1] and their labels, from the package's own files."""
-    folder = resources.files("triptych.data") / "mnist_idx"
+    folder = resources.files("triptych.data.sources") / "mnist_idx"
     pixels, labels = (
         np.frombuffer(gzip.decompress((folder / f"t10k-{name}-ubyte.gz").read_bytes()), np.uint8)
         for name in ("images-idx3", "labels-idx1")
@@ -272,7 +272,7 @@ def test_evidence_is_made_once_and_only_when_asked_for():
         return torch.zeros(n, 1, 32, 32)
 
     real = torch.zeros(5, 1, 32, 32)
-    evidence = Evidence(real, sample, mnist_extractor(), n=7)
+    evidence = Evidence(real=real, sample=sample, extractor=mnist_extractor(), n=7)
     assert calls == []
     assert evidence.features("samples").shape == (7, 64)
     assert evidence.samples is evidence.samples and evidence.features("samples") is evidence.features("samples")
@@ -285,7 +285,9 @@ def test_features_of_real_images_are_kept_by_their_content(tmp_path):
     extractor, real = mnist_extractor(), torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(0))
 
     def features(images: torch.Tensor) -> np.ndarray:
-        return Evidence(images, torch.zeros, extractor, cache=tmp_path / "features").features("real")
+        return Evidence(real=images, sample=torch.zeros, extractor=extractor, cache=tmp_path / "features").features(
+            "real"
+        )
 
     first = features(real)
     (kept,) = (tmp_path / "features").glob("*.npy")

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from triptych.frameworks.vaegan import VAEGAN, Options
-from triptych.game import Cuts, Losses, Parameters, gradients, reached
+from triptych.training.gradients import Cuts, Losses, Parameters, gradients, reached
 
 
 class Toy:
@@ -148,13 +148,21 @@ LOW, MIDDLE, HIGH = 0.1, 0.68, 1.5
 @pytest.mark.parametrize(
     ("data", "generated", "held_back"),
     [
-        (LOW, LOW, ("dis",)), (LOW, MIDDLE, ("dis",)), (MIDDLE, LOW, ("dis",)),
-        (HIGH, HIGH, ("dec",)), (HIGH, MIDDLE, ("dec",)), (MIDDLE, HIGH, ("dec",)),
+        (LOW, LOW, ("dis",)),
+        (LOW, MIDDLE, ("dis",)),
+        (MIDDLE, LOW, ("dis",)),
+        (HIGH, HIGH, ("dec",)),
+        (HIGH, MIDDLE, ("dec",)),
+        (MIDDLE, HIGH, ("dec",)),
         (MIDDLE, MIDDLE, ()),
-        (LOW, HIGH, ()), (HIGH, LOW, ()),  # both would be held back, so neither is
-        (0.329, MIDDLE, ("dis",)), (0.331, MIDDLE, ()), (MIDDLE, 1.029, ()), (MIDDLE, 1.031, ("dec",)),
+        (LOW, HIGH, ()),
+        (HIGH, LOW, ()),  # both would be held back, so neither is
+        (0.329, MIDDLE, ("dis",)),
+        (0.331, MIDDLE, ()),
+        (MIDDLE, 1.029, ()),
+        (MIDDLE, 1.031, ("dec",)),
     ],
-)  # fmt: skip
+)
 def test_the_equilibrium_rule(data: float, generated: float, held_back: tuple[str, ...]):
     terms = {"dis_data": data, "dis_generated": generated}
     assert VAEGAN(Options(equilibrium=0.35)).held_back(terms) == held_back

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from triptych.evidence import Evidence
-from triptych.features import Extractor
-from triptych.inversion import invert
-from triptych.metrics import load, score
-from triptych.metrics.pixel_error import squared_errors
+from triptych.evaluation.features import Extractor
+from triptych.evaluation.inversion import invert
+from triptych.evaluation.metrics import load, score
+from triptych.evaluation.metrics.pixel_error import squared_errors
+from triptych.evaluation.observations import Evidence
 from triptych.rng import stream
 
 LATENT = 6
@@ -90,8 +90,17 @@ def test_it_starts_from_the_nearest_of_many_draws():
 
 
 def evidence(images: Tensor, decode=None, **beside) -> Evidence:
-    extractor = Extractor("pixels", "0" * 64, 256, lambda x: x.flatten(1), lambda x: x[:, 0:3:2], ("a", "b"))
-    return Evidence(images, lambda n: images[:n], extractor, decode=decode, latent=LATENT, **beside)
+    extractor = Extractor(
+        name="pixels",
+        sha256="0" * 64,
+        dimension=256,
+        embed=lambda x: x.flatten(1),
+        logits=lambda x: x[:, 0:3:2],
+        label_names=("a", "b"),
+    )
+    return Evidence(
+        real=images, sample=lambda n: images[:n], extractor=extractor, decode=decode, latent=LATENT, **beside
+    )
 
 
 def large(latents: Tensor) -> Tensor:

@@ -14,21 +14,21 @@ import scipy.stats
 import torch
 from torch import Tensor
 
-from triptych.evidence import Evidence, Measured
-from triptych.features import Extractor
-from triptych.metrics import load, score
-from triptych.metrics.active_units import kl_by_dimension
-from triptych.metrics.aggregate_posterior import ks_distances, prior_gap
-from triptych.metrics.attributes import thirds
-from triptych.metrics.interpolation import nearest_distances, slerp
-from triptych.metrics.linear_probe import fit
-from triptych.morphology import measure
+from triptych.evaluation.features import Extractor
+from triptych.evaluation.metrics import load, score
+from triptych.evaluation.metrics.active_units import kl_by_dimension
+from triptych.evaluation.metrics.aggregate_posterior import ks_distances, prior_gap
+from triptych.evaluation.metrics.attributes import thirds
+from triptych.evaluation.metrics.interpolation import nearest_distances, slerp
+from triptych.evaluation.metrics.linear_probe import fit
+from triptych.evaluation.morphology import measure
+from triptych.evaluation.observations import Evidence, Measured
 
 LATENT_METRICS = ["active_units", "aggregate_posterior", "linear_probe", "interpolation", "attributes"]
 
 
 def pixels(count: int) -> Extractor:
-    return Extractor("pixels", "0" * 64, count, lambda images: images.flatten(1))
+    return Extractor(name="pixels", sha256="0" * 64, dimension=count, embed=lambda images: images.flatten(1))
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -49,7 +49,7 @@ def codec(codes: Tensor, log_variance: float = -20.0, **given: Any) -> Evidence:
 
     latent = codes.shape[1]
     known = {"posterior": posterior, "decode": flat, "latent": latent} | given
-    return Evidence(flat(codes), lambda n: flat(normal(n, latent)), pixels(latent), **known)
+    return Evidence(real=flat(codes), sample=lambda n: flat(normal(n, latent)), extractor=pixels(latent), **known)
 
 
 def rows(name: str, evidence: Evidence) -> dict[str, dict[str, Any]]:
@@ -183,8 +183,10 @@ def test_the_probe_names_what_it_lacks():
     lacking = [codec(codes), codec(codes, labels=labels), codec(codes, labels=labels, training=training)]
     reasons = [rows("linear_probe", given)["linear_probe"]["undefined"] for given in lacking]
     assert reasons == [
-        "the data have no labels", "the training images are not at hand", "the training images have no labels",
-    ]  # fmt: skip
+        "the data have no labels",
+        "the training images are not at hand",
+        "the training images have no labels",
+    ]
 
 
 # ---- interpolation
@@ -280,7 +282,7 @@ def shapes(**given: Any) -> Evidence:
         "latent": 2,
         "training": lambda n: (uniform(300, 1), None),
     }
-    return Evidence(uniform(100, 0), lambda n: uniform(n, 2), pixels(1024), **(known | given))
+    return Evidence(real=uniform(100, 0), sample=lambda n: uniform(n, 2), extractor=pixels(1024), **(known | given))
 
 
 def test_in_ideal_codes_a_vector_does_what_it_stands_for():

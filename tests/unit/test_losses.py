@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Normal
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from triptych.losses import (
+from triptych.frameworks.losses import (
     cross_entropy_fake,
     cross_entropy_real,
     gaussian_kl,

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from triptych.evidence import Measured
-from triptych.metrics.class_shares import entropy
-from triptych.metrics.frechet import frechet_distance
-from triptych.metrics.kid import kernel_distance
-from triptych.metrics.pixel_error import squared_errors
-from triptych.metrics.prdc import prdc
-from triptych.metrics.sharpness import gradient_energy
+from triptych.evaluation.metrics.class_shares import entropy
+from triptych.evaluation.metrics.frechet import frechet_distance
+from triptych.evaluation.metrics.kid import kernel_distance
+from triptych.evaluation.metrics.pixel_error import squared_errors
+from triptych.evaluation.metrics.prdc import prdc
+from triptych.evaluation.metrics.sharpness import gradient_energy
+from triptych.evaluation.observations import Measured
 
 SQUARE = np.array([[0, 0], [2, 0], [0, 2], [2, 2]], float)
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from triptych import cost, lookup, networks
+from triptych import networks, plugins
 from triptych.errors import InputError
 from triptych.spec import NetworkSpec, RunSpec
-from triptych.state import digest, initial
-from triptych.step import step
+from triptych.training import cost
+from triptych.training.state import digest, initial
+from triptych.training.step import step
 
 WU_50 = NetworkSpec(family="mlp", width=1.0, latent=50)
 WU_10 = NetworkSpec(family="mlp", width=1.0, latent=10, options={"hidden": [64, 256, 256, 1024]})
@@ -81,7 +82,7 @@ def test_the_first_weights_are_glorots_and_belong_to_the_seed():
             assert layer.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
 
 
-@pytest.mark.parametrize("framework", lookup.names("frameworks"))
+@pytest.mark.parametrize("framework", plugins.names("frameworks"))
 def test_every_framework_moves_all_its_players_on_them(framework):
     network = NetworkSpec(family="mlp", width=0.02, latent=3)
     spec = RunSpec.model_validate({"framework": framework, "network": network.model_dump(), "data": {"size": 18}})

@@ -10,7 +10,7 @@ import scipy.special
 import torch
 from torch.nn.functional import avg_pool2d, max_pool2d, pad
 
-from triptych.morphology import measure
+from triptych.evaluation.morphology import measure
 
 
 def bar(width: int, height: int, shear: int = 0, side: int = 40) -> torch.Tensor:

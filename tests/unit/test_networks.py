@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from triptych import cost, networks
+from triptych import networks
 from triptych.errors import InputError
-from triptych.presets import PRESETS
 from triptych.spec import NetworkSpec
-from triptych.state import digest
+from triptych.study.presets import PRESETS
+from triptych.training import cost
+from triptych.training.state import digest
 
 TINY = NetworkSpec(width=0.03, latent=3)
 PAPER = NetworkSpec(**PRESETS["paper"]["network"])

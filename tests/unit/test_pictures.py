@@ -10,14 +10,16 @@ import pytest
 import torch
 from PIL import Image
 
-from triptych import dataset, store, train
-from triptych.plan import runs_of
-from triptych.reproduction import pictures, sheets
-from triptych.reproduction.designs import SCALES, studies
-from triptych.reproduction.quirks import BASES
-from triptych.reproduction.results import Results, open_results
-from triptych.run import Run
+from triptych import store
+from triptych.data import dataset
+from triptych.evaluation.run import Run
+from triptych.papers.vae_vs_gan_vs_vaegan import pictures, sheets
+from triptych.papers.vae_vs_gan_vs_vaegan.designs import SCALES, studies
+from triptych.papers.vae_vs_gan_vs_vaegan.quirks import BASES
+from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, open_results
 from triptych.spec import to_toml
+from triptych.study.plan import runs_of
+from triptych.training import loop
 
 WANTED = {"as_published": ["as_published@vae-translated"], "attribution": ["as_published@vae-translated-mend-fill"]}
 
@@ -34,7 +36,7 @@ def results(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Results
         for run in runs_of(study):
             if run.framework in wanted and run.seed == 0:
                 short = run.model_copy(update={"training": run.training.model_copy(update={"images": 256})})
-                assert train.train(folder / name / "runs" / run.id, short, dataset.open(prepared))
+                assert loop.train(folder / name / "runs" / run.id, short, dataset.open(prepared))
                 store.write(folder / name / "runs" / run.id / store.MANIFEST, b"{}")
     return open_results(folder)
 

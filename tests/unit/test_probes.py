@@ -10,13 +10,13 @@ import pytest
 import scipy.ndimage
 import torch
 
-from triptych.evidence import Evidence, Undefined, ratio_of_means
-from triptych.features import Extractor
-from triptych.metrics import load, score, settled
-from triptych.metrics.shift_response import partners
-from triptych.probes import PROBES, SHIFTS, probed, subset
+from triptych.data.transforms import background, random_translate
+from triptych.evaluation.corruptions import PROBES, SHIFTS, probed, subset
+from triptych.evaluation.features import Extractor
+from triptych.evaluation.metrics import load, score, settled
+from triptych.evaluation.metrics.shift_response import partners
+from triptych.evaluation.observations import Evidence, Undefined, ratio_of_means
 from triptych.rng import stream
-from triptych.transforms import background, random_translate
 
 BLACK = torch.full((1, 1, 1), -1.0)
 SIDE = 20
@@ -43,8 +43,15 @@ def ink(images: torch.Tensor) -> torch.Tensor:
 
 def seen(images: torch.Tensor, labels: torch.Tensor | None = None, **beside) -> Evidence:
     """Evidence whose classifier tells light images from dark ones."""
-    extractor = Extractor("ink", "0" * 64, 1, ink, lambda x: torch.cat([x, 100 - x], 1), ("light", "dark"))
-    return Evidence(images, lambda n: images[:n], extractor, labels=labels, **beside)
+    extractor = Extractor(
+        name="ink",
+        sha256="0" * 64,
+        dimension=1,
+        embed=ink,
+        logits=lambda x: torch.cat([x, 100 - x], 1),
+        label_names=("light", "dark"),
+    )
+    return Evidence(real=images, sample=lambda n: images[:n], extractor=extractor, labels=labels, **beside)
 
 
 def rows(name: str, evidence: Evidence) -> dict[str, dict]:
@@ -232,7 +239,7 @@ def test_without_an_encoder_nothing_is_reconstructed_but_samples_are_judged():
 
 def test_the_frechet_distance_to_shifted_images_knows_who_has_learned_shifts():
     images = squares(200)
-    extractor = Extractor("places", "0" * 64, 2, places)
+    extractor = Extractor(name="places", sha256="0" * 64, dimension=2, embed=places)
     shifted = random_translate(images, 0.2, stream(5, "test"))
     centred, translated = (
         rows("translated_frechet", Evidence(images, lambda n: made[:n], extractor))["translated_frechet"]["value"]  # noqa: B023
@@ -242,7 +249,12 @@ def test_the_frechet_distance_to_shifted_images_knows_who_has_learned_shifts():
 
 
 def test_without_a_classifier_agreement_alone_is_undefined():
-    evidence = Evidence(squares(20), squares, Extractor("ink", "0" * 64, 1, ink), reconstruct=lambda x: x)
+    evidence = Evidence(
+        real=squares(20),
+        sample=squares,
+        extractor=Extractor(name="ink", sha256="0" * 64, dimension=1, embed=ink),
+        reconstruct=lambda x: x,
+    )
     found = rows("translation", evidence)
     assert found["translation_agreement"]["undefined"] == "no classifier: the data have no labels"
     assert found["translation_error"]["value"] == 0

@@ -9,8 +9,9 @@ import signal
 import pytest
 from rich.console import Console
 
-from triptych import progress, words
-from triptych.cost import Cost
+from triptych import text
+from triptych.terminal import progress
+from triptych.training.cost import Cost
 
 
 @pytest.fixture
@@ -80,16 +81,28 @@ def test_the_first_signal_asks_and_the_second_has_its_usual_effect(console, numb
         signal.signal(number, before)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [
-    (None, "–"), (0.4, "0.4 s"), (89, "89 s"), (90, "1 min 30 s"), (5399, "89 min 59 s"), (5400, "1 h 30 min"),
-    (129_600, "36 h 0 min"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"),
+        (0.4, "0.4 s"),
+        (89, "89 s"),
+        (90, "1 min 30 s"),
+        (5399, "89 min 59 s"),
+        (5400, "1 h 30 min"),
+        (129_600, "36 h 0 min"),
+    ],
+)
 def test_a_duration_is_said_in_the_unit_that_suits_it(seconds, text):
-    assert words.duration(seconds) == text
+    assert text.duration(seconds) == text
 
 
 def test_small_words():
-    assert [words.count(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
-    assert [words.number(value, 3) for value in (None, 0.0, 12345.6, -0.012345, "NaN")] == [
-        "–", "0", "12\N{NARROW NO-BREAK SPACE}346", "\N{MINUS SIGN}0.0123", "–",
-    ]  # fmt: skip
+    assert [text.count(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
+    assert [text.number(value, 3) for value in (None, 0.0, 12345.6, -0.012345, "NaN")] == [
+        "–",
+        "0",
+        "12\N{NARROW NO-BREAK SPACE}346",
+        "\N{MINUS SIGN}0.0123",
+        "–",
+    ]

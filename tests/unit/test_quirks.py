@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from triptych.plan import runs_of, validate
-from triptych.reproduction import quirks
-from triptych.reproduction.designs import NAMES, SCALES, studies
+from triptych.papers.vae_vs_gan_vs_vaegan import quirks
+from triptych.papers.vae_vs_gan_vs_vaegan.designs import NAMES, SCALES, studies
 from triptych.spec import RunSpec, StudySpec
+from triptych.study.plan import runs_of, validate
 
 SPECS: dict[str, RunSpec] = {
     run.framework: run
@@ -59,11 +59,14 @@ of_each_quirk = pytest.mark.parametrize(("base", "quirk"), PAIRS, ids=[f"{b}-{q.
 
 @pytest.mark.parametrize("base", quirks.BASES)
 def test_the_bases_are_the_published_runs(base: str):
-    study = StudySpec.model_validate({
-        **studies(SCALES["tiny"])["as_published"].model_dump(),
-        "frameworks": [f"{quirks.GAME}@again"], "seeds": [0],
-        "override": {f"{quirks.GAME}@again": quirks.published(base)},
-    })  # fmt: skip
+    study = StudySpec.model_validate(
+        {
+            **studies(SCALES["tiny"])["as_published"].model_dump(),
+            "frameworks": [f"{quirks.GAME}@again"],
+            "seeds": [0],
+            "override": {f"{quirks.GAME}@again": quirks.published(base)},
+        }
+    )
     (again,) = runs_of(study)
     SPECS[again.framework] = again
     assert differing("again", base) == set()

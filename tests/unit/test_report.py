@@ -16,7 +16,7 @@ import pytest
 
 from fake_study import LEVELS, TERMS, make, put
 from report_page import Page
-from triptych import report, words
+from triptych import report
 from triptych.errors import InputError
 from triptych.report import answers, caveats, figures, matched, pictures, tables
 from triptych.report.collect import collect
@@ -52,9 +52,19 @@ def run_of(folder: Path, framework: str, seed: int) -> Path:
 def test_sections_stand_in_order_answer_first(study: Path) -> None:
     page = Page(study / "report.html")
     assert list(page.sections)[1:] == [
-        "answer", "pictures", "curves", "scores", "rankings", "responses", "stability", "verdicts", "cost", "matched",
-        "reproduce", "limits",
-    ]  # fmt: skip
+        "answer",
+        "pictures",
+        "curves",
+        "scores",
+        "rankings",
+        "responses",
+        "stability",
+        "verdicts",
+        "cost",
+        "matched",
+        "reproduce",
+        "limits",
+    ]
     assert len(page.all("h1")) == len(page.all("main")) == 1
 
 
@@ -280,19 +290,27 @@ def test_band_is_from_the_lowest_seed_to_the_highest(study: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0125, "0.0125"), (12.3456, "12.35"), (-3.0, "−3"), (20000, "20\u202f000"),
-     (1234567.8, "1\u202f234\u202f568"),
-     (0.0, "0"), (0.0000123, "1.23e−05"), (None, "–"), (float("nan"), "–")],
-)  # fmt: skip
+    [
+        (0.0125, "0.0125"),
+        (12.3456, "12.35"),
+        (-3.0, "−3"),
+        (20000, "20\u202f000"),
+        (1234567.8, "1\u202f234\u202f568"),
+        (0.0, "0"),
+        (0.0000123, "1.23e−05"),
+        (None, "–"),
+        (float("nan"), "–"),
+    ],
+)
 def test_numbers_for_people(value: float | None, text: str) -> None:
-    assert words.number(value) == text
+    assert text.number(value) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(48.27, "48.3 s"), (192, "3 min 12 s"), (7500, "2 h 5 min"), (None, "–")]
 )
 def test_durations_for_people(seconds: float | None, text: str) -> None:
-    assert words.duration(seconds) == text
+    assert text.duration(seconds) == text
 
 
 def sentences(folder: Path) -> str:

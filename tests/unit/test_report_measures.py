@@ -14,9 +14,10 @@ import pytest
 
 from fake_study import LEVELS, SHIFTS, make, put
 from report_page import Page
-from triptych import report, words
+from triptych import report
 from triptych.report import answers, caveats, figures, lines, rankings, stability, tables, translation
 from triptych.report.collect import collect
+from triptych.text import number
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +48,12 @@ def answered(folder: Path) -> dict[str, answers.Answer]:
 
 def test_the_usual_questions_are_asked_in_peoples_words_and_the_cost_told(study: Path) -> None:
     assert list(answered(study)) == [
-        "Who samples best?", "Who covers the data?", "Who reconstructs best?", "Who survives translation?",
+        "Who samples best?",
+        "Who covers the data?",
+        "Who reconstructs best?",
+        "Who survives translation?",
         "Who is likeliest?",
-    ]  # fmt: skip
+    ]
     told = Page(study / "report.html").sections["answer"]
     assert told.index("Who is likeliest?") < told.index("At what cost?") < told.index("Times are noisy")
     assert "3 min 58 s" in told  # the VAE's 20 000 images at 0.012 s
@@ -107,8 +111,13 @@ def test_what_makes_a_score_readable_stands_beside_it(study: Path) -> None:
     with (study / "table.csv").open(newline="") as file:
         row = next(r for r in csv.DictReader(file) if (r["metric"], r["framework"]) == ("frechet_distance", "vae"))
     assert [row[k] for k in ("n", "images", "floor", "ceiling", "error", "features")] == [
-        "3", "10000", "0.8", "412.0", "", "mnist-classifier@74a5988e",
-    ]  # fmt: skip
+        "3",
+        "10000",
+        "0.8",
+        "412.0",
+        "",
+        "mnist-classifier@74a5988e",
+    ]
 
 
 def test_inverted_reconstructions_stand_among_reconstructions(study: Path) -> None:
@@ -168,11 +177,17 @@ def test_a_flip_that_verdicts_decide_both_ways_is_a_disagreement(study: Path) ->
         ("pixels", ["vae", "vaegan", "gan"]),
     ]
     assert [(f.real, f.sentence) for f in frechet.flips] == [
-        (True, "By Fréchet distance, VAE is ahead of GAN in pixels (decided); "
-               "GAN is ahead of VAE in mnist-classifier (decided)."),
-        (True, "By Fréchet distance, VAE is ahead of VAE-GAN in pixels (decided); "
-               "VAE-GAN is ahead of VAE in mnist-classifier (decided)."),
-    ]  # fmt: skip
+        (
+            True,
+            "By Fréchet distance, VAE is ahead of GAN in pixels (decided); "
+            "GAN is ahead of VAE in mnist-classifier (decided).",
+        ),
+        (
+            True,
+            "By Fréchet distance, VAE is ahead of VAE-GAN in pixels (decided); "
+            "VAE-GAN is ahead of VAE in mnist-classifier (decided).",
+        ),
+    ]
     assert kid.label == "KID"
     assert "2 of these are decided both ways" in rankings.summary([frechet, kid])
 
@@ -201,14 +216,15 @@ def test_nothing_flips_in_one_sentence(copy: Path) -> None:
 def test_curves_of_scores_are_means_over_seeds_under_their_axis(study: Path) -> None:
     found = figures.responses(collect(study), "")
     assert {q: [p.title for p in panels] for q, panels in found.items()} == {
-        "translation": ["Translation error"], "robustness": ["Error under blur"],
-    }  # fmt: skip
+        "translation": ["Translation error"],
+        "robustness": ["Error under blur"],
+    }
     rows = read_scores(study)
     curves = [s["curve"] for s in rows if (s["metric"], s["framework"]) == ("translation_error", "vae")]
     assert curves[0][-1][0] == SHIFTS[-1]
     end = statistics.mean(curve[-1][1] for curve in curves)
     panel = found["translation"][0]
-    assert f"to {words.number(end)} at 0.2" in panel.alt
+    assert f"to {number(end)} at 0.2" in panel.alt
     assert "shift, share of the side" in figures.svg(panel)
 
 
@@ -225,8 +241,10 @@ def test_stability_counts_failures_and_spreads(tmp_path: Path) -> None:
     cells = tables.scores(study, "")
     found = {row.framework: row for row in stability.stability(study, "", cells)}
     assert [(f.runs, f.diverged, f.collapsed) for f in found.values()] == [
-        (3, 0, "0 of 3"), (3, 1, "3 of 3"), (3, 0, "0 of 3"),
-    ]  # fmt: skip
+        (3, 0, "0 of 3"),
+        (3, 1, "3 of 3"),
+        (3, 0, "0 of 3"),
+    ]
     names = [m["metric"] for m in stability.measures(study)]
     values = [x for _, x in cells["frechet_distance", "gan"].values]
     assert found["gan"].spreads[names.index("frechet_distance")] == pytest.approx(statistics.stdev(values))

@@ -14,11 +14,11 @@ import torch
 from scipy import stats as scipy_stats
 
 from hand_made import attributed, results, run
-from triptych.metrics.border import border_shares
-from triptych.reproduction import charts, rates, speed, table1
-from triptych.reproduction.quantities import Quantity
-from triptych.reproduction.results import Results, RunRecord
-from triptych.transforms import translate
+from triptych.data.transforms import translate
+from triptych.evaluation.metrics.border import border_shares
+from triptych.papers.vae_vs_gan_vs_vaegan import charts, rates, speed, table1
+from triptych.papers.vae_vs_gan_vs_vaegan.quantities import Quantity
+from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, RunRecord
 
 FRECHET = Quantity(metric="frechet_distance")
 
@@ -251,21 +251,32 @@ def test_every_chart_is_drawn_in_the_pages_colours_and_stands_alone_in_real_ones
     rng = np.random.default_rng(1)
     runs = [
         at(
-            framework, optimiser, rate, seed,
+            framework,
+            optimiser,
+            rate,
+            seed,
             {
-                "frechet_distance": float(rng.uniform(20, 90)), "collapsed": float(framework == "gan" and rate > 0.001),
+                "frechet_distance": float(rng.uniform(20, 90)),
+                "collapsed": float(framework == "gan" and rate > 0.001),
                 "frechet_convergence": {"value": 1.0, "curve": [[500.0, 90.0], [1000.0, float(rng.uniform(20, 80))]]},
             },
             timing=[{"images": 1000, "seconds": 9.0 + seed}],
         )
-        for framework in rates.FRAMEWORKS for optimiser in rates.OPTIMISERS for rate in rates.RATES for seed in (0, 1)
-    ]  # fmt: skip
+        for framework in rates.FRAMEWORKS
+        for optimiser in rates.OPTIMISERS
+        for rate in rates.RATES
+        for seed in (0, 1)
+    ]
     quirky = attributed({"sign": [30.1, 30.4, 29.7]}, {"sign": [90.2, 90.4, 89.7]})
     made = results(*runs, *quirky.runs)
     names = {
-        "response-adam", "response-rmsprop", "learning-frechet", "training-times", "time-to-frechet",
+        "response-adam",
+        "response-rmsprop",
+        "learning-frechet",
+        "training-times",
+        "time-to-frechet",
         "attribution-gan-frechet-distance",  # and no picture of how often runs collapsed, which no quirk changes
-    }  # fmt: skip
+    }
     inline, files = charts.charts(made), charts.write(made, tmp_path)
     assert inline.keys() == files.keys() == names
     for name in names:

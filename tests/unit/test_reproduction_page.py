@@ -13,15 +13,15 @@ import pytest
 
 import fake_paper
 from report_page import Page
-from triptych.reproduction import attribution, claims, content, markdown, page, wording
-from triptych.reproduction.claims import Claim
-from triptych.reproduction.content import Content, Executed, RunAt
-from triptych.reproduction.judging import Part
-from triptych.reproduction.quantities import outputs
-from triptych.reproduction.results import open_results
-from triptych.stats import Estimate
+from triptych.papers.vae_vs_gan_vs_vaegan import attribution, claims, content, markdown, page, wording
+from triptych.papers.vae_vs_gan_vs_vaegan.claims import Claim
+from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, Executed, RunAt
+from triptych.papers.vae_vs_gan_vs_vaegan.judging import Part
+from triptych.papers.vae_vs_gan_vs_vaegan.quantities import outputs
+from triptych.papers.vae_vs_gan_vs_vaegan.results import open_results
+from triptych.verdicts.stats import Estimate
 
-SMALL = RunAt("small", 32, 0.25, 12_800, 200, 5)
+SMALL = RunAt(name="small", size=32, width=0.25, images=12_800, steps=200, seeds=5)
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +34,44 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def part(verdict: str, protocol: str = "matched", place: int = 1, **changes: object) -> Part:
     sentence = f"{verdict.capitalize()}: 1 against 3 (5 seeds); less than 1 is nothing."
-    made = Part(f"C1.{place}", "C1", protocol, f"A against B, {verdict}.", "frechet_distance", "", "lower",
-                -2.0, -3.0, -1.0, 5, 0.01, 1.0, 0, verdict, sentence)  # fmt: skip
+    made = Part(
+        f"C1.{place}",
+        "C1",
+        protocol,
+        f"A against B, {verdict}.",
+        "frechet_distance",
+        "",
+        "lower",
+        -2.0,
+        -3.0,
+        -1.0,
+        5,
+        0.01,
+        1.0,
+        0,
+        verdict,
+        sentence,
+    )
     return dataclasses.replace(made, **changes)  # pyright: ignore[reportArgumentType]
 
 
 def claim(verdict: str, *parts: Part, **changes: object) -> Claim:
-    made = Claim("C1", "A beats B", "section 1", "It says so.", parts, verdict, None, "A summary.", "Take A.")
+    made = Claim(
+        id="C1",
+        statement="A beats B",
+        where="section 1",
+        paper="It says so.",
+        parts=parts,
+        verdict=verdict,
+        published=None,
+        summary="A summary.",
+        meaning="Take A.",
+    )
     return dataclasses.replace(made, **changes)  # pyright: ignore[reportArgumentType]
 
 
 def bare(*claims: Claim, **changes: object) -> Content:
-    ran = [Executed(name, 10, 10, 0, 60.0) for name in wording.STUDIES]
+    ran = [Executed(study=name, there=10, wanted=10, diverged=0, seconds=60.0) for name in wording.STUDIES]
     made = Content(SMALL, list(claims), runs=ran, command="triptych reproduce paper --scale small")
     return dataclasses.replace(made, **changes)  # pyright: ignore[reportArgumentType]
 
@@ -170,7 +196,10 @@ def test_own_seeds_stand_in_the_command() -> None:
 
 
 def test_a_study_that_is_not_whole_is_said_before_anything_else() -> None:
-    ran = [Executed("matched", 7, 10, 0, 60.0), Executed("rates", 10, 10, 0, 60.0)]
+    ran = [
+        Executed(study="matched", there=7, wanted=10, diverged=0, seconds=60.0),
+        Executed(study="rates", there=10, wanted=10, diverged=0, seconds=60.0),
+    ]
     html = page.render(bare(claim("holds", part("supported")), runs=ran))
     head = html.partition("<main>")[0]
     assert "“matched” is not whole: 7 of 10 runs are there" in head

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from triptych.evidence import Evidence, Measured, Undefined
-from triptych.features import Extractor
-from triptych.metrics import load, score
-from triptych.metrics._arrays import doublings
-from triptych.metrics.class_shares import distance, entropy, shown
-from triptych.metrics.frechet import extrapolated, frechet_distance, with_error
-from triptych.metrics.kid import kernel_distance
-from triptych.metrics.memorisation import copied_share, data_copying, nearest
-from triptych.metrics.perceptual import feature_errors
-from triptych.metrics.prdc import prdc
-from triptych.metrics.sharpness import gradient_energy
-from triptych.metrics.ssim import scales
-from triptych.metrics.vendi import vendi_score
+from triptych.evaluation.features import Extractor
+from triptych.evaluation.metrics import load, score
+from triptych.evaluation.metrics._arrays import doublings
+from triptych.evaluation.metrics.class_shares import distance, entropy, shown
+from triptych.evaluation.metrics.frechet import extrapolated, frechet_distance, with_error
+from triptych.evaluation.metrics.kid import kernel_distance
+from triptych.evaluation.metrics.memorisation import copied_share, data_copying, nearest
+from triptych.evaluation.metrics.perceptual import feature_errors
+from triptych.evaluation.metrics.prdc import prdc
+from triptych.evaluation.metrics.sharpness import gradient_energy
+from triptych.evaluation.metrics.ssim import scales
+from triptych.evaluation.metrics.vendi import vendi_score
+from triptych.evaluation.observations import Evidence, Measured, Undefined
 
 OF_FEATURES = ["frechet", "kid", "prdc", "vendi", "memorisation"]
 
@@ -70,11 +70,23 @@ def distances(seed: int, scale: float = 1.0) -> np.ndarray:
         lambda r: gradient_energy(torch.from_numpy(np.exp(normals(r, 200, 1, 1, 1)) * normals(r + 999, 200, 1, 8, 8))),
     ],
     ids=[
-        "frechet", "frechet of few", "frechet of skewed laws", "kid", "precision", "density", "recall", "vendi",
-        "vendi gap", "data copying", "copied share", "copied share of copies", "entropy", "class distance",
+        "frechet",
+        "frechet of few",
+        "frechet of skewed laws",
+        "kid",
+        "precision",
+        "density",
+        "recall",
+        "vendi",
+        "vendi gap",
+        "data copying",
+        "copied share",
+        "copied share of copies",
+        "entropy",
+        "class distance",
         "gradient energy",
     ],
-)  # fmt: skip
+)
 def test_standard_errors_are_the_spread_over_sets_drawn_anew(draw):
     # of 100 draws a spread is known to 7 %, of skewed laws less well; with few images or rare events errors are rough
     assert 0.75 < spread(draw) < 1.3
@@ -223,8 +235,10 @@ def test_scales_leave_the_window_room(side, count):
 
 def evidence(real: torch.Tensor, samples: torch.Tensor, **others) -> Evidence:
     """Evidence of images [N, 1, 4, 4] whose features are their pixels."""
-    pixels = Extractor("pixels", "0" * 64, 16, lambda images: images.flatten(1))
-    return Evidence(real, lambda n: samples[:n], pixels, training=lambda n: (real.flip(0), None), **others)
+    pixels = Extractor(name="pixels", sha256="0" * 64, dimension=16, embed=lambda images: images.flatten(1))
+    return Evidence(
+        real=real, sample=lambda n: samples[:n], extractor=pixels, training=lambda n: (real.flip(0), None), **others
+    )
 
 
 def pixels(seed: int, n: int) -> torch.Tensor:
@@ -256,7 +270,13 @@ def test_samples_that_are_all_the_same_have_scores(name):
 @pytest.mark.parametrize("name", ["frechet", "kid", "prdc", "vendi", "memorisation", "class_shares", "perceptual"])
 def test_an_extractor_that_gives_nan_gives_a_reason(name):
     real = pixels(0, 200)
-    broken = Extractor("broken", "0" * 64, 16, lambda images: images.flatten(1) * torch.nan, lambda f: f[:, :3])
+    broken = Extractor(
+        name="broken",
+        sha256="0" * 64,
+        dimension=16,
+        embed=lambda images: images.flatten(1) * torch.nan,
+        logits=lambda f: f[:, :3],
+    )
     given = evidence(real, pixels(1, 200), reconstruct=lambda images: images)
     assert all(isinstance(reason, str) for reason in outcomes([name], given.seen_by(broken)).values())
 
@@ -302,8 +322,11 @@ def test_without_labels_reconstructions_still_have_a_feature_error():
 
 def test_memorisation_takes_fewer_images_in_more_features_and_says_how_many():
     real, samples = (torch.from_numpy(normals(seed, 400, 3200)) for seed in (0, 1))
-    wide = Extractor("wide", "0" * 64, 3200, lambda images: images.flatten(1))
+    wide = Extractor(name="wide", sha256="0" * 64, dimension=3200, embed=lambda images: images.flatten(1))
     given = Evidence(
-        real[:, None, None], lambda n: samples[:n, None, None], wide, training=lambda n: (real[:9, None, None], None)
+        real=real[:, None, None],
+        sample=lambda n: samples[:n, None, None],
+        extractor=wide,
+        training=lambda n: (real[:9, None, None], None),
     )
     assert {row["n"] for row in score(given, load(["memorisation"]))} == {200}  # 10,000 times 64 over 3,200

@@ -8,20 +8,27 @@ import numpy as np
 import pytest
 import torch
 
-from triptych import dataset, features, metrics, store, train
+from triptych import store
+from triptych.data import dataset
 from triptych.errors import InputError
-from triptych.evidence import Evidence
-from triptych.metrics.frechet import frechet_distance
-from triptych.run import Run
-from triptych.scoring import evidence_of
+from triptych.evaluation import features, metrics
+from triptych.evaluation.metrics.frechet import frechet_distance
+from triptych.evaluation.observations import Evidence
+from triptych.evaluation.run import Run
+from triptych.evaluation.scoring import evidence_of
 from triptych.spec import RunSpec
+from triptych.training import loop
 
 
 def spec_of(snapshots: int, images: int = 160) -> RunSpec:
-    return RunSpec.model_validate({
-        "framework": "vae", "data": {"size": 16}, "network": {"width": 0.03, "latent": 4},
-        "training": {"images": images, "batch_size": 16, "snapshots": snapshots},
-    })  # fmt: skip
+    return RunSpec.model_validate(
+        {
+            "framework": "vae",
+            "data": {"size": 16},
+            "network": {"width": 0.03, "latent": 4},
+            "training": {"images": images, "batch_size": 16, "snapshots": snapshots},
+        }
+    )
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +39,7 @@ def data(prepared):
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("kept") / "run"
-    assert train.train(folder, spec_of(4), data)
+    assert loop.train(folder, spec_of(4), data)
     return Run(folder)
 
 
@@ -46,7 +53,7 @@ def test_weights_are_kept_at_evenly_spaced_steps_the_last_being_the_end(run: Run
 
 def test_a_run_at_a_moment_is_the_run_that_would_have_ended_there(run: Run, data, tmp_path: Path):
     folder = tmp_path / "short"
-    assert train.train(folder, spec_of(0, images=80), data)
+    assert loop.train(folder, spec_of(0, images=80), data)
     assert torch.equal(run.at(80).sample(8), Run(folder).sample(8))
     assert not torch.equal(run.at(80).sample(8), run.sample(8))
 
@@ -54,7 +61,7 @@ def test_a_run_at_a_moment_is_the_run_that_would_have_ended_there(run: Run, data
 def test_without_snapshots_nothing_is_kept_and_the_runs_name_is_as_before(run: Run, data, tmp_path: Path):
     assert "snapshots" not in spec_of(0).model_dump()["training"] and spec_of(0).id != spec_of(4).id
     folder = tmp_path / "plain"
-    assert train.train(folder, spec_of(0), data)
+    assert loop.train(folder, spec_of(0), data)
     assert Run(folder).snapshots == [] and not (folder / "snapshots").exists()
     weights = [(f / "weights" / "dec.safetensors").read_bytes() for f in (folder, run.folder)]
     assert weights[0] == weights[1]
@@ -67,8 +74,8 @@ def test_a_moment_that_was_not_kept_is_refused_with_those_that_were(run: Run):
 
 def test_a_resumed_run_keeps_the_same_snapshots(run: Run, data, tmp_path: Path):
     stops = iter([False, False, False, True])
-    assert not train.train(tmp_path / "run", spec_of(4), data, should_stop=lambda: next(stops))
-    assert train.train(tmp_path / "run", spec_of(4), data)
+    assert not loop.train(tmp_path / "run", spec_of(4), data, should_stop=lambda: next(stops))
+    assert loop.train(tmp_path / "run", spec_of(4), data)
     for path in sorted((run.folder / "snapshots").rglob("*.safetensors")):
         assert (tmp_path / "run" / path.relative_to(run.folder)).read_bytes() == path.read_bytes()
 
@@ -105,7 +112,9 @@ def test_validation_frechet_is_the_distance_to_validation_images(data, tmp_path:
     (extractor, *_) = features.choose(("pixels",), data, tmp_path)
     real, samples = data.test.images(torch.arange(60)), data.train.images(torch.arange(60))
     others = data.validation.images(torch.arange(60))
-    evidence = Evidence(real, lambda n: samples[:n], extractor, validation=lambda most: (others[:most], None))
+    evidence = Evidence(
+        real=real, sample=lambda n: samples[:n], extractor=extractor, validation=lambda most: (others[:most], None)
+    )
     (row,) = metrics.score(evidence, metrics.load(["validation_frechet"]))
     assert row["value"] == pytest.approx(frechet_distance(extractor(others), extractor(samples)))
     assert row["value"] != pytest.approx(frechet_distance(extractor(real), extractor(samples)))

@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from triptych.errors import InputError
 from triptych.frameworks.vaegan import VAEGAN
 from triptych.networks import conv
-from triptych.plan import runs_of, validate
 from triptych.spec import (
     DataSpec,
     Frozen,
@@ -32,6 +31,7 @@ from triptych.spec import (
     load_study,
     to_toml,
 )
+from triptych.study.plan import runs_of, validate
 
 GAME = VAEGAN.Options().model_dump(mode="json")
 NETS = conv.Options().model_dump(mode="json")
@@ -141,7 +141,7 @@ FULL: dict[str, Any] = {
     "grid": {"optimiser.rate": [1e-4, 2e-4], "options.beta": [1, 0.5]},
     "scoring": {"images": 100, "metrics": ["kid"], "smallest_effect": {"kid": 0.01}},
     "execution": {"device": "cpu", "workers": 2, "threads": 1},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("values", [TINY, FULL], ids=["few", "all"])
@@ -195,15 +195,27 @@ def test_a_typo_in_a_table_that_may_be_left_out_gets_its_suggestion():
 PARTS = {"data": DataSpec, "network": NetworkSpec, "optimiser": OptimiserSpec, "training": TrainingSpec}
 OTHER: dict[str, dict[str, Any]] = {
     "data": {
-        "source": "images", "path": "x", "size": 24, "channels": 1, "fit": "pad", "broken": "skip", "dequantise": True,
+        "source": "images",
+        "path": "x",
+        "size": 24,
+        "channels": 1,
+        "fit": "pad",
+        "broken": "skip",
+        "dequantise": True,
     },
     "network": {"family": "mlp", "width": 0.5, "latent": 64, "options": {"init": "torch"}},
     "optimiser": {"name": "SGD", "rate": 2e-3, "rates": {"dis": 1e-4}, "options": {"betas": [0.9, 0.999]}},
     "training": {
-        "images": 1, "batch_size": 32, "updates": "sequential", "order": ["dis", "dec", "enc"], "translate": 0.1,
-        "translate_fill": 0.0, "log_images": 1, "snapshots": 2,
+        "images": 1,
+        "batch_size": 32,
+        "updates": "sequential",
+        "order": ["dis", "dec", "enc"],
+        "translate": 0.1,
+        "translate_fill": 0.0,
+        "log_images": 1,
+        "snapshots": 2,
     },
-}  # fmt: skip
+}
 
 
 def test_any_other_value_anywhere_gives_another_id():
@@ -248,8 +260,12 @@ def test_a_grid_is_run_at_every_point_seed_and_framework_in_order():
     assert len(runs) == len({run.id for run in runs}) == 2 * 2 * 2 * 2
     points = [(run.optimiser.rate, run.training.batch_size, run.seed, run.framework) for run in runs]
     assert points[:5] == [
-        (1e-3, 8, 0, "vae"), (1e-3, 8, 0, "vaegan"), (1e-3, 8, 1, "vae"), (1e-3, 8, 1, "vaegan"), (1e-3, 16, 0, "vae"),
-    ]  # fmt: skip
+        (1e-3, 8, 0, "vae"),
+        (1e-3, 8, 0, "vaegan"),
+        (1e-3, 8, 1, "vae"),
+        (1e-3, 8, 1, "vaegan"),
+        (1e-3, 16, 0, "vae"),
+    ]
     assert points[-1] == (2e-3, 16, 1, "vaegan")
     assert runs[0].condition == "optimiser.rate=0.001, training.batch_size=8"
 
@@ -263,8 +279,11 @@ def test_a_grid_reaches_into_options():
         study(frameworks=["vaegan"], grid={"options.gamma": [0.1, 1.0], "network.options.tap_layer": [2, 3]})
     )
     assert [(run.options["gamma"], run.network.options["tap_layer"]) for run in runs] == [
-        (0.1, 2), (0.1, 3), (1.0, 2), (1.0, 3),
-    ]  # fmt: skip
+        (0.1, 2),
+        (0.1, 3),
+        (1.0, 2),
+        (1.0, 3),
+    ]
 
 
 def test_an_override_touches_its_own_framework_and_only_the_fields_it_names():

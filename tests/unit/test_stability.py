@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from triptych.evidence import Evidence
-from triptych.features import Extractor
-from triptych.metrics import load, score
-from triptych.metrics.stability import swing
+from triptych.evaluation.features import Extractor
+from triptych.evaluation.metrics import load, score
+from triptych.evaluation.metrics.stability import swing
+from triptych.evaluation.observations import Evidence
 
 TIME = np.linspace(0, 1, 400)
 RNG = np.random.default_rng(0)
@@ -54,14 +54,14 @@ def evidence(shown: int, classes: bool = True, **beside) -> Evidence:
     """Images that are one-hot rows of pixels; the samples show the first classes only."""
     images, samples = (x.reshape(-1, 1, 2, 4) for x in (SAMPLES, SAMPLES[torch.arange(80) % shown]))
     extractor = Extractor(
-        "pixels",
-        "0" * 64,
-        8,
-        lambda x: x.flatten(1),
-        (lambda x: 9 * x) if classes else None,
-        NAMES if classes else None,
+        name="pixels",
+        sha256="0" * 64,
+        dimension=8,
+        embed=lambda x: x.flatten(1),
+        logits=(lambda x: 9 * x) if classes else None,
+        label_names=NAMES if classes else None,
     )
-    return Evidence(images, lambda n: samples[:n], extractor, **beside)
+    return Evidence(real=images, sample=lambda n: samples[:n], extractor=extractor, **beside)
 
 
 def row(metric: str, given: Evidence) -> dict:

@@ -15,13 +15,16 @@ import numpy as np
 import pytest
 import torch
 
-from triptych import dataset, features, grids, lookup, scoring, store, train
-from triptych.run import Run
+from triptych import plugins, store
+from triptych.data import dataset
+from triptych.evaluation import features, scoring
+from triptych.evaluation.run import Run
 from triptych.spec import DataSpec, RunSpec, ScoringSpec
-from triptych.step import Diverged
+from triptych.training import grids, loop
+from triptych.training.step import Diverged
 
 GOLDEN = Path(__file__).parents[1] / "reference" / "golden_log.json"
-FRAMEWORKS = lookup.names("frameworks")
+FRAMEWORKS = plugins.names("frameworks")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def data(prepared):
 
 def trained(folder: Path, spec: RunSpec, data: dataset.Dataset, **options: Any) -> dict[str, Any]:
     """Train a run to its end; its outcome."""
-    assert train.train(folder, spec, data, **options)
+    assert loop.train(folder, spec, data, **options)
     return store.read_json(folder / "outcome.json")
 
 
@@ -58,13 +61,17 @@ def golden_runs() -> dict[str, list[dict[str, Any]]]:
         dataset.prepare(spec, folder / "data")
         images = dataset.open(folder / "data")
         for framework in FRAMEWORKS:
-            run = RunSpec.model_validate({
-                "framework": framework, "options": GOLDEN_OPTIONS[framework], "data": spec,
-                "optimiser": {"name": "Adam", "rate": 1e-3, "options": {"betas": [0.5, 0.999]}},
-                "network": {"width": 0.03, "latent": 8},
-                "training": {"images": 96, "batch_size": 16, "log_images": 32, "translate": 0.1},
-            })  # fmt: skip
-            assert train.train(folder / framework, run, images)
+            run = RunSpec.model_validate(
+                {
+                    "framework": framework,
+                    "options": GOLDEN_OPTIONS[framework],
+                    "data": spec,
+                    "optimiser": {"name": "Adam", "rate": 1e-3, "options": {"betas": [0.5, 0.999]}},
+                    "network": {"width": 0.03, "latent": 8},
+                    "training": {"images": 96, "batch_size": 16, "log_images": 32, "translate": 0.1},
+                }
+            )
+            assert loop.train(folder / framework, run, images)
             logs[framework] = [rounded(line) for line in store.read_lines(folder / framework / "log.jsonl")]
     return logs
 
@@ -165,10 +172,19 @@ def test_grids_come_at_the_start_at_each_doubling_and_at_the_end(data, tiny_run,
         assert sorted(path.name for path in (tmp_path / folder).iterdir()) == expected
 
 
-@pytest.mark.parametrize(("before", "after", "due"), [
-    (0, 639, False), (0, 640, True), (639, 641, True), (640, 704, False), (1279, 1280, True), (1280, 2559, False),
-    (600, 5000, True), (2559, 2560, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("before", "after", "due"),
+    [
+        (0, 639, False),
+        (0, 640, True),
+        (639, 641, True),
+        (640, 704, False),
+        (1279, 1280, True),
+        (1280, 2559, False),
+        (600, 5000, True),
+        (2559, 2560, True),
+    ],
+)
 def test_when_a_grid_is_due(before, after, due):
     assert grids.is_due(before, after) is due
 
@@ -192,10 +208,16 @@ def test_a_finished_run_is_left_alone(data, tiny_run, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-@pytest.mark.parametrize("optimiser", [
-    {"name": "SGD", "rate": 1e6}, {"name": "SGD", "rate": 1e38}, {"name": "Adam", "rate": 1e6},
-    {"name": "Adam", "rate": 1e30}
-], ids=lambda o: f"{o['name']} {o['rate']:g}")  # fmt: skip
+@pytest.mark.parametrize(
+    "optimiser",
+    [
+        {"name": "SGD", "rate": 1e6},
+        {"name": "SGD", "rate": 1e38},
+        {"name": "Adam", "rate": 1e6},
+        {"name": "Adam", "rate": 1e30},
+    ],
+    ids=lambda o: f"{o['name']} {o['rate']:g}",
+)
 @pytest.mark.parametrize("framework", ["vae", "vaegan"])
 def test_a_run_that_diverges_ends_with_finite_weights_and_is_scored(framework, optimiser, data, tiny_run, tmp_path):
     """Where finite weights make pixels that are not, the scores say so: each is a number or a reason."""
@@ -230,7 +252,7 @@ def test_the_weights_a_divergence_leaves_do_not_hang_on_when_checkpoints_were_wr
 
 def trained_up_to_a_break(folder: Path, spec: RunSpec, data: dataset.Dataset, monkeypatch, **options: Any):
     """A run whose eighth step, finite in every term and gradient, leaves an infinite weight: its files."""
-    step = train.step
+    step = loop.step
 
     def breaking(state, *arguments):
         measured = step(state, *arguments)
@@ -239,7 +261,7 @@ def trained_up_to_a_break(folder: Path, spec: RunSpec, data: dataset.Dataset, mo
         return measured
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "step", breaking)
+        patch.setattr(loop, "step", breaking)
         outcome = trained(folder, spec, data, **options)
     assert outcome["status"] == "diverged" and outcome["images"] == 112
     names = ("outcome.json", "log.jsonl", *(f"weights/{network}.safetensors" for network in ("enc", "dec", "dis")))
@@ -248,13 +270,13 @@ def trained_up_to_a_break(folder: Path, spec: RunSpec, data: dataset.Dataset, mo
 
 def test_a_poisoned_batch_ends_the_run_where_it_stands(data, tiny_run, tmp_path, monkeypatch):
     """Nothing of that step is kept: the run is the one whose budget ended before it, buffers included."""
-    next_batch = train.Training.next_batch
+    next_batch = loop.Training.next_batch
 
     def poisoned(self):
         return next_batch(self) * (float("nan") if self.state.step == 7 else 1)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train.Training, "next_batch", poisoned)
+        patch.setattr(loop.Training, "next_batch", poisoned)
         outcome = trained(tmp_path / "poisoned", tiny_run("vaegan"), data)
     assert (outcome["status"], outcome["images"]) == ("diverged", 112)
     assert outcome["message"].endswith("at step 7"), "and no word of weights that had to be undone"
@@ -268,23 +290,23 @@ def test_a_fault_in_the_code_is_no_divergence(data, tiny_run, tmp_path, monkeypa
     def broken(*arguments):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(train, "step", broken)
+    monkeypatch.setattr(loop, "step", broken)
     assert not issubclass(Diverged, RuntimeError)
     with pytest.raises(RuntimeError, match="out of memory"):
-        train.train(tmp_path, tiny_run("vae"), data)
+        loop.train(tmp_path, tiny_run("vae"), data)
     assert not (tmp_path / "outcome.json").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is that of the process since it started")
 def test_the_peak_memory_is_that_of_this_run_and_not_of_one_before_in_its_process():
     cpu, block = torch.device("cpu"), 200 * 2**20
-    train.forget_peak(cpu)
-    before = train.peak_memory(cpu)
+    loop.forget_peak(cpu)
+    before = loop.peak_memory(cpu)
     held = torch.ones(block, dtype=torch.uint8)
-    assert train.peak_memory(cpu) >= before + 0.9 * block
+    assert loop.peak_memory(cpu) >= before + 0.9 * block
     del held
-    train.forget_peak(cpu)
-    assert train.peak_memory(cpu) <= before + 0.1 * block
+    loop.forget_peak(cpu)
+    assert loop.peak_memory(cpu) <= before + 0.1 * block
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from triptych import lookup
+from triptych import plugins
 from triptych.errors import InputError
 from triptych.spec import Frozen, RunSpec, checked
 
@@ -77,7 +77,7 @@ class Framework(ABC):
 def framework_of(spec: RunSpec) -> Framework:
     """The framework that a run plays, with its options validated."""
     where = "frameworks"
-    kind: Any = lookup.find("frameworks", spec.game, "FRAMEWORK", where)
+    kind: Any = plugins.find("frameworks", spec.game, "FRAMEWORK", where)
     if not (isinstance(kind, type) and issubclass(kind, Framework)):
         raise InputError("not a triptych.frameworks.Framework", where=where, value=spec.game)
     return kind(checked(kind.Options, spec.options, f"options of {spec.framework}"))

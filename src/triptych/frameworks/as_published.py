@@ -17,7 +17,7 @@ from torch.nn.functional import binary_cross_entropy
 
 from triptych.frameworks import Cut, Framework, Noise
 from triptych.frameworks.gan import judge
-from triptych.losses import (
+from triptych.frameworks.losses import (
     Reduction,
     cross_entropy_fake,
     cross_entropy_real,

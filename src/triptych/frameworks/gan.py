@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from triptych.frameworks import Cut, Framework, Noise
-from triptych.losses import cross_entropy_fake, cross_entropy_real
+from triptych.frameworks.losses import cross_entropy_fake, cross_entropy_real
 from triptych.spec import Frozen
 
 

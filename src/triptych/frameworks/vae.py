@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from triptych.frameworks import Cut, Framework, Noise
-from triptych.losses import Reduction, gaussian_kl, gaussian_nll, reparameterise, squared_error
+from triptych.frameworks.losses import Reduction, gaussian_kl, gaussian_nll, reparameterise, squared_error
 from triptych.spec import Frozen
 
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from triptych.frameworks import Cut, Framework, Noise
-from triptych.losses import (
+from triptych.frameworks.losses import (
     Reduction,
     cross_entropy_fake,
     cross_entropy_real,

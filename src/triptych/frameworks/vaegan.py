@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from triptych.frameworks import Cut, Framework, Noise
 from triptych.frameworks.gan import judge
-from triptych.losses import (
+from triptych.frameworks.losses import (
     Reduction,
     cross_entropy_fake,
     cross_entropy_real,

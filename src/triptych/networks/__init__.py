@@ -17,20 +17,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from triptych import lookup
+from triptych import plugins
 from triptych.rng import stream
 from triptych.spec import Frozen, NetworkSpec, checked
 
 
 def options_of(spec: NetworkSpec) -> Frozen:
     """The family's own options, validated."""
-    kind: Any = lookup.find("networks", spec.family, "Options", "network.family")
+    kind: Any = plugins.find("networks", spec.family, "Options", "network.family")
     return checked(kind, spec.options, "network.options")
 
 
 def describe(spec: NetworkSpec, size: int, channels: int) -> nn.ModuleDict:
     """The three networks on the meta device: shapes without memory or numbers, at any size."""
-    family: Any = lookup.find("networks", spec.family, "build", "network.family")
+    family: Any = plugins.find("networks", spec.family, "build", "network.family")
     with torch.device("meta"):
         return nn.ModuleDict(family(spec, options_of(spec), size, channels))
 
@@ -42,7 +42,7 @@ def build(spec: NetworkSpec, size: int, channels: int, seed: int, device: str = 
     """
     if device == "meta":
         return describe(spec, size, channels)
-    initialise: Any = lookup.find("networks", spec.family, "initialise", "network.family")
+    initialise: Any = plugins.find("networks", spec.family, "initialise", "network.family")
     networks = describe(spec, size, channels).to_empty(device="cpu")
     for name, network in networks.items():
         initialise(network, options_of(spec), stream(seed, f"weights/{name}"))

@@ -26,8 +26,8 @@ from triptych.report import (
 )
 from triptych.report.collect import Row, Study, collect
 from triptych.report.tables import Cells
-from triptych.sentences import display
-from triptych.words import listed, number
+from triptych.text import listed, number
+from triptych.verdicts.wording import display
 
 _HERE = Path(__file__).parent
 

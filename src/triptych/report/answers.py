@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from triptych.report.collect import Row, Study
 from triptych.report.tables import Cell, Cells, beaten
-from triptych.sentences import display
-from triptych.words import count, finite, listed, number
+from triptych.text import count, finite, listed, number
+from triptych.verdicts.wording import display
 
 SOURCES = {"mnist": "MNIST"}
 QUESTIONS = {
@@ -81,7 +81,7 @@ def answers(study: Study, condition: str, cells: Cells) -> list[Answer]:
             )
         else:
             headline, leaders = "The measures disagree" if decided else "Not decided", []
-        found.append(Answer(asked(question), headline, leaders, lines))
+        found.append(Answer(question=asked(question), headline=headline, leaders=leaders, lines=lines))
     return found
 
 

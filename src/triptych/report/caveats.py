@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from triptych.report.answers import differs, facts, level
 from triptych.report.collect import Study
-from triptych.sentences import display
-from triptych.words import finite, listed, number
+from triptych.text import finite, listed, number
+from triptych.verdicts.wording import display
 
 FEW = 500
 """Fewer test images than this are told of before anything else: features have 64 dimensions or more."""
@@ -24,10 +24,11 @@ def troubles(study: Study) -> list[str]:
         runs = [r for r in study.runs if r.status == status]
         if runs:
             names = [
-                f"{display(r.framework)} seed {r.seed}" + (f" ({r.condition})" if r.condition else "")
+                f"{display(r.framework)} seed {r.seed}"
+                + (f" ({r.condition})" if r.condition else "")
                 + (f" after {number(r.images, 8)} images" if status == "diverged" else "")
                 for r in runs
-            ]  # fmt: skip
+            ]
             found.append(f"{len(runs)} of {len(study.runs)} runs {words}: {listed(names)}.")
     counts = study.data.get("counts")
     test = finite(counts.get("test")) if isinstance(counts, dict) else None

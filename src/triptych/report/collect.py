@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from triptych.errors import InputError
-from triptych.sentences import NAMES
 from triptych.store import MANIFEST
+from triptych.verdicts.wording import NAMES
 
 Row = dict[str, Any]
 
@@ -63,9 +63,10 @@ class Study:
     def of(self, condition: str, framework: str | None = None) -> list[Run]:
         """The runs that left a directory, of one condition and, if named, one framework, by seed."""
         return [
-            r for r in self.runs
+            r
+            for r in self.runs
             if r.condition == condition and framework in (None, r.framework) and r.status != "missing"
-        ]  # fmt: skip
+        ]
 
     def scores_of(self, condition: str) -> dict[tuple[str, str], list[Row]]:
         """(metric, framework) to its lines of scores.jsonl under one condition, by seed."""
@@ -106,9 +107,19 @@ def collect(study_dir: Path) -> Study:
         {"metric": name, "family": "secondary"} for name in _distinct(s["metric"] for s in scores) if name not in known
     ]
     return Study(
-        toml, config, runs, scores, metrics, verdicts, _object(study_dir / "data" / "data.json", problems),
-        _object(study_dir / "features" / "classifier.json", problems), frameworks, seeds, conditions, problems,
-    )  # fmt: skip
+        toml=toml,
+        config=config,
+        runs=runs,
+        scores=scores,
+        metrics=metrics,
+        verdicts=verdicts,
+        data=_object(study_dir / "data" / "data.json", problems),
+        extractor=_object(study_dir / "features" / "classifier.json", problems),
+        frameworks=frameworks,
+        seeds=seeds,
+        conditions=conditions,
+        problems=problems,
+    )
 
 
 def _run(folder: Path, problems: list[str]) -> Run | None:
@@ -137,7 +148,9 @@ def _with_missing(runs: list[Run], frameworks: list[str], seeds: list[int], cond
     """The runs in reading order, with a stand-in for each that was planned and has left no directory."""
     there = {(r.condition, r.framework, r.seed) for r in runs}
     planned = itertools.product(conditions, frameworks, seeds)
-    missing = [Run("", f, s, c, "missing") for c, f, s in planned if (c, f, s) not in there]
+    missing = [
+        Run(id="", framework=f, seed=s, condition=c, status="missing") for c, f, s in planned if (c, f, s) not in there
+    ]
     place = {f: i for i, f in enumerate(frameworks)}
     order = {c: i for i, c in enumerate(conditions)}
     return sorted(runs + missing, key=lambda r: (order[r.condition], place[r.framework], r.seed, r.id))

@@ -23,8 +23,8 @@ from triptych import store
 from triptych.report.answers import questions
 from triptych.report.collect import Row, Run, Study
 from triptych.report.tables import Cell, Cells
-from triptych.sentences import display
-from triptych.words import finite, number
+from triptych.text import finite, number
+from triptych.verdicts.wording import display
 
 PAPER = ["#0072b2", "#d55e00", "#009e73", "#aa4499", "#b8860b", "#555555"]
 LINE = 1.6
@@ -34,10 +34,18 @@ MARKERS = ["o", "s", "^", "D", "v", "P"]
 _STAND_INS = {"#010203": "var(--ink)", "#010204": "var(--muted)", "#010205": "var(--line)"}
 _SERIES = [f"#0a0b{i:02x}" for i in range(len(PAPER))]
 _RC = {
-    "svg.fonttype": "none", "text.parse_math": False, "font.size": 9,
-    "font.family": "sans-serif", "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
-    "xtick.major.size": 3, "ytick.major.size": 3, "ytick.minor.size": 0, "pdf.fonttype": 42,
-}  # fmt: skip
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 9,
+    "font.family": "sans-serif",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "ytick.minor.size": 0,
+    "pdf.fonttype": 42,
+}
 
 
 @dataclass(frozen=True)
@@ -50,8 +58,8 @@ class Ink:
     series: list[str]
 
 
-ON_PAGE = Ink("#010203", "#010204", "#010205", _SERIES)
-ON_PAPER = Ink("#000000", "#444444", "#dddddd", PAPER)
+ON_PAGE = Ink(text="#010203", muted="#010204", line="#010205", series=_SERIES)
+ON_PAPER = Ink(text="#000000", muted="#444444", line="#dddddd", series=PAPER)
 Draw = Callable[[Any, Ink], None]
 Track = list[tuple[float, float, float, float]]
 FEW = 12
@@ -94,8 +102,9 @@ def responses(study: Study, condition: str) -> dict[str, list[Panel]]:
                 label, axis = str(metric.get("label") or metric["metric"]), str(metric.get("axis") or "x")
                 told = "; ".join(
                     f"{display(f)} from {number(t[0][1])} at {number(t[0][0])} to {number(t[-1][1])} at "
-                    f"{number(t[-1][0])}" for f, t in series.items()
-                )  # fmt: skip
+                    f"{number(t[-1][0])}"
+                    for f, t in series.items()
+                )
                 panel = Panel(label, f"{label} against {axis}: {told}.", _curve(study, series, axis=axis))
                 found.setdefault(question, []).append(panel)
     return found
@@ -168,7 +177,9 @@ def scores(study: Study, cells: Cells, rows: list[Row]) -> list[Panel]:
             title = metric.get("label") or metric["metric"]
             height = 0.55 + 0.32 * len(shown)
             draw = _dots(study, shown, metric.get("unit") == "share")
-            panels.append(Panel(title, f"{title}, mean and interval over seeds: {alt}.", draw, height))
+            panels.append(
+                Panel(title=title, alt=f"{title}, mean and interval over seeds: {alt}.", draw=draw, height=height)
+            )
     return panels
 
 

@@ -14,13 +14,17 @@ from markupsafe import Markup, escape
 from triptych.report.answers import questions
 from triptych.report.collect import Row, Study
 from triptych.report.tables import Cell, Cells
-from triptych.sentences import display
-from triptych.words import number
+from triptych.text import number
+from triptych.verdicts.wording import display
 
 SHAPES = [
-    '<circle r="4"/>', '<rect x="-3.5" y="-3.5" width="7" height="7"/>', '<path d="M0-4.5 4.5 4h-9z"/>',
-    '<path d="M0-5 5 0 0 5-5 0z"/>', '<path d="M0 4.5-4.5-4h9z"/>', '<path d="M0-4v8M-4 0h8"/>',
-]  # fmt: skip
+    '<circle r="4"/>',
+    '<rect x="-3.5" y="-3.5" width="7" height="7"/>',
+    '<path d="M0-4.5 4.5 4h-9z"/>',
+    '<path d="M0-5 5 0 0 5-5 0z"/>',
+    '<path d="M0 4.5-4.5-4h9z"/>',
+    '<path d="M0-4v8M-4 0h8"/>',
+]
 """A framework's mark about the origin, in the order of the figures' markers."""
 WIDE, HIGH, EDGE = 200, 18, 7
 DECADE = 30
@@ -73,10 +77,16 @@ def _line(metric: Row, cells: dict[str, Cell], notes: list[str]) -> Line:
     means = {f: c.mean for f, c in cells.items() if c.mean is not None}
     drawn, log = bar(means, floor, ceiling, list(cells))
     return Line(
-        metric, cells, " to ".join(number(n, 8) for n in (images[:1] + images[1:][-1:])),
-        list(dict.fromkeys(name for c in cells.values() for name in c.features)), floor, ceiling, drawn, log,
-        {f: [notes.index(n) + 1 for n in c.notes] for f, c in cells.items()},
-    )  # fmt: skip
+        metric=metric,
+        cells=cells,
+        images=" to ".join(number(n, 8) for n in (images[:1] + images[1:][-1:])),
+        features=list(dict.fromkeys(name for c in cells.values() for name in c.features)),
+        floor=floor,
+        ceiling=ceiling,
+        bar=drawn,
+        log=log,
+        marks={f: [notes.index(n) + 1 for n in c.notes] for f, c in cells.items()},
+    )
 
 
 def bar(

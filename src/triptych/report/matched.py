@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from triptych.report.collect import Run, Study
-from triptych.words import duration, finite, number
+from triptych.text import duration, finite, number
 
 _WEIGHTS = "initial weights of "
 
@@ -44,11 +44,19 @@ def _facts(run: Run) -> dict[str, str]:
     proof = run.outcome.get("certificate") or {}
     weights = proof.get("initial_weights") or {}
     facts = {f"{_WEIGHTS}{net.capitalize()}": str(sha) for net, sha in weights.items()}
-    words = {"data": "data", "data_order": "data order", "latents": "latents of the sample grids",
-             "budget_images": "budget, images", "batch_size": "batch size"}  # fmt: skip
+    words = {
+        "data": "data",
+        "data_order": "data order",
+        "latents": "latents of the sample grids",
+        "budget_images": "budget, images",
+        "batch_size": "batch size",
+    }
     facts |= {word: str(proof[key]) for key, word in words.items() if key in proof}
-    facts |= {f"specification: {part}": fingerprint(run.spec[part]) for part in
-              ("network", "optimiser", "training") if part in run.spec and proof}  # fmt: skip
+    facts |= {
+        f"specification: {part}": fingerprint(run.spec[part])
+        for part in ("network", "optimiser", "training")
+        if part in run.spec and proof
+    }
     return facts
 
 
@@ -68,13 +76,18 @@ def costs(study: Study, condition: str) -> list[dict[str, Any]]:
         memory = [x for r in runs for t in r.timing if (x := finite(t.get("peak_memory_bytes")))]
         done = [r.outcome for r in study.of(condition, framework) if r.outcome]
         flops = [x for o in done if (x := finite(o.get("flops_per_image")))]
-        rows.append({
-            "framework": framework, "n": len(seconds), "seconds": duration(_mean(seconds)),
-            "range": f"{duration(min(seconds))} to {duration(max(seconds))}" if len(seconds) > 1 else "",
-            "speed": number(_mean(speed), 3), "gflop": number(flops[0] / 1e9, 3) if flops else "–",
-            "memory": f"{number(max(memory) / 2**20, 3)} MiB" if memory else "–",
-            "parameters": next((o["parameters"] for o in done if o.get("parameters")), {}),
-        })  # fmt: skip
+        rows.append(
+            {
+                "framework": framework,
+                "n": len(seconds),
+                "seconds": duration(_mean(seconds)),
+                "range": f"{duration(min(seconds))} to {duration(max(seconds))}" if len(seconds) > 1 else "",
+                "speed": number(_mean(speed), 3),
+                "gflop": number(flops[0] / 1e9, 3) if flops else "–",
+                "memory": f"{number(max(memory) / 2**20, 3)} MiB" if memory else "–",
+                "parameters": next((o["parameters"] for o in done if o.get("parameters")), {}),
+            }
+        )
     return rows
 
 

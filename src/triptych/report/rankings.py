@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from triptych.report.answers import directed
 from triptych.report.collect import Row, Study
 from triptych.report.tables import Cells, beaten
-from triptych.sentences import display
-from triptych.words import count, listed
+from triptych.text import count, listed
+from triptych.verdicts.wording import display
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,10 @@ def rankings(study: Study, condition: str, cells: Cells) -> list[Ranking]:
     for base in metrics:
         name = base["metric"]
         orders = [
-            order for m in metrics
+            order
+            for m in metrics
             if m["metric"].partition("@")[0] == name and (order := _order(study, m, condition, cells))
-        ]  # fmt: skip
+        ]
         if len(orders) > 1:
             label = str(base.get("label") or name)
             pairs = itertools.combinations(study.frameworks, 2)
@@ -84,7 +85,7 @@ def _order(study: Study, metric: Row, condition: str, cells: Cells) -> Order | N
     space = metric["metric"].partition("@")[2]
     space = space or next((c.features[0].partition("@")[0] for c in own.values() if c.features), "first space")
     ranked = sorted(means, key=lambda f: means[f], reverse=metric["better"] == "higher")
-    return Order(space, ranked, means, beaten(study.verdicts_of(metric["metric"], condition)))
+    return Order(space=space, ranked=ranked, means=means, won=beaten(study.verdicts_of(metric["metric"], condition)))
 
 
 def _flip(label: str, orders: list[Order], a: str, b: str) -> Flip | None:

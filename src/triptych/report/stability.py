@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from triptych.report.collect import Row, Study
 from triptych.report.tables import Cells
-from triptych.words import number
+from triptych.text import number
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ def stability(study: Study, condition: str, cells: Cells) -> list[Steadiness]:
         told = f"{number(sum(values))} of {len(values)}" if values else ""
         spreads = [_spread([x for _, x in cells[m["metric"], framework].values]) for m in measures(study)]
         diverged = sum(run.status == "diverged" for run in runs)
-        found.append(Steadiness(framework, len(runs), diverged, told, spreads))
+        found.append(
+            Steadiness(framework=framework, runs=len(runs), diverged=diverged, collapsed=told, spreads=spreads)
+        )
     return found
 
 

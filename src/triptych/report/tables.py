@@ -7,10 +7,10 @@ import io
 import itertools
 from dataclasses import dataclass, field
 
-from triptych import stats
 from triptych.report.collect import Row, Study
-from triptych.sentences import display
-from triptych.words import MINUS, finite, number
+from triptych.text import MINUS, finite, number
+from triptych.verdicts import stats
+from triptych.verdicts.wording import display
 
 BETTER = {"lower": "↓ lower is better", "higher": "↑ higher is better", "none": "no direction is better"}
 
@@ -72,13 +72,19 @@ def _cell(rows: list[Row], first: bool) -> Cell:
     errors = [x for s in rows if (x := finite(s.get("error"))) is not None]
     mean = stats.mean([x for _, x in values]) if values else None
     return Cell(
-        values, mean and mean.point, mean and mean.low, mean and mean.high, reasons, first and bool(values),
+        values=values,
+        mean=mean and mean.point,
+        low=mean and mean.low,
+        high=mean and mean.high,
+        reasons=reasons,
+        leads=first and bool(values),
         error=stats.mean(errors).point if errors else None,
         floor=next((x for s in rows if (x := finite(s.get("floor"))) is not None), None),
         ceiling=next((x for s in rows if (x := finite(s.get("ceiling"))) is not None), None),
         images=sorted({int(n) for s in rows if (n := finite(s.get("n"))) is not None}),
-        features=seen(rows, "features"), notes=_notes(rows),
-    )  # fmt: skip
+        features=seen(rows, "features"),
+        notes=_notes(rows),
+    )
 
 
 def _notes(rows: list[Row]) -> list[str]:
@@ -154,7 +160,14 @@ def _tex_cell(cell: Cell) -> str:
 def _tex(text: str) -> str:
     """Text with everything that LaTeX reads as a command made harmless."""
     special = {c: "\\" + c for c in "&%$#_{}"} | {
-        "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "<": "\\textless{}",
-        ">": "\\textgreater{}", MINUS: "$-$", "\N{NARROW NO-BREAK SPACE}": "\\,", "\n": " ", "é": "\\'e",
-    }  # fmt: skip
+        "\\": "\\textbackslash{}",
+        "~": "\\textasciitilde{}",
+        "^": "\\textasciicircum{}",
+        "<": "\\textless{}",
+        ">": "\\textgreater{}",
+        MINUS: "$-$",
+        "\N{NARROW NO-BREAK SPACE}": "\\,",
+        "\n": " ",
+        "é": "\\'e",
+    }
     return "".join(special.get(c, c) for c in text)

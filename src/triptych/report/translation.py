@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from triptych.report.collect import Study
 from triptych.report.tables import Cell, Cells
-from triptych.words import number
+from triptych.text import number
 
 KEY = "training.translate"
 TESTS = {"reconstruction_mse": "translated_mse", "frechet_distance": "translated_frechet"}
@@ -40,12 +40,18 @@ def translation(study: Study, cells: dict[str, Cells]) -> list[Table]:
     if not measured:
         return []
     return [
-        Table(rest, [labels[centred] for centred, _ in measured], [
-            (f, trained(shift), [cells[condition][name, f] for pair in measured for name in pair])
-            for f in study.frameworks for shift, condition in sorted(by.items())
-        ])
-        for rest, by in varied.items() if len(by) > 1
-    ]  # fmt: skip
+        Table(
+            rest,
+            [labels[centred] for centred, _ in measured],
+            [
+                (f, trained(shift), [cells[condition][name, f] for pair in measured for name in pair])
+                for f in study.frameworks
+                for shift, condition in sorted(by.items())
+            ],
+        )
+        for rest, by in varied.items()
+        if len(by) > 1
+    ]
 
 
 def trained(shift: float) -> str:

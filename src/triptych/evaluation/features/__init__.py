@@ -1,0 +1,78 @@
+"""Feature extractors: what turns images into the vectors that Frechet distance, KID and PRDC compare.
+
+A ladder, one file a rung, from what is always there to what papers use; docs/reference/features.md compares the
+rungs. A rung is a function `extractor(dataset, folder, say) -> Extractor`. Every score names its extractor:
+values in different features do not compare.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from triptych import plugins, store
+from triptych.errors import InputError
+from triptych.evaluation.features._extractor import BATCH, Extractor, in_batches
+from triptych.evaluation.features.classifier import has_classes, mnist_extractor
+
+if TYPE_CHECKING:
+    from triptych.data.dataset import Dataset
+
+__all__ = ["BATCH", "Extractor", "choose", "default_names", "in_batches", "mnist_extractor"]
+
+WHERE = "scoring.features"
+
+
+def _silent(text: str) -> None:
+    """Say nothing."""
+
+
+def default_names(dataset: Dataset) -> tuple[str, str]:
+    """The two rungs for data of which nothing else is said: a classifier where there are classes to tell apart."""
+    return ("classifier", "pixels") if has_classes(dataset) else ("pixels", "random")
+
+
+def choose(
+    names: Sequence[str] | None, dataset: Dataset, folder: Path, say: Callable[[str], None] = _silent
+) -> list[Extractor]:
+    """The extractors of these names, or "package.module:Name" from outside; the first is the primary one.
+
+    None stands for `default_names`. What has to be fitted to the data is kept in `folder` and used again for the same
+    data; `say` is told of what takes long. Raises InputError for an unknown name, for an extractor that cannot be
+    had here, and for two of one name.
+    """
+    extractors: dict[str, Extractor] = {}
+    for name in names or default_names(dataset):
+        extractor = _made(name, dataset, folder, say)
+        if extractor.name in extractors:
+            raise InputError(f"two extractors are called {extractor.name!r}", where=WHERE, value=name)
+        extractors[extractor.name] = extractor
+    return list(extractors.values())
+
+
+def _made(name: str, dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Extractor:
+    """One extractor, ready; one from outside without a hash gets that of its name and the file it stands in."""
+    found = plugins.find("features", name, "extractor", where=WHERE)
+    outside = ":" in name
+    if callable(found) and not isinstance(found, Extractor):
+        try:
+            found = found(dataset, folder, say)
+        except (InputError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            if not outside:
+                raise
+            what = f"making this extractor raised {type(error).__name__}: {error}"
+            mend = "A function must take (dataset, folder, say) and return an Extractor."
+            raise InputError(what, where=WHERE, value=name, mend=mend) from error
+    if not isinstance(found, Extractor):
+        mend = "It must name a triptych.evaluation.features.Extractor, or a function that returns one."
+        raise InputError("not an Extractor", where=WHERE, value=name, mend=mend)
+    if outside and not found.sha256:  # features are kept by this hash: an edited file must not find the old ones
+        source = sys.modules[name.partition(":")[0]].__file__
+        assert source is not None
+        return replace(found, sha256=store.sha256(name.encode() + Path(source).read_bytes()))
+    return found

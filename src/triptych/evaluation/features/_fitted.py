@@ -1,0 +1,61 @@
+"""What is fitted to the data: fitted once, kept beside them as NAME.safetensors and NAME.json, and used again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from triptych import store
+from triptych.evaluation.classifier import resize
+
+if TYPE_CHECKING:
+    from triptych.data.dataset import Dataset, Split
+
+MOST_TRAINING = 20_000  # images that anything is fitted on
+
+Fitted = tuple[dict[str, Tensor], dict[str, Any]]
+"""Tensors and their record."""
+
+
+def fitted(
+    name: str, fit: Callable[[Dataset], Fitted], dataset: Dataset, folder: Path, say: Callable[[str], None]
+) -> Fitted:
+    """What `fit(dataset)` gives, its record with the tensors' `sha256` added; `say` is told when it has to be made.
+
+    Files in `folder` that do not belong together or to these data are made anew.
+    """
+    with store.locked(folder, wait=True):  # runs scored side by side fit it once
+        kept = _kept(name, folder, dataset.fingerprint)
+        if kept is None:
+            say(f"Fitting the feature extractor {name!r} to these images, for the scores ...")
+            tensors, record = fit(dataset)
+            weights = safetensors.torch.save(tensors)
+            record |= {"fingerprint": dataset.fingerprint, "sha256": store.sha256(weights)}
+            store.write(folder / f"{name}.safetensors", weights)
+            store.write(folder / f"{name}.json", store.to_json(record))
+            kept = tensors, record
+    return kept
+
+
+def some(split: Split, most: int = MOST_TRAINING) -> tuple[Tensor, Tensor]:
+    """At most `most` evenly spaced indices of a split, and these images at the classifier's size, on the CPU."""
+    count = min(len(split), most)
+    chosen = torch.arange(count) * len(split) // max(count, 1)
+    return chosen, torch.cat([resize(split.images(part).cpu()) for part in chosen.split(1000)])
+
+
+def _kept(name: str, folder: Path, fingerprint: str) -> Fitted | None:
+    """What lies in a folder, if it is whole and was fitted to these data."""
+    try:
+        record = store.read_json(folder / f"{name}.json")
+        weights = (folder / f"{name}.safetensors").read_bytes()
+        if (record["fingerprint"], record["sha256"]) != (fingerprint, store.sha256(weights)):
+            return None
+    except (OSError, ValueError, KeyError, TypeError):  # a record of whatever content
+        return None
+    return safetensors.torch.load(weights), record

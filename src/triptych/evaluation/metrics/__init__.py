@@ -1,0 +1,208 @@
+"""Metrics: functions of evidence, one file each, found by name.
+
+A metric declares beforehand, for each of its outputs, which direction is better and what difference is the
+smallest that matters. `score` computes them; a value that cannot be computed is Undefined with its reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+
+from triptych import plugins
+from triptych.errors import InputError
+from triptych.evaluation.features import Extractor
+from triptych.evaluation.observations import Evidence, Measured, Undefined
+from triptych.spec import Frozen, checked
+
+Values = dict[str, float | Measured | Undefined]
+"""What a metric gives: a value for the name of each of its outputs."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One number of a metric: name, meaning, and the smallest difference that matters, in its unit.
+
+    `axis` is what the x of its curve is, for an output that has one.
+    """
+
+    metric: str
+    label: str
+    unit: str
+    better: Literal["lower", "higher", "none"]
+    smallest_effect: float
+    family: Literal["primary", "secondary"]
+    about: str
+    question: str
+    axis: str = ""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A function of evidence and what it puts out.
+
+    `compute(evidence)` returns a value for every output's name; with `options`, a pydantic model of the metric's own
+    options, it is `compute(evidence, options)`. `per_class` is a template, with {index} and {name} to be filled in,
+    of an output that exists once for every class of the data. `features` says whether it looks at features, or which
+    of its outputs do, and `spaces` that it looks at nothing else, so that it is computed in every further feature
+    space, too. `most` is the largest number of images of a kind that it uses. `source` is where it comes from,
+    `fooled` what it is blind to.
+    """
+
+    name: str
+    outputs: tuple[Output, ...]
+    compute: Callable[..., Values]
+    features: bool | tuple[str, ...] = False
+    per_class: Output | None = None
+    most: int | None = None
+    spaces: bool = False
+    options: type[Frozen] | None = None
+    source: str = ""
+    fooled: str = ""
+
+    def outputs_in(self, space: str) -> tuple[Output, ...]:
+        """The outputs in a further feature space, named "kid@pixels"; they answer no question by themselves."""
+        return tuple(
+            replace(
+                output,
+                metric=f"{output.metric}@{space}",
+                label=f"{output.label} ({space})",
+                family="secondary",
+                # Margins are in the first space's units, which say nothing here.
+                smallest_effect=output.smallest_effect if output.unit == "share" else 0.0,
+            )
+            for output in self.outputs
+        )
+
+    def outputs_for(self, label_names: Sequence[str] | None) -> tuple[Output, ...]:
+        """All outputs on data with these classes; None means that the data have no labels."""
+        template = self.per_class
+        if template is None or label_names is None:
+            return self.outputs
+
+        def filled(text: str, index: int, name: str) -> str:
+            return text.replace("{index}", str(index)).replace("{name}", name)
+
+        return self.outputs + tuple(
+            replace(
+                template,
+                **{key: filled(getattr(template, key), i, name) for key in ("metric", "label", "about")},
+            )
+            for i, name in enumerate(label_names)
+        )
+
+
+def load(names: Iterable[str]) -> list[Metric]:
+    """The metrics of these names, or "package.module:Name" from outside; InputError for an unknown one."""
+    metrics = []
+    for name in names:
+        metric = plugins.find("metrics", name, "METRIC", where="metrics")
+        if not isinstance(metric, Metric):
+            raise InputError(
+                "not a Metric", where="metrics", value=name, mend="It must name a triptych.evaluation.metrics.Metric."
+            )
+        metrics.append(metric)
+    return metrics
+
+
+def settled(compute: Callable[[], float | Measured]) -> float | Measured | Undefined:
+    """What `compute` gives, or Undefined with the reason of its ValueError: for one output of several."""
+    try:
+        return compute()
+    except ValueError as reason:
+        return Undefined(str(reason))
+
+
+def check_options(metrics: Iterable[Metric], options: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise InputError for options of a metric that is not computed or has none, and for those it does not know."""
+    known = {metric.name: metric.options for metric in metrics if metric.options is not None}
+    for name, values in options.items():
+        where = f"scoring.options.{name}"
+        if name not in known:
+            raise InputError(
+                "no metric with options of that name is computed", where=where, mend=plugins.suggest(name, known)
+            )
+        checked(known[name], values, where)
+
+
+def score(
+    evidence: Evidence,
+    metrics: Iterable[Metric],
+    spaces: Sequence[Extractor] = (),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    watch: Callable[[str], None] = lambda name: None,
+) -> list[dict[str, Any]]:
+    """One row for every output of every metric, in the evidence's own features and in those of `spaces`.
+
+    A row has metric, value, error (standard error over images), unit, better, undefined, n, features, note and curve;
+    exactly one of value and undefined is None. A metric that fails leaves its reason in its rows and the others go
+    on. `watch` is told the name of each metric before it is computed. Raises what is the machine's failure and not
+    the run's.
+    """
+    metrics, rows = list(metrics), []
+    for metric in metrics:
+        watch(metric.name)
+        own = None
+        if metric.options is not None:
+            own = checked(metric.options, (options or {}).get(metric.name, {}), f"scoring.options.{metric.name}")
+        rows += _rows(evidence, metric, metric.outputs_for(evidence.extractor.label_names), own)
+    for extractor in spaces:
+        watch(extractor.name)
+        view = evidence.seen_by(extractor)
+        for metric in metrics:
+            if metric.spaces:
+                rows += _rows(view, metric, metric.outputs_in(extractor.name), None)
+    return rows
+
+
+def _rows(
+    evidence: Evidence, metric: Metric, outputs: Sequence[Output], options: Frozen | None
+) -> list[dict[str, Any]]:
+    """The rows of one metric; an output of a further space has its own name before the "@"."""
+    try:
+        values = metric.compute(evidence) if options is None else metric.compute(evidence, options)
+    except Exception as error:  # whatever a metric does, the other scores of a long run are not lost
+        if _passing(error):
+            raise
+        reason = Undefined(str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}")
+        values = {}
+    else:
+        reason = Undefined("the metric gave no such value")
+    return [_row(output, values.get(output.metric.partition("@")[0], reason), evidence, metric) for output in outputs]
+
+
+def _row(output: Output, given: float | Measured | Undefined, evidence: Evidence, metric: Metric) -> dict[str, Any]:
+    looks = output.metric in metric.features if isinstance(metric.features, tuple) else metric.features
+    count = len(evidence.real) if output.question == "reconstruction" else evidence.n
+    given = given if isinstance(given, Undefined | Measured) else Measured(given)
+    reason, value = (given.reason, None) if isinstance(given, Undefined) else _defined(given.value)
+    stands = given if isinstance(given, Measured) and value is not None else Measured(0.0)
+    return {
+        "metric": output.metric,
+        "value": value,
+        "error": _defined(stands.error)[1] if stands.error is not None else None,
+        "unit": output.unit,
+        "better": output.better,
+        "undefined": reason,
+        "n": stands.n or min(count, metric.most or count),
+        "features": evidence.extractor.identity if looks else "",
+        "note": stands.note,
+        "curve": [[float(x), float(y)] for x, y in stands.curve if math.isfinite(x) and math.isfinite(y)],
+    }
+
+
+def _passing(error: Exception) -> bool:
+    """Whether a failure may be gone the next time: memory or disk. As a score it would stand for good.
+
+    PyTorch has no exception of its own for a CPU that is out of memory, only a RuntimeError with this name in it.
+    """
+    return isinstance(error, (MemoryError, OSError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
+
+
+def _defined(value: float) -> tuple[str | None, float | None]:
+    """(None, a finite Python float), or (why there is none, None)."""
+    return (None, float(value)) if math.isfinite(value) else (f"not finite: {float(value)}", None)

@@ -1,0 +1,86 @@
+"""How fast a run gets good: its scores over the course of training, at the moments whose weights were kept.
+
+`training.snapshots` says at how many evenly spaced moments that is. The value is the mean over these moments, which is
+the area under the learning curve in units of the budget; the curve beside it tells when a stated score was first
+reached, where DAWNBench (Coleman et al. 2017) stops the clock.
+
+The Frechet distance is that of few samples here, and biased upwards by it: it compares moments and runs, and not with
+`frechet_distance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from pydantic import Field
+
+from triptych.evaluation.metrics import Metric, Output, Values, settled
+from triptych.evaluation.metrics.frechet import frechet_distance
+from triptych.evaluation.metrics.pixel_error import squared_errors
+from triptych.evaluation.observations import Evidence, Measured
+from triptych.spec import Frozen
+
+
+class Options(Frozen):
+    """Samples and test images that are looked at, each moment."""
+
+    images: int = Field(default=1000, ge=50)
+
+
+def _over(evidence: Evidence, score: Callable[[Evidence], float], n: int) -> Measured:
+    """The mean of a score of n images over the moments, with the curve over them."""
+    if not evidence.history:
+        raise ValueError("no weights were kept during training (training.snapshots)")
+    curve = tuple((float(images), score(then)) for images, then in sorted(evidence.history.items()))
+    return Measured(float(np.mean([value for _, value in curve])), curve=curve, n=n)
+
+
+def _compute(evidence: Evidence, options: Options) -> Values:
+    chosen = evidence.some(options.images)
+
+    def frechet(then: Evidence) -> float:
+        return frechet_distance(evidence.features("real"), evidence.extractor(then.sample(len(chosen))))
+
+    def error(then: Evidence) -> float:
+        images = evidence.real[chosen]
+        return float(squared_errors(images, then.reconstructed(images)).mean())
+
+    return {
+        "frechet_convergence": settled(lambda: _over(evidence, frechet, len(chosen))),
+        "mse_convergence": settled(lambda: _over(evidence, error, len(chosen))),
+    }
+
+
+METRIC = Metric(
+    name="convergence",
+    outputs=(
+        Output(
+            metric="frechet_convergence",
+            label="Fréchet distance over training",
+            unit="squared feature SD",
+            better="lower",
+            smallest_effect=1.0,  # as for the Frechet distance
+            family="secondary",
+            about="The Fréchet distance of few samples, averaged over evenly spaced moments of training.",
+            question="convergence",
+            axis="training images",
+        ),
+        Output(
+            metric="mse_convergence",
+            label="Reconstruction MSE over training",
+            unit="squared grey range",
+            better="lower",
+            smallest_effect=0.001,  # as for the reconstruction MSE
+            family="secondary",
+            about="The reconstruction MSE of test images, averaged over evenly spaced moments of training.",
+            question="convergence",
+            axis="training images",
+        ),
+    ),
+    compute=_compute,
+    features=("frechet_convergence",),
+    options=Options,
+    source="after Coleman et al. 2017 (DAWNBench), time to a stated score",
+    fooled="A run that is good early and falls apart at the end still averages well: look at the curve.",
+)

@@ -1,0 +1,106 @@
+"""Sharpness: the gradient energy of samples, and of reconstructions, over that of real images.
+
+The energy is the mean squared difference of neighbouring pixels, across and down. A ratio below 1 is blur,
+above 1 noise or hardened edges; 1 is right, so the ratio itself has no better direction and its distance from
+1, in doublings (|log2 ratio|), has. It is a ratio of means: an average over all images, that noise can hide
+blur in.
+
+Standard errors by the delta method, from the spread over samples and over real images.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from triptych.evaluation.features import BATCH
+from triptych.evaluation.metrics import Metric, Output, Values
+from triptych.evaluation.metrics._arrays import doublings
+from triptych.evaluation.observations import Evidence, Measured, Undefined, mean_of
+
+
+def gradient_energy(images: Tensor) -> Measured:
+    """The mean squared difference of neighbouring pixels of images [B, C, H, W], in float64."""
+    return mean_of(torch.cat([_energies(part.double()) for part in images.split(BATCH)]))
+
+
+def _energies(images: Tensor) -> Tensor:
+    """The gradient energy of each image [B]."""
+    return images.diff(dim=3).square().mean((1, 2, 3)) + images.diff(dim=2).square().mean((1, 2, 3))
+
+
+def _compute(evidence: Evidence) -> Values:
+    real = gradient_energy(evidence.real)
+    reconstructions: Measured | Undefined
+    try:
+        reconstructions = gradient_energy(evidence.reconstructions)
+    except ValueError as reason:
+        reconstructions = Undefined(str(reason))
+    return {
+        **_against(real, gradient_energy(evidence.samples), "sharpness", "samples"),
+        **_against(real, reconstructions, "reconstruction_sharpness", "reconstructions"),
+    }
+
+
+def _against(real: Measured, made: Measured | Undefined, name: str, what: str) -> Values:
+    """The ratio of two energies and its distance from 1, under `name` and `name`_gap."""
+    if isinstance(made, Undefined) or real.value == 0:
+        reason = made if isinstance(made, Undefined) else Undefined("the real images have no edges")
+        return {name: reason, f"{name}_gap": reason}
+    ratio, error = made.value / real.value, None
+    if made.error is not None and real.error is not None:
+        error = math.hypot(made.error, ratio * real.error) / real.value
+    gap = doublings(made, real) if ratio > 0 else Undefined(f"the {what} have no edges")
+    return {name: Measured(ratio, error), f"{name}_gap": gap}
+
+
+METRIC = Metric(
+    name="sharpness",
+    outputs=(
+        Output(
+            metric="sharpness",
+            label="Sharpness",
+            unit="ratio",
+            better="none",
+            smallest_effect=0.05,  # a twentieth of the energy of real images
+            family="secondary",
+            about="Gradient energy of samples over that of real test images: below 1 blur, above 1 noise.",
+            question="samples",
+        ),
+        Output(
+            metric="sharpness_gap",
+            label="Sharpness gap",
+            unit="doublings",
+            better="lower",
+            smallest_effect=0.1,  # 7 % of the energy
+            family="secondary",
+            about="Doublings or halvings of the samples' gradient energy that would match real test images.",
+            question="samples",
+        ),
+        Output(
+            metric="reconstruction_sharpness",
+            label="Sharpness of reconstructions",
+            unit="ratio",
+            better="none",
+            smallest_effect=0.05,  # as above
+            family="secondary",
+            about="Gradient energy of reconstructions over that of the test images: below 1 blur, above 1 noise.",
+            question="reconstruction",
+        ),
+        Output(
+            metric="reconstruction_sharpness_gap",
+            label="Sharpness gap of reconstructions",
+            unit="doublings",
+            better="lower",
+            smallest_effect=0.1,  # as above
+            family="secondary",
+            about="Doublings or halvings of the reconstructions' gradient energy that would match the test images.",
+            question="reconstruction",
+        ),
+    ),
+    compute=_compute,
+    source="this project",
+    fooled="Noise in blurred samples, which gives back the energy that blur takes.",
+)

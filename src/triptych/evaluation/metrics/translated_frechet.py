@@ -1,0 +1,58 @@
+"""Frechet distance of samples to shifted test images: the column "tested on translated" of a 2 x 2 table.
+
+The test images are shifted at random, uniformly up to 20 % of the side both ways unless options say otherwise, as
+training images are with `training.translate = 0.2`, and filled with background. It needs no encoder; so beside
+`frechet_distance`, which is the column "tested on centred", it asks of every framework which law it has learned.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from triptych.data.transforms import background, random_translate
+from triptych.evaluation.corruptions import SHIFTS, subset
+from triptych.evaluation.metrics import Metric, Output, Values
+from triptych.evaluation.metrics.frechet import with_error
+from triptych.evaluation.observations import Evidence
+from triptych.rng import stream
+from triptych.spec import Frozen
+
+PART = 1000  # images shifted at a time
+
+
+class Options(Frozen):
+    """The largest shift, in shares of the side, as that of `training.translate`."""
+
+    share: float = Field(default=max(SHIFTS), gt=0, le=0.5)
+
+
+def _compute(evidence: Evidence, options: Options) -> Values:
+    order, fill = subset(evidence, len(evidence.real)), background(evidence.real)  # all, in an order of their own
+    generator = stream(evidence.seed, "probe/anywhere")
+    shifted = (random_translate(evidence.real[part], options.share, generator, fill) for part in order.split(PART))
+    features = np.concatenate([evidence.extractor(part) for part in shifted])
+    return {"translated_frechet": with_error(features, evidence.features("samples"))}
+
+
+METRIC = Metric(
+    name="translated_frechet",
+    outputs=(
+        Output(
+            metric="translated_frechet",
+            label="Fréchet distance to shifted images",
+            unit="squared feature SD",
+            better="lower",
+            smallest_effect=1.0,  # as for the Frechet distance
+            family="secondary",
+            about="How far the samples' features lie from those of test images shifted by up to 20 % of the "
+            "side, unless the study's options say otherwise.",
+            question="translation",
+        ),
+    ),
+    compute=_compute,
+    features=True,
+    options=Options,
+    source="Heusel et al. 2017, eq. 6, on shifted images",
+    fooled="Low after training on centred images only if the features do not see shifts.",
+)

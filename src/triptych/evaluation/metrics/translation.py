@@ -1,0 +1,153 @@
+"""Who survives translation: test images shifted by 5 to 20 % of the side, encoded and reconstructed.
+
+Every image goes its own way, drawn from eight directions (the larger of its two shifts is the share in question),
+the same at every share and for every framework of a seed; what becomes free is background. Equivariance is asked of
+reconstructions, which should be of the shifted image; invariance of codes. Values are means over the four shifts.
+
+    code_distance = |m(shifted x) - m(x)|^2 / mean of |m(x) - m(y)|^2 over pairs of different test images,
+
+with m the mean of q(z|x). The denominator is twice the sum of the codes' variances (ddof = 1).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from triptych.data.transforms import background, random_translate
+from triptych.evaluation.corruptions import PROBES, SHIFTS, probed, subset
+from triptych.evaluation.metrics import Metric, Output, Values, settled
+from triptych.evaluation.metrics.pixel_error import squared_errors
+from triptych.evaluation.observations import Evidence, Measured, Undefined, mean_of, ratio_of_means
+from triptych.rng import stream
+from triptych.spec import Frozen
+
+MOST = 600
+
+
+class Options(Frozen):
+    """The largest shift of `translated_mse`, in shares of the side, as that of `training.translate`."""
+
+    share: float = Field(default=max(SHIFTS), gt=0, le=0.5)
+
+
+SHARES = (0.0, *SHIFTS)
+
+
+def _over_shifts(values: Tensor, note: str = "") -> Measured:
+    """The mean over images and shifts of values [shares, N], with the curve over all shares."""
+    curve = tuple(zip(SHARES, values.mean(1).tolist(), strict=True))
+    return mean_of(values[1:].mean(0), curve=curve, note=note)
+
+
+def _code_distance(evidence: Evidence, moved: list[Tensor]) -> Measured:
+    codes = [evidence.posterior_of(images)[0].double() for images in moved]
+    if len(codes[0]) < 2:
+        raise ValueError("a distance between images needs two")
+    scale = 2 * codes[0].var(0).sum()
+    if scale == 0:
+        raise ValueError("all images have the same code")
+    return _over_shifts(torch.stack([(code - codes[0]).square().sum(1) for code in codes]) / scale)
+
+
+def _classes(evidence: Evidence, images: Tensor) -> Tensor:
+    return torch.from_numpy(evidence.classified(evidence.extractor(images)).argmax(1))
+
+
+def _agreement(evidence: Evidence, moved: list[Tensor], made: list[Tensor]) -> Measured:
+    shown, *seen = (_classes(evidence, images) for images in moved)
+    ceiling = (torch.stack(seen) == shown).double().mean()
+    agreed = torch.stack([_classes(evidence, images) for images in made]) == shown
+    return _over_shifts(agreed.double(), f"of the shifted images themselves {float(ceiling):.3f}")
+
+
+def _compute(evidence: Evidence, options: Options) -> Values:
+    images, fill = evidence.real[subset(evidence, MOST)], background(evidence.real)
+    moved = [probed(images, "translation", share, evidence.seed, fill) for share in SHARES]
+    made = [evidence.reconstructed(shifted) for shifted in moved]
+    errors = torch.stack([squared_errors(*pair) for pair in zip(moved, made, strict=True)])
+    anywhere = random_translate(images, options.share, stream(evidence.seed, "probe/anywhere"), fill)
+    growth = Undefined("unshifted images are reconstructed perfectly")
+    if errors[0].sum() > 0:
+        growth = ratio_of_means(errors[1:].mean(0), errors[0])
+    return {
+        "translation_error": _over_shifts(errors),
+        "translation_growth": growth,
+        "translated_mse": mean_of(squared_errors(anywhere, evidence.reconstructed(anywhere))),
+        "code_distance": settled(partial(_code_distance, evidence, moved)),
+        "translation_agreement": settled(partial(_agreement, evidence, moved, made)),
+    }
+
+
+_AXIS = PROBES["translation"].axis
+
+METRIC = Metric(
+    name="translation",
+    outputs=(
+        Output(
+            metric="translation_error",
+            label="Error when shifted",
+            unit="squared grey range",
+            better="lower",
+            smallest_effect=0.001,  # as for the reconstruction MSE of unshifted images
+            family="primary",
+            about="Mean squared error of reconstructions of test images shifted by 5 to 20 % of the side, against "
+            "the shifted images.",
+            question="translation",
+            axis=_AXIS,
+        ),
+        Output(
+            metric="translation_growth",
+            label="Growth when shifted",
+            unit="ratio",
+            better="lower",
+            smallest_effect=0.1,  # a tenth of the unshifted error
+            family="secondary",
+            about="Reconstruction error of shifted test images over that of the same images unshifted.",
+            question="translation",
+        ),
+        Output(
+            metric="translated_mse",
+            label="MSE on shifted images",
+            unit="squared grey range",
+            better="lower",
+            smallest_effect=0.001,
+            family="secondary",
+            about="Reconstruction MSE on test images shifted at random as translated training images are, both ways "
+            "by up to 20 % of the side, unless the study's options say otherwise.",
+            question="translation",
+        ),
+        Output(
+            metric="code_distance",
+            label="Code shift",
+            unit="ratio",
+            better="none",  # an invariant code cannot be equivariant, too
+            smallest_effect=0.05,  # a twentieth of the way to another image's code
+            family="secondary",
+            about="How far a shift of 5 to 20 % moves an image's code: 0 not at all, 1 as far as to another image's.",
+            question="translation",
+            axis=_AXIS,
+        ),
+        Output(
+            metric="translation_agreement",
+            label="Agreement when shifted",
+            unit="share",
+            better="higher",
+            smallest_effect=0.02,  # two images in a hundred
+            family="secondary",
+            about="Share of shifted test images whose reconstruction shows the class of the original.",
+            question="translation",
+            axis=_AXIS,
+        ),
+    ),
+    compute=_compute,
+    features=("translation_agreement",),
+    most=MOST,
+    options=Options,
+    source="after the translation experiment of VAE vs GAN vs VAE-GAN (University of Toronto, 2021)",
+    fooled="The error rewards blur, and its growth rewards whoever reconstructs unshifted images badly. A classifier "
+    "that does not bear shifts itself bounds the agreement: its note says by how much.",
+)

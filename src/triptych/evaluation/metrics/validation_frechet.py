@@ -1,0 +1,32 @@
+"""Frechet distance of samples to validation images: what settings are chosen by, so that test images choose nothing."""
+
+from __future__ import annotations
+
+from triptych.evaluation.metrics import Metric, Output, Values
+from triptych.evaluation.metrics.frechet import with_error
+from triptych.evaluation.observations import Evidence
+
+
+def _compute(evidence: Evidence) -> Values:
+    return {"validation_frechet": with_error(evidence.features("validation"), evidence.features("samples"))}
+
+
+METRIC = Metric(
+    name="validation_frechet",
+    outputs=(
+        Output(
+            metric="validation_frechet",
+            label="Fréchet distance to validation images",
+            unit="squared feature SD",
+            better="lower",
+            smallest_effect=1.0,  # as for the Frechet distance
+            family="secondary",
+            about="How far the samples' features lie from those of validation images: for choosing between settings.",
+            question="samples",
+        ),
+    ),
+    compute=_compute,
+    features=True,
+    source="Heusel et al. 2017, eq. 6, on validation images",
+    fooled="As the Fréchet distance; of whoever was chosen by it, it is optimistic.",
+)

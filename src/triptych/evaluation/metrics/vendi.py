@@ -1,0 +1,85 @@
+"""Vendi score (Friedman and Dieng 2023): the effective number of unlike images.
+
+    VS = exp(-sum_i l_i log l_i),    l the eigenvalues of K/n,    K_ij the cosine of the features of images i and j
+
+Those are also the eigenvalues of X'X/n with X the features at length 1: the smaller of the two matrices is taken.
+Cosines are of features as they are, not centred, so a mean that all images share lowers the score.
+
+More is not better: noise has the largest score. The gap is the distance from that of as many real test images, in
+doublings, |log2 (samples / real)|, which an ideal generator makes 0.
+
+Standard errors by the influence of one image x on the entropy, -x'(log C) x less its mean, with C = X'X/n; they need
+more images than features. The score grows with n until n is many times the number of features.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from triptych.evaluation.metrics import Metric, Output, Values
+from triptych.evaluation.metrics._arrays import checked, doublings, products, real_and_samples, spread
+from triptych.evaluation.observations import Evidence, Measured
+
+FEW = "fewer images than features: bounded by the number of images, and no standard error"
+
+
+def vendi_score(features: np.ndarray) -> Measured:
+    """The effective number of unlike rows of features [N, d], from 1 to min(N, d)."""
+    x = checked(features, 2, "needs two images")
+    lengths = np.linalg.norm(x, axis=1, keepdims=True)
+    if not lengths.all():
+        raise ValueError("the features of some image are all zero, and have no cosine")
+    x = x / lengths
+    n, d = x.shape
+    found = torch.linalg.eigh(torch.from_numpy((products(x.T, x.T) if n > d else products(x, x)) / n))
+    shares, vectors = (each.numpy() for each in found)
+    seen = shares > 1e-12  # the others are 0 but for rounding
+    logs = np.log(shares[seen])
+    score = float(np.exp(-(shares[seen] * logs).sum()))
+    if n <= d:
+        return Measured(score, note=FEW)
+    influence = -np.square(products(x, vectors[:, seen].T)) @ logs
+    return Measured(score, score * float(influence.std(ddof=1) / np.sqrt(n)))
+
+
+def _compute(evidence: Evidence) -> Values:
+    real, samples = real_and_samples(evidence)
+    most = min(len(real), len(samples))  # the score depends on n
+    score = vendi_score(samples)
+    return {
+        "vendi": score,
+        "vendi_gap": doublings(vendi_score(spread(samples, most)), vendi_score(spread(real, most))),
+    }
+
+
+METRIC = Metric(
+    name="vendi",
+    outputs=(
+        Output(
+            metric="vendi",
+            label="Vendi score",
+            unit="images",
+            better="none",
+            smallest_effect=0.5,  # half an image
+            family="secondary",
+            about="Effective number of unlike samples: real test images have their own, and noise the most.",
+            question="diversity",
+        ),
+        Output(
+            metric="vendi_gap",
+            label="Vendi gap",
+            unit="doublings",
+            better="lower",
+            smallest_effect=0.1,  # 7 % of the effective number
+            family="secondary",
+            about="Doublings or halvings of the samples' Vendi score that would match real test images.",
+            question="diversity",
+        ),
+    ),
+    compute=_compute,
+    features=True,
+    spaces=True,
+    source="Friedman and Dieng 2023",
+    fooled="Noise, which raises the score, and with it hides what is missing: unlike images need not be good ones.",
+)

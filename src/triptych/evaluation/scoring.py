@@ -1,0 +1,240 @@
+"""From a finished run to its scores: evidence made once, every metric a function of it.
+
+Beside every score stand its floor and its ceiling: what the same metric gives at the same n when other real images
+take the place of samples, and when noise does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from triptych import plugins, store
+from triptych.data.dataset import Dataset, Split
+from triptych.errors import InputError
+from triptych.evaluation import features, metrics
+from triptych.evaluation.features import BATCH, Extractor
+from triptych.evaluation.metrics import Metric
+from triptych.evaluation.observations import Draw, Evidence
+from triptych.evaluation.run import Run
+from triptych.rng import stream
+from triptych.spec import ScoringSpec
+
+Row = dict[str, Any]
+Watch = Callable[[str], None]
+
+MOST_BYTES = 2 * 2**30
+"""Training images that are held at once, in float32, take no more than that."""
+
+
+def metrics_of(scoring: ScoringSpec) -> list[Metric]:
+    """The metrics that a study asks for, all there are if it names none; InputError for an unknown one or option."""
+    found = metrics.load(scoring.metrics if scoring.metrics is not None else plugins.names("metrics"))
+    metrics.check_options(found, scoring.options)
+    return found
+
+
+def describe(scoring: ScoringSpec, extractors: Sequence[Extractor]) -> list[Row]:
+    """What `metrics.json` says of each metric's outputs, with the study's own smallest effects put in.
+
+    Raises InputError for a smallest effect of a metric that is not computed, or a negative one.
+    """
+    asked, primary, spaces = metrics_of(scoring), extractors[0], extractors[1:]
+    outputs = [vars(output) for metric in asked for output in metric.outputs_for(primary.label_names)]
+    for extractor in spaces:
+        outputs += [vars(o) for metric in asked if metric.spaces for o in metric.outputs_in(extractor.name)]
+    own, known = scoring.smallest_effect, [output["metric"] for output in outputs]
+    for name, effect in own.items():
+        where = f"scoring.smallest_effect.{name}"
+        if name not in known:
+            raise InputError("no such metric is computed", where=where, mend=plugins.suggest(name, known))
+        if effect < 0:
+            raise InputError("a smallest effect is not negative", where=where, value=effect)
+    return [{**output, "smallest_effect": own.get(output["metric"], output["smallest_effect"])} for output in outputs]
+
+
+def evidence_of(run: Run, dataset: Dataset, images: int, extractor: Extractor, cache: Path | None = None) -> Evidence:
+    """What may be observed of a run: as many samples as test images, at most `images` of each."""
+    real, labels = drawn(dataset.test)(images)
+    history = {seen: _observed(run.at(seen), real, extractor) for seen in run.snapshots}
+    return dataclasses.replace(
+        _observed(run, real, extractor),
+        labels=labels,
+        training=drawn(dataset.train),
+        validation=drawn(dataset.validation),
+        log=store.read_lines(run.folder / "log.jsonl"),
+        history=history,
+        cache=cache,
+    )
+
+
+def _observed(run: Run, real: Tensor, extractor: Extractor) -> Evidence:
+    """What the networks of a run show by themselves."""
+    has = run.outcome["parameters"]
+    return Evidence(
+        real=real,
+        sample=run.sample,
+        extractor=extractor,
+        reconstruct=run.reconstruct if run.has_encoder else None,
+        posterior=run.posterior if run.has_encoder else None,
+        decode=run.render if "dec" in has else None,
+        dis_l=run.dis_l if "dis" in has else None,
+        latent=run.spec.network.latent if "dec" in has else 0,
+        seed=run.spec.seed,
+    )
+
+
+def drawn(split: Split, left_out: int = 0) -> Draw:
+    """The images of a split and their labels, at most so many, evenly spaced.
+
+    Spread over the whole set, since its parts may differ, as the two halves of MNIST's test images do. With
+    `left_out`, those that a draw of that many would take are not there.
+    """
+    indices = torch.arange(len(split))
+    if left_out:
+        indices = indices[~torch.isin(indices, _spread(len(split), left_out))]
+
+    def draw(most: int) -> tuple[Tensor, Tensor | None]:
+        shape = split.pixels.shape[1:]
+        held = max(BATCH, MOST_BYTES // (4 * int(torch.tensor(shape).prod())))
+        chosen = indices[_spread(len(indices), min(most, held))]
+        images = [split.images(part).cpu() for part in chosen.split(1000)]
+        return torch.cat(images or [torch.empty(0, *shape)]), None if split.labels is None else split.labels[chosen]
+
+    return draw
+
+
+def _spread(total: int, most: int) -> Tensor:
+    """At most `most` indices below `total`, evenly spaced."""
+    count = min(most, total)
+    return torch.arange(count) * total // max(count, 1)
+
+
+def score(
+    run: Run,
+    dataset: Dataset,
+    scoring: ScoringSpec,
+    fitted: Path,
+    only: Sequence[str] | None = None,
+    watch: Watch = lambda name: None,
+) -> None:
+    """Write the run's `scores.jsonl`: one line for every output of every metric.
+
+    `fitted` is the folder with the feature extractors fitted to these data and with the features of real images,
+    which all runs share. With `only`, those metrics are computed and the lines of the others stay.
+    """
+    extractors = features.choose(scoring.features, dataset, fitted)
+    asked = [metric for metric in metrics_of(scoring) if only is None or metric.name in only]
+    bounds = references(dataset, scoring, asked, extractors, fitted, watch)
+    evidence = evidence_of(run, dataset, scoring.images, extractors[0], fitted)
+    rows = metrics.score(evidence, asked, extractors[1:], scoring.options, watch)
+    spec = run.spec
+    who = {"run": spec.id, "framework": spec.framework, "seed": spec.seed, "condition": spec.condition}
+    nothing = {"floor": None, "ceiling": None}
+    lines = [{**who, **row, **bounds.get(row["metric"], nothing)} for row in rows]
+    if only is not None:
+        new = {line["metric"] for line in lines}
+        lines = [line for line in store.read_lines(run.folder / "scores.jsonl") if line["metric"] not in new] + lines
+    store.write(run.folder / "scores.jsonl", store.to_lines(lines))
+
+
+def references(
+    dataset: Dataset,
+    scoring: ScoringSpec,
+    asked: Sequence[Metric],
+    extractors: Sequence[Extractor],
+    folder: Path,
+    watch: Watch = lambda name: None,
+) -> dict[str, dict[str, float | None]]:
+    """Floor and ceiling by output: the metric's value when other real images, and when noise, are the samples.
+
+    The floor's samples are training images, the ceiling's uniform noise; reconstructions are perfect and noise. What
+    needs a decoder or codes has neither. Kept in `folder`, for they are the same for every run of a study.
+    """
+    key = json.dumps(
+        [
+            dataset.fingerprint,
+            scoring.images,
+            [_code(m) for m in asked],
+            [e.identity for e in extractors],
+            scoring.options,
+        ]
+    )
+    name = hashlib.sha256(key.encode()).hexdigest()[:16]
+    made: dict[str, dict[str, float | None]] = {}
+
+    def compute(bound: str, place: Callable[[Dataset, int, Extractor, Path], Evidence]) -> None:
+        path = folder / f"{bound}-{name}.json"
+        try:
+            made[bound] = store.read_json(path)
+        except (OSError, ValueError):
+            evidence = place(dataset, scoring.images, extractors[0], folder)
+            rows = metrics.score(evidence, asked, extractors[1:], scoring.options, watch)
+            made[bound] = {row["metric"]: row["value"] for row in rows}
+            store.write(path, store.to_json(made[bound]))
+
+    # Runs scored side by side compute each once: one takes the floor, the next, not waiting, the ceiling.
+    for wait in (False, True):
+        for bound, place in (("floor", _real), ("ceiling", _noise)):
+            if bound not in made:
+                with store.locked(folder, wait, bound) as mine:
+                    if mine:
+                        compute(bound, place)
+    floors, ceilings = made["floor"], made["ceiling"]
+    return {output: {"floor": floors[output], "ceiling": ceilings[output]} for output in floors}
+
+
+def _code(metric: Metric) -> str:
+    """The hash of the file that a metric stands in: values kept from before it was edited are not its own."""
+    file = sys.modules[metric.compute.__module__].__file__
+    return store.sha256(Path(file).read_bytes()) if file else metric.name
+
+
+def _real(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> Evidence:
+    """Real images in the place of samples: training images, which are then not among the training images."""
+    real, labels = drawn(dataset.test)(images)
+    others = drawn(dataset.train)(len(real))[0]
+
+    def sample(n: int) -> Tensor:  # with fewer training than test images, some stand twice
+        return others if n == len(others) else others[torch.arange(n) % len(others)]
+
+    return Evidence(
+        real=real,
+        sample=sample,
+        extractor=extractor,
+        reconstruct=lambda x: x,
+        labels=labels,
+        cache=cache,
+        training=drawn(dataset.train, left_out=len(real)),
+        validation=drawn(dataset.validation),
+    )
+
+
+def _noise(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> Evidence:
+    """Uniform noise in the place of samples and of reconstructions."""
+    real, labels = drawn(dataset.test)(images)
+
+    def noise(n: int) -> Tensor:
+        return torch.rand(n, *real.shape[1:], generator=stream(0, "reference/noise")).mul_(2).sub_(1)
+
+    def reconstruct(batch: Tensor) -> Tensor:
+        return noise(len(batch))
+
+    return Evidence(
+        real=real,
+        sample=noise,
+        extractor=extractor,
+        reconstruct=reconstruct,
+        labels=labels,
+        cache=cache,
+        training=drawn(dataset.train),
+        validation=drawn(dataset.validation),
+    )

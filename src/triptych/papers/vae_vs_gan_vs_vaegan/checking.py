@@ -1,0 +1,216 @@
+"""Whether studies can answer a part of a claim, before anything is run: their grids, scores, logs and seeds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from triptych.errors import InputError
+from triptych.papers.vae_vs_gan_vs_vaegan import quantities
+from triptych.papers.vae_vs_gan_vs_vaegan.contrasts import SETTING, VALIDATION, WITHIN, PartSpec, Side, dotted, unit_of
+from triptych.papers.vae_vs_gan_vs_vaegan.quantities import Quantity
+from triptych.papers.vae_vs_gan_vs_vaegan.results import field_of, holds
+from triptych.plugins import suggest
+from triptych.spec import RunSpec, StudySpec
+from triptych.text import count
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a study will have: its runs at one seed, and the outputs that it scores."""
+
+    study: StudySpec
+    runs: list[tuple[RunSpec, dict[str, Any]]]
+    scored: set[str]
+
+
+def planned(study: StudySpec) -> Planned:
+    """What a study will have; raises InputError for one that cannot be run."""
+    from triptych.evaluation.scoring import metrics_of
+    from triptych.study.plan import runs_of
+
+    runs = [(run, run.model_dump(mode="json")) for run in runs_of(study.model_copy(update={"seeds": study.seeds[:1]}))]
+    return Planned(study, runs, {output.metric for metric in metrics_of(study.scoring) for output in metric.outputs})
+
+
+def check_part(name: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
+    """Raise InputError for what is missing (a study, a framework, a point of a grid, a score, seeds, a margin), for
+    what is compared with itself and for units that differ.
+    """
+    compared = {
+        letter: (_side(f"{name}, side {letter}", side, part.per_doubling, plans), side.quantity, side.tuned)
+        for letter, side in zip("abcd", part.sides, strict=False)
+    }
+    _differ(name, compared)
+    _one_unit(name, part, plans)
+    a = part.sides[0]
+    seeds = set.intersection(*(set(plans[study].study.seeds) for side in part.sides for study in side.studies))
+    fewest = max(part.seeds, 2 if any(side.tuned for side in part.sides) else 1)
+    if len(seeds) < fewest:
+        studies = dict.fromkeys(study for side in part.sides for study in side.studies)
+        raise InputError(
+            f"needs {count(fewest, 'seed')} in {' and '.join(studies)}",
+            where=name,
+            value=len(seeds),
+            mend=f"Give --seeds {fewest} or more.",
+        )
+    scoring = plans[a.studies[0]].study.scoring
+    if part.expects in WITHIN and part.margin is None and not quantities.smallest_effect(part.metric, scoring):
+        raise InputError(
+            f"{part.expects!r} needs a margin, and {part.metric} has none of its own",
+            where=name,
+            mend="Give the part a margin.",
+        )
+
+
+def _differ(where: str, compared: Mapping[str, Any]) -> None:
+    """Raise InputError for a difference that is nothing whatever the runs give; sides by letter."""
+    for one, other in ("ab", "cd"):
+        if one in compared and other in compared and compared[one] == compared[other]:
+            raise InputError(
+                "compares the same runs with themselves", where=where, mend=f"Let {one} and {other} differ."
+            )
+    a, b, c, d = (compared.get(letter) for letter in "abcd")
+    if b is not None and (a, b) == (c, d):
+        raise InputError("takes a difference from itself", where=where, mend="Let c and d differ from a and b.")
+
+
+def _one_unit(where: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
+    units = {
+        letter: unit_of(side.quantity, plans[side.studies[0]].study.scoring.metrics or ())
+        for letter, side in zip("abcd", part.sides, strict=False)
+        if side.quantity
+    }
+    if len(set(units.values())) > 1:
+        told = ", ".join(f"{letter} in {unit or 'no unit'}" for letter, unit in units.items())
+        raise InputError(
+            "compares quantities in different units",
+            where=where,
+            value=told,
+            mend="Give all sides quantities in one unit.",
+        )
+
+
+def _side(where: str, side: Side, per_doubling: str | None, plans: Mapping[str, Planned]) -> list[str]:
+    """The ids of one side's runs at one seed, sorted; raises InputError for what its studies lack."""
+    found: list[tuple[RunSpec, dict[str, Any]]] = []
+    asked = [side.quantity] if side.quantity else []
+    asked += [Quantity(metric=VALIDATION)] if side.tuned else []
+    for name in side.studies:
+        if name not in plans:
+            raise InputError("no such study", where=where, value=name, mend=suggest(name, plans))
+        for framework in side.frameworks:
+            found += _cells(f"{where}, study {name}", plans[name], framework, side.at)
+        for quantity in asked:
+            _scored(f"{where}, study {name}", plans[name], quantity)
+    if side.quantity and side.quantity.log is not None:
+        _logged(where, side.quantity.log, [run for run, _ in found])
+    if side.tuned:
+        _can_be_tuned(where, side, [spec for _, spec in found])
+    if per_doubling is not None:
+        _spans(where, per_doubling, [spec for _, spec in found])
+    return sorted(run.id for run, _ in found)
+
+
+def _cells(where: str, plan: Planned, framework: str, at: Mapping[str, Any]) -> list[tuple[RunSpec, dict[str, Any]]]:
+    own = [(run, spec) for run, spec in plan.runs if run.framework == framework]
+    if not own:
+        raise InputError(
+            "the study does not run this framework",
+            where=where,
+            value=framework,
+            mend=suggest(framework, plan.study.frameworks),
+        )
+    for field, wanted in at.items():
+        there = list(dict.fromkeys(str(field_of(spec, field)) for _, spec in own))
+        if not any(holds(spec, {field: wanted}) for _, spec in own):
+            known = list(dotted(own[0][1]))
+            mend = (
+                f"There: {', '.join(there)}. Add it to the study's grid." if field in known else suggest(field, known)
+            )
+            raise InputError(f"no run of {framework} has this {field}", where=where, value=wanted, mend=mend)
+    cells = [(run, spec) for run, spec in own if holds(spec, at)]
+    if not cells:
+        raise InputError(
+            f"no run of {framework} has all of this at once",
+            where=where,
+            value=dict(at),
+            mend="Add the combination to the study's grid.",
+        )
+    return cells
+
+
+def _scored(where: str, plan: Planned, quantity: Quantity) -> None:
+    if quantity.needs is None:
+        return
+    known = quantities.outputs(plan.study.scoring.metrics or ())
+    if quantity.needs not in known:
+        mend = suggest(quantity.needs, known)
+        raise InputError("unknown metric", where=where, value=quantity.needs, mend=mend)
+    if quantity.needs not in plan.scored:
+        raise InputError(
+            "the study does not score this",
+            where=where,
+            value=quantity.needs,
+            mend="Add the metric that gives it to the study's scoring.metrics.",
+        )
+    if quantity.curve is not None and not (plan.study.training.snapshots and known[quantity.curve].axis):
+        raise InputError(
+            "there is no curve over training of this",
+            where=where,
+            value=quantity.curve,
+            mend="Name a metric over training, such as frechet_convergence, of a study with training.snapshots.",
+        )
+
+
+def _logged(where: str, log: str, runs: Sequence[RunSpec]) -> None:
+    from triptych.frameworks import framework_of
+
+    for run in runs:
+        losses = framework_of(run).losses
+        terms = dict.fromkeys(term for loss in losses.values() for term in loss)
+        known = [*(f"losses.{player}" for player in losses), *(f"terms.{term}" for term in terms)]
+        if log not in known:
+            raise InputError(f"{run.framework} logs no such number", where=where, value=log, mend=suggest(log, known))
+
+
+def _can_be_tuned(where: str, side: Side, specs: Sequence[Mapping[str, Any]]) -> None:
+    settings = [tuple(field_of(spec, name) for name in SETTING) for spec in specs]
+    if len(set(settings)) < 2:
+        raise InputError(
+            "a tuned side needs two or more settings to choose from",
+            where=where,
+            value=dict(side.at),
+            mend=f"Leave {' and '.join(SETTING)} out of `at`.",
+        )
+    often, times = Counter(settings).most_common(1)[0]
+    if times > 1:
+        alike = [dotted(spec) for spec, setting in zip(specs, settings, strict=True) if setting == often]
+        raise InputError(
+            f"a tuned side needs one run a setting and seed, and has {times}",
+            where=where,
+            value=dict(side.at),
+            mend=_narrower(alike),
+        )
+
+
+def _narrower(specs: Sequence[Mapping[str, Any]]) -> str:
+    """What would leave one of these runs (dotted field to value) of one setting."""
+    fields = dict.fromkeys(field for spec in specs for field in spec if field != "condition")
+    varied = [field for field in fields if any(spec.get(field) != specs[0].get(field) for spec in specs)]
+    if "framework" in varied:
+        return "Give the side one framework."
+    return f"Fix {' and '.join(varied)} in `at`." if varied else "Give the side studies that share no setting."
+
+
+def _spans(where: str, field: str, specs: Sequence[Mapping[str, Any]]) -> None:
+    values = list(dict.fromkeys(field_of(spec, field) for spec in specs))
+    if len(values) < 2 or not all(isinstance(x, int | float) and x > 0 for x in values):
+        raise InputError(
+            f"a slope over {field} needs two or more values of it, all positive",
+            where=where,
+            value=values,
+            mend="Let the side span more of the grid.",
+        )

@@ -1,0 +1,259 @@
+"""From a part's values to its verdict and its sentence.
+
+What is tested, with d the mean over seeds and m the margin, 0 where none is known:
+
+    expects        supported by    contradicted by
+    lower          d < 0           d > -m, a difference that does not matter included
+    higher         d > 0           d < m
+    equivalent     -m < d < m      d < -m or d > m
+    not higher     d < m           d > m
+    not lower      d > -m          d < -m
+
+by t tests over seeds: two-sided where a difference is to be shown, one-sided where it is to be shown small, as in two
+one-sided tests (Schuirmann 1987). Both columns are adjusted by Holm, each by itself, over the parts of one claim under
+one protocol that can be tested; p < 0.05 decides, contradiction first. Intervals are plain 95 % ones, unadjusted.
+Seeds lost to a run that diverged are no chance loss, so a part that lost one can be contradicted and not supported.
+Values that are the same in every seed have no interval, and the exact sign-flip p.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from triptych.papers.vae_vs_gan_vs_vaegan import contrasts, quantities
+from triptych.papers.vae_vs_gan_vs_vaegan.contrasts import Contrast, Expectation, PartSpec, contrast
+from triptych.papers.vae_vs_gan_vs_vaegan.results import Results
+from triptych.spec import StudySpec
+from triptych.text import count, number
+from triptych.verdicts import stats
+from triptych.verdicts.stats import Estimate
+
+ALPHA = 0.05
+FIELDS = {"optimiser.rate": "the learning rate"}
+"""Fields of a spec as people say them."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One comparison and its answer; `verdict` and `sentence` follow from the numbers beside them.
+
+    `p` is the adjusted p of what the verdict says (of the support, where it is undecided); `verdict` is supported,
+    contradicted, undecided, undefined or measured; `needs` names the metrics' outputs that it is read from.
+    """
+
+    id: str
+    claim: str
+    protocol: str
+    statement: str
+    quantity: str
+    unit: str
+    expects: str | None
+    estimate: float | None
+    low: float | None
+    high: float | None
+    n: int
+    p: float | None
+    margin: float | None
+    censored: int
+    verdict: str
+    sentence: str
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A part before adjustment."""
+
+    id: str
+    spec: PartSpec
+    found: Contrast
+    margin: float | None
+    p: tuple[float, float] | None
+
+
+def judge_parts(claim: str, specs: Sequence[PartSpec], results: Results) -> tuple[Part, ...]:
+    """The parts of one claim, in their order."""
+    drafts = [_draft(f"{claim}.{place}", spec, results) for place, spec in enumerate(specs, 1)]
+    adjusted: dict[str, tuple[float, float]] = {}
+    for protocol in {spec.protocol for spec in specs}:
+        family = [draft for draft in drafts if draft.spec.protocol == protocol and draft.p is not None]
+        columns = [stats.holm([draft.p[side] for draft in family if draft.p]) for side in (0, 1)]
+        pairs = zip(*columns, strict=True)
+        adjusted |= {draft.id: (float(f), float(a)) for draft, (f, a) in zip(family, pairs, strict=True)}
+    return tuple(_part(claim, draft, adjusted.get(draft.id), results) for draft in drafts)
+
+
+def tests(values: Sequence[float], expects: Expectation, margin: float | None) -> tuple[float, float] | None:
+    """The p of support and of contradiction of paired values [n], before adjustment; None for fewer than two."""
+    if len(values) < 2:
+        return None
+    if expects in ("higher", "not lower"):
+        mirrored: Expectation = "lower" if expects == "higher" else "not higher"
+        return tests([-x for x in values], mirrored, margin)
+    m = margin or 0.0
+    if expects == "lower":
+        against = _above(values, -m) if m else min(1.0, 2 * _above(values, 0.0))
+        return min(1.0, 2 * _below(values, 0.0)), against
+    beyond = _above(values, m)
+    if expects == "not higher":
+        return _below(values, m), min(1.0, 2 * beyond)
+    small = stats.equivalence_p(values, np.zeros(len(values)), m)
+    return 1.0 if small is None else small, min(1.0, 2 * min(beyond, _below(values, -m)))
+
+
+def _below(values: Sequence[float], bound: float) -> float:
+    """The one-sided p that the mean lies below a bound."""
+    paired = stats.paired(values, np.full(len(values), bound))
+    half = 0.5 if paired.p is None else paired.p / 2
+    return half if paired.difference.point < 0 else 1 - half
+
+
+def _above(values: Sequence[float], bound: float) -> float:
+    return _below([-x for x in values], -bound)
+
+
+def _draft(name: str, spec: PartSpec, results: Results) -> _Draft:
+    found, margin = contrast(spec, results), margin_of(spec, results)
+    values = list(found.values.values())
+    p = tests(values, spec.expects, margin) if spec.expects else None
+    return _Draft(id=name, spec=spec, found=found, margin=margin, p=p)
+
+
+def margin_of(spec: PartSpec, results: Results) -> float | None:
+    """The smallest effect that matters: the part's, or the study's or metric's where the part is in its unit."""
+    study = _study(spec, results)
+    if spec.margin is not None or not spec.in_metrics_unit or study is None:
+        return spec.margin
+    return quantities.smallest_effect(spec.metric, study.scoring) or None
+
+
+def _study(spec: PartSpec, results: Results) -> StudySpec | None:
+    """The first study of a part's first side; None if it has not been run."""
+    return results.studies.get(spec.sides[0].studies[0])
+
+
+def _part(claim: str, draft: _Draft, adjusted: tuple[float, float] | None, results: Results) -> Part:
+    spec, found = draft.spec, draft.found
+    values = list(found.values.values())
+    estimate = stats.mean(values) if values else None
+    verdict = _verdict(draft, estimate, adjusted)
+    p = None if adjusted is None else adjusted[verdict == "contradicted"]
+    low, high = (estimate.low, estimate.high) if estimate else (None, None)
+    return Part(
+        id=draft.id,
+        claim=claim,
+        protocol=spec.protocol,
+        statement=spec.statement,
+        quantity=spec.name,
+        unit=unit_of(spec, results),
+        expects=spec.expects,
+        estimate=estimate.point if estimate else None,
+        low=low,
+        high=high,
+        n=len(values),
+        p=p,
+        margin=draft.margin if spec.expects else None,
+        censored=found.censored,
+        verdict=verdict,
+        sentence=_sentence(draft, estimate, verdict, p, results),
+        needs=spec.needs,
+    )
+
+
+def _verdict(draft: _Draft, estimate: Estimate | None, adjusted: tuple[float, float] | None) -> str:
+    if estimate is None:
+        return "undefined"
+    if draft.spec.expects is None:
+        return "measured"
+    if adjusted is None:
+        return "undecided"
+    supports, contradicts = adjusted
+    if contradicts < ALPHA:
+        return "contradicted"
+    return "supported" if supports < ALPHA and not draft.found.diverged else "undecided"
+
+
+def unit_of(spec: PartSpec, results: Results) -> str:
+    """The unit of a part's estimate; logarithms to base 2 count doublings."""
+    quantity, study, unit = spec.sides[0].quantity, _study(spec, results), ""
+    if spec.scale == "log2":
+        unit = "doublings"
+    elif quantity and (study or not quantity.metric):
+        unit = contrasts.unit_of(quantity, (study and study.scoring.metrics) or ())
+    if not spec.per_doubling:
+        return unit
+    return f"{unit} per doubling of {FIELDS.get(spec.per_doubling, spec.per_doubling)}".strip()
+
+
+def _sentence(draft: _Draft, estimate: Estimate | None, verdict: str, p: float | None, results: Results) -> str:
+    """The answer with its numbers, in one sentence."""
+    spec, found = draft.spec, draft.found
+    if estimate is None:
+        missing = f"there is no such run of {', '.join(found.absent)}" if found.absent else ""
+        return f"Undefined: {missing or '; '.join(found.left_out)}."
+    told = [_interval(spec, estimate), count(estimate.n, "seed") if estimate.n > 1 else "1 seed, and no interval"]
+    if p is not None:
+        told.append("p < 0.001" if p < 0.001 else f"p = {p:.2g}")
+    text = f"{verdict.capitalize()}: {_effect(spec, found, estimate, results)} ({', '.join(t for t in told if t)})"
+    return text + _asides(draft, verdict) + "."
+
+
+def _effect(spec: PartSpec, found: Contrast, estimate: Estimate, results: Results) -> str:
+    """What was found, in the quantity's own terms: both levels and their difference or ratio, or the slope."""
+    log, means = spec.scale == "log2", [math.fsum(side.values()) / len(side) for side in found.sides]
+    unit = unit_of(spec.model_copy(update={"per_doubling": None, "scale": "identity"}), results)
+    unit = f" {unit}" if unit not in ("", "share", "ratio") else ""
+    if spec.per_doubling and len(means) == 1:
+        change = _percent(estimate.point) if log else f"{_signed(estimate.point)}{unit}"
+        return f"{change} for each doubling of {FIELDS.get(spec.per_doubling, spec.per_doubling)}"
+    if len(means) == 1:
+        return f"{_level(means[0], log)}{unit}"
+    pairs = [means[0] - means[1], means[2] - means[3]] if len(means) == 4 else means
+    change = f"a factor of {number(2**estimate.point, 3)}" if log else f"a difference of {_signed(estimate.point)}"
+    return f"{_level(pairs[0], log)} against {_level(pairs[1], log)}{unit}, {change}"
+
+
+def _interval(spec: PartSpec, estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return "" if estimate.n == 1 else "the same in every seed"
+    told = (lambda x: number(2**x, 3)) if spec.scale == "log2" else (lambda x: number(x, 3))
+    if spec.scale == "log2" and spec.per_doubling:
+        told = _percent
+    return f"95 % interval {told(estimate.low)} to {told(estimate.high)}"
+
+
+def _asides(draft: _Draft, verdict: str) -> str:
+    """What a reader must know besides: margin, runs that collapsed, a score to reach, censored runs, lost seeds."""
+    spec, found, text = draft.spec, draft.found, ""
+    if draft.margin is not None and spec.expects:
+        least = number(draft.margin, 3)
+        if spec.scale == "log2":
+            least = f"{number(100 * (2**draft.margin - 1), 2)} %"
+        text += f"; less than {least} would not matter"
+    if found.goal is not None:
+        text += f"; the score to be reached is {number(found.goal, 3)}"
+    if spec.metric and spec.metric != "collapsed" and any(n for n, _ in found.collapsed):
+        text += "; collapsed: " + " against ".join(f"{n} of {count(of, 'run')}" for n, of in found.collapsed)
+    if found.censored:
+        text += f"; {found.censored} of {count(found.runs, 'run')} never got there and count with their budget"
+    text += "".join(f"; {count(seeds, 'seed')} left out ({why})" for why, seeds in found.left_out.items())
+    if found.diverged and verdict == "undecided":
+        text += "; runs that diverged are no chance loss, so what is left cannot support it"
+    return text
+
+
+def _level(x: float, log: bool) -> str:
+    return number(2**x if log else x, 3)
+
+
+def _signed(x: float) -> str:
+    return ("+" if x > 0 else "") + number(x, 3)
+
+
+def _percent(doublings: float) -> str:
+    change = 100 * (2**doublings - 1)
+    return f"{_signed(float(f'{change:.2g}'))} %"

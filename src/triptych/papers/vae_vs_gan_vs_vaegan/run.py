@@ -1,0 +1,192 @@
+"""The paper's reproduction carried out: four studies below one directory, then all claims judged and the page written.
+
+Each study is an ordinary one, run as `triptych run` runs it, and can be looked into and reported by itself. Runs that
+are there are not repeated, and a study that is whole is passed over; what concludes reads files alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from triptych import store
+from triptych.errors import InputError
+from triptych.papers.vae_vs_gan_vs_vaegan import claims as claims_room
+from triptych.papers.vae_vs_gan_vs_vaegan import content, page, wording
+from triptych.papers.vae_vs_gan_vs_vaegan.claims import ClaimSpec
+from triptych.papers.vae_vs_gan_vs_vaegan.designs import NAMES, SCALES, Scale, studies
+from triptych.papers.vae_vs_gan_vs_vaegan.results import open_results
+from triptych.plugins import suggest
+from triptych.spec import RunSpec, StudySpec
+from triptych.study import conduct, runner
+from triptych.study.plan import Estimate, runs_of
+from triptych.text import count, duration, number
+
+CLAIMS = "claims.json"
+ABOUT = {
+    "matched": "the frameworks under matched conditions",
+    "rates": "the same at a quarter and four times the rate",
+    "as_published": "the paper's own trainers",
+    "attribution": "the paper's own trainers, one quirk mended at a time, or left",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the four studies, as it stands in its directory."""
+
+    name: str
+    spec: StudySpec
+    folder: Path
+    runs: list[RunSpec]
+
+    @property
+    def left(self) -> list[RunSpec]:
+        """The runs that have not been committed."""
+        return [run for run in self.runs if not (self.folder / "runs" / run.id / store.MANIFEST).exists()]
+
+    @property
+    def is_concluded(self) -> bool:
+        """Whether nothing is left to do; the report, written last, is removed when a run is to come."""
+        return not self.left and (self.folder / "report.html").exists()
+
+
+def reproduce(
+    console: Console,
+    scale: str,
+    seeds: int | None = None,
+    out: Path | None = None,
+    claims: Path | None = None,
+    docs: Path | None = None,
+    execution: dict[str, Any] | None = None,
+    only_plan: bool = False,
+) -> int:
+    """Run what is not there yet of the four studies, conclude, and write the page; the exit code.
+
+    `seeds` are those of every study, by default the scale's own; `claims` is a file of claims in place of the paper's;
+    `docs` a further folder for the page in Markdown and its pictures. Raises InputError, before anything is written,
+    for what cannot be run, and for claims that these studies could not answer.
+    """
+    chosen = scale_of(scale, seeds)
+    specs = {name: _executed(spec, execution or {}) for name, spec in studies(chosen).items()}
+    asked = claims_room.load(claims)
+    claims_room.check(asked, specs, claims)
+    folder = out or Path("results") / f"paper-{scale}"
+    check_free(folder, specs)
+    if docs is not None:
+        check_path(docs, "--docs")
+    try:
+        parts = [Part(name=name, spec=specs[name], folder=folder / name, runs=runs_of(specs[name])) for name in NAMES]
+        console.print(chosen.sentence, markup=False, highlight=False)
+        say_cost(console, parts)
+        if only_plan:
+            return 0
+        with conduct.held(folder):
+            failed = run(console, parts)
+            if failed is not None:
+                return conclude(console, asked, folder, docs, failed)
+    except KeyboardInterrupt:  # whatever is cut short is simply done again
+        pass
+    return conduct.stopped(console, folder)
+
+
+def scale_of(name: str, seeds: int | None) -> Scale:
+    """A scale by its name, with another number of seeds if that is asked for."""
+    if name not in SCALES:
+        raise InputError("unknown scale", where="--scale", value=name, mend=suggest(name, SCALES))
+    return SCALES[name] if seeds is None else replace(SCALES[name], seeds=seeds)
+
+
+def _executed(spec: StudySpec, execution: dict[str, Any]) -> StudySpec:
+    own = {key: value for key, value in execution.items() if value is not None}
+    return spec.model_copy(update={"execution": spec.execution.model_copy(update=own)})
+
+
+def check_path(folder: Path, option: str) -> None:
+    """Raise InputError for a directory that is or lies below a file."""
+    for path in (folder, *folder.parents):
+        if path.exists():
+            if not path.is_dir():
+                raise InputError("is a file and no directory", where=str(path), mend=f"Choose another {option}.")
+            return
+
+
+def check_free(folder: Path, specs: dict[str, StudySpec]) -> None:
+    """Raise InputError, and touch nothing, if the directory holds something else than these studies."""
+    check_path(folder, "--out")
+    inside = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    begun = any((folder / name / runner.STUDY).exists() for name in specs)
+    if not begun and inside - {".lock", *specs}:
+        raise InputError("holds something else than a reproduction", where=str(folder), mend="Choose another --out.")
+    for name, spec in specs.items():
+        runner.check_free(folder / name, spec)
+
+
+def say_cost(console: Console, parts: list[Part]) -> None:
+    """What is left of each study, and of all, and what it will take."""
+    left = {part.name: part.left for part in parts}
+    taken: dict[str, Estimate] = {}
+    for part in parts:
+        told = f"{part.name}, {ABOUT[part.name]}: {count(len(part.runs), 'run')}"
+        done = len(part.runs) - len(left[part.name])
+        if left[part.name]:
+            foreseen = conduct.foresee(part.spec)
+            taken[part.name] = expected = foreseen.estimate(left[part.name])
+            told += f"{f', {done} of them done' if done else ''}; about {duration(expected.seconds)} of training"
+        else:
+            told += ", all done"
+        console.print(f"  {told}", markup=False, highlight=False, soft_wrap=True)
+    total = sum(map(len, left.values()))
+    if not taken:
+        console.print("All runs are done: only the conclusions are drawn again.")
+        return
+    console.print(
+        f"In all {count(total, 'run')} to go: about {duration(sum(e.seconds for e in taken.values()))} of training "
+        f"({number(sum(e.flops for e in taken.values()) / 1e12, 3)} TFLOP), then scoring; "
+        f"{max(e.memory_bytes for e in taken.values()) / 2**30:.1f} GiB of memory, "
+        f"{sum(e.disk_bytes for e in taken.values()) / 2**30:.1f} GiB of disk",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def run(console: Console, parts: list[Part]) -> list[Path] | None:
+    """Bring each study to its end, one after another; the directories of the failed runs, None when stopped."""
+    failed: list[Path] = []
+    for place, part in enumerate(parts, 1):
+        if part.is_concluded:
+            continue
+        console.print(f"Study {place} of {len(parts)}: {part.name}, {ABOUT[part.name]}", style="bold")
+        with conduct.held(part.folder):
+            opened = conduct.prepare(console, part.spec, part.folder)
+            if part.left:
+                (part.folder / "report.html").unlink(missing_ok=True)
+            results = conduct.compute(console, opened)
+            if "stopped" in results.values():
+                return None
+            runner.conclude(part.folder)
+        failed += [part.folder / "runs" / name for name, result in results.items() if result == "failed"]
+    return failed
+
+
+def conclude(console: Console, asked: list[ClaimSpec], folder: Path, docs: Path | None, failed: list[Path]) -> int:
+    """Judge the claims by the runs that are there, and write claims.json and the page; the exit code."""
+    console.print("Concluding ...")
+    results = open_results(folder)
+    judged = claims_room.judge(asked, results)
+    store.write(folder / CLAIMS, store.to_json(claims_room.records(judged)))
+    report = page.write(results, judged, folder, docs)
+    for claim in judged:
+        console.print(f"{claim.id} {claim.verdict}: {claim.summary}", markup=False, highlight=False, soft_wrap=True)
+    if caution := wording.rehearsal(content.scale_of(results)):
+        console.print(caution, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    for run in failed:
+        console.print(f"failed: {run}, see {run / 'error.txt'}", markup=False, soft_wrap=True)
+    if failed:
+        are = "is" if len(failed) == 1 else "are"
+        console.print(f"{count(len(failed), 'run')} {are} missing from the report; the same command tries again.")
+    console.print(f"Report: {report}", markup=False, soft_wrap=True)
+    return conduct.FAILED if failed else 0

@@ -1,0 +1,207 @@
+"""From a study to its runs, and what they will cost, before anything runs."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from triptych import networks
+from triptych.data.dataset import RESIDENT_BYTES
+from triptych.errors import InputError
+from triptych.frameworks import framework_of
+from triptych.plugins import find, suggest
+from triptych.rng import stream
+from triptych.spec import ExecutionSpec, RunSpec, StudySpec, checked
+from triptych.training import cost
+from triptych.training.cost import Cost
+from triptych.training.state import initial
+from triptych.training.step import Diverged, step
+
+PARTS = ("options", "network", "optimiser", "training")
+
+
+def runs_of(study: StudySpec) -> list[RunSpec]:
+    """Every run of a study, by condition, then seed, then framework; raises InputError for what cannot be run."""
+    strangers = set(study.override) - set(study.frameworks)
+    if strangers:
+        stranger = min(strangers)
+        raise InputError(
+            "overrides a framework that the study does not run",
+            where=f"override.{stranger}",
+            mend=suggest(stranger, study.frameworks),
+        )
+    return [
+        _run(study, framework, seed, point)
+        for point in study.conditions()
+        for seed in study.seeds
+        for framework in study.frameworks
+    ]
+
+
+def validate(runs: list[RunSpec]) -> None:
+    """Raise InputError now for whatever would stop a run later: options, networks, optimisers, players.
+
+    A step of each kind of run is played on the meta device, so that weights that leave a player nothing to descend
+    are found too.
+    """
+    for spec in {cost.kind(run): run for run in reversed(runs)}.values():
+        try:
+            cost.flops_per_image(spec, spec.data.channels or 1)
+        except ValueError as error:
+            raise InputError(str(error), where=f"options of {spec.framework}") from error
+
+
+def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> RunSpec:
+    """One run: what all share, the grid's point over it, the framework's preset over that, its override on top."""
+    values = {part: getattr(study, part).model_dump() for part in ("data", "network", "optimiser", "training")}
+    values["options"] = {}
+    # An optimiser's name clears the options of the one before, so it is laid before any options.
+    for key in sorted(point, key=lambda key: key != "optimiser.name"):
+        _lay(values, _nested(key, point[key]))
+    _lay(values, _preset(study, framework))
+    if framework in study.override:
+        _lay(values, study.override[framework].model_dump())
+    for key, value in point.items():
+        if functools.reduce(lambda table, part: table[part], key.split("."), values) != value:
+            raise InputError(
+                f"the grid varies what a preset or override of {framework} fixes",
+                where=f"grid.{key}",
+                mend="Vary another field, or leave that framework to a study of its own.",
+            )
+    condition = ", ".join(f"{key}={value}" for key, value in point.items())
+    run = {**values, "framework": framework, "seed": seed, "condition": condition}
+    return resolved(checked(RunSpec, run, f"run {framework}"))
+
+
+def resolved(spec: RunSpec) -> RunSpec:
+    """The run with every option of its framework and its networks written out, so that it means the same when
+    defaults change.
+    """
+    own = networks.options_of(spec.network).model_dump(mode="json")
+    network = spec.network.model_copy(update={"options": own})
+    options = framework_of(spec).options.model_dump(mode="json")
+    return spec.model_copy(update={"options": options, "network": network})
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    """{"a": {"b": value}} from "a.b"; only what one run may have to itself can vary in a grid."""
+    head, _, rest = key.partition(".")
+    if head not in PARTS or not rest:
+        raise InputError(
+            "cannot vary in a grid",
+            where=f"grid.{key}",
+            mend=f'Give a dotted field of {", ".join(PARTS)}, such as "optimiser.rate".',
+        )
+    for part in reversed(rest.split(".")):
+        value = {part: value}
+    return {head: value}
+
+
+def _preset(study: StudySpec, framework: str) -> dict[str, Any]:
+    """What the preset after the "@" lays over a run: one of the framework's own, or one that the study defines."""
+    game, at, preset = framework.partition("@")
+    kind: Any = find("frameworks", game, "FRAMEWORK", "frameworks")
+    presets = getattr(kind, "presets", {})  # what is no framework at all, `validate` refuses
+    if not at or preset in presets:
+        return presets.get(preset, {})
+    if framework in study.override:
+        return {}
+    raise InputError(
+        f"unknown preset of {game}",
+        where="frameworks",
+        value=framework,
+        mend=f'{suggest(preset, presets)} Or define it: [override."{framework}".options].',
+    )
+
+
+def _lay(under: dict[str, Any], over: dict[str, Any]) -> None:
+    """Lay one nested table over another in place. An optimiser of another name brings its own options with it."""
+    for key, value in over.items():
+        if key == "optimiser" and value.get("name", under[key]["name"]) != under[key]["name"]:
+            under[key] = {**under[key], "options": {}}
+        if isinstance(value, dict) and isinstance(under.get(key), dict):
+            _lay(under[key], value)
+        else:
+            under[key] = copy.deepcopy(value)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """An execution with nothing left automatic."""
+
+    device: str
+    workers: int
+    threads: int
+    checkpoint_seconds: float
+
+
+def settle(execution: ExecutionSpec, runs: int) -> Settled:
+    """Fill in what is left automatic: on a CPU one worker a core, at most one a run, and the cores shared out
+    among them; on a GPU one worker."""
+    from triptych.training.environment import choose_device
+
+    device = choose_device(execution.device)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = execution.workers or (min(cores, runs) if device == "cpu" else 1)
+    threads = execution.threads or max(1, cores // workers)
+    return Settled(device=device, workers=workers, threads=threads, checkpoint_seconds=execution.checkpoint_seconds)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a study will take: counted FLOPs and bytes, and a time extrapolated from a few measured steps."""
+
+    flops: int
+    seconds: float
+    memory_bytes: int
+    disk_bytes: int
+
+
+def estimate(
+    runs: list[RunSpec], costs: dict[str, Cost], channels: int, settled: Settled, data_bytes: int, scored_images: int
+) -> Estimate:
+    """Add up what the runs cost, and time a few steps of each kind of run to say how long they will take."""
+    kinds = {run.id: cost.kind(run) for run in runs}
+    paces: dict[str, float] = {}
+    for run in runs:
+        if kinds[run.id] not in paces:
+            paces[kinds[run.id]] = seconds_per_image(run, channels, settled, costs[run.id].flops_per_image)
+    counted = [costs[run.id] for run in runs]
+    seconds = sum(costs[run.id].images * paces[kinds[run.id]] for run in runs) / settled.workers
+    largest = max(each.weight_bytes for each in counted)
+    # For each worker: PyTorch; weights, gradients and two moments; the images, unless they stay in a memory map; and
+    # at the end real images, samples and reconstructions in float32. On disk, two generations of all but gradients.
+    held = data_bytes if data_bytes <= RESIDENT_BYTES else 0
+    scored = 3 * 4 * scored_images * channels * runs[0].data.size ** 2
+    memory = settled.workers * (600 * 2**20 + held + max(4 * largest, largest + scored))
+    kept = sum((1 + run.training.snapshots) * costs[run.id].weight_bytes for run in runs)
+    disk = kept + settled.workers * 6 * largest + data_bytes
+    return Estimate(flops=sum(each.flops for each in counted), seconds=seconds, memory_bytes=memory, disk_bytes=disk)
+
+
+def seconds_per_image(spec: RunSpec, channels: int, settled: Settled, flops_per_image: int) -> float:
+    """Time one step on noise, after one to warm up; of a smaller batch where a whole one would take long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(settled.threads)
+    try:
+        batch = max(2, min(spec.training.batch_size, int(2e11 // max(flops_per_image, 1))))
+        state = initial(spec, channels, settled.device)
+        shape = (batch, channels, spec.data.size, spec.data.size)
+        x = torch.rand(shape, generator=stream(0, "estimate")).mul(2).sub(1).to(settled.device)
+        with suppress(Diverged):  # that is for the run to find
+            step(state, spec, x, 0.0)
+        repeats = 1 if flops_per_image * batch > 2e10 else 4
+        start = time.perf_counter()
+        for _ in range(repeats):
+            with suppress(Diverged):
+                step(state, spec, x, 0.0)
+        return (time.perf_counter() - start) / repeats / batch
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,138 @@
+"""Runs of a study in a process of their own, one after another: train it, score it, commit it; or only score it anew.
+
+A job comes as one line of JSON on standard input, events go out as lines of JSON on standard output; the last one of a
+job says how it ended, and then the next may come, which saves the seconds that importing PyTorch takes. The line "stop"
+asks the worker to stop at the next step with a checkpoint, or at the next metric, and to take no further job. The end
+of standard input means that the parent is dead, and the worker dies at once, which a run directory survives by design.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+STOPPED = 75
+STOP = "stop\n"
+
+_events: TextIO = sys.stdout
+
+
+class Stopped(Exception):
+    """A stop was asked for between two metrics."""
+
+
+def main() -> int:
+    global _events
+    # Events have the output to themselves: what a plug-in prints goes to the errors and is not read as one.
+    _events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())  # so may SIGTERM, which asks to stop
+    jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(jobs, stop), daemon=True).start()
+    while not stop.is_set():
+        _attempt(jobs.get(), stop)
+    return STOPPED
+
+
+def _attempt(job: dict[str, Any], stop: threading.Event) -> None:
+    """Do a job, and say how it ended."""
+    folder = Path(job["folder"])
+    try:
+        tell("finished" if compute(job, folder, stop) else "stopped")
+    except Exception as error:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        tell("failed", message=f"{type(error).__name__}: {error}")
+
+
+def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
+    """Bring one run to its end; False when it was asked to stop before."""
+    import torch
+
+    from triptych import store
+    from triptych.data import dataset
+    from triptych.evaluation.run import Run
+    from triptych.evaluation.scoring import score
+    from triptych.spec import RunSpec, ScoringSpec
+    from triptych.training.environment import environment, make_exact
+    from triptych.training.loop import train
+
+    torch.set_num_threads(job["threads"])
+    torch.manual_seed(0)  # nothing here uses the global generator; a plug-in that does must not see the run before
+    with store.locked(folder, wait=True):  # a worker whose parent has just been killed may still hold it
+        if store.is_whole(folder):
+            return True
+        store.sweep(folder)
+        (folder / "error.txt").unlink(missing_ok=True)
+        data = dataset.open(Path(job["data"]), job["device"])
+        spec = RunSpec.model_validate(job["spec"])
+        if not (folder / "environment.json").exists():
+            shared = {**environment(job["device"]), "workers": job["workers"]}
+            store.write(folder / "environment.json", store.to_json(shared))
+        finished = train(
+            folder,
+            spec,
+            data,
+            checkpoint_seconds=job["checkpoint_seconds"],
+            progress=_throttled(),
+            should_stop=stop.is_set,
+        )
+        if not finished:
+            return False
+
+        def watch(metric: str) -> None:
+            if stop.is_set():
+                raise Stopped
+            tell("scoring", metric=metric)
+
+        scoring = ScoringSpec.model_validate(job["scoring"])
+        only = job.get("only") if (folder / "scores.jsonl").exists() else None
+        make_exact(job["device"])  # training has done so, unless it was done in a process before
+        try:
+            score(Run(folder, job["device"]), data, scoring, Path(job["fitted"]), only, watch)
+        except Stopped:
+            return False
+        store.drop_checkpoints(folder)
+        store.write_manifest(folder)
+        return True
+
+
+def tell(event: str, **values: Any) -> None:
+    print(json.dumps({"event": event, **values}), file=_events, flush=True)
+
+
+def _throttled(seconds: float = 0.2) -> Any:
+    """A progress callback that speaks at most that often."""
+    last = 0.0
+
+    def progress(images: int, trained: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= seconds:
+            last = now
+            tell("training", images=images, seconds=trained)
+
+    return progress
+
+
+def _listen(jobs: queue.SimpleQueue[dict[str, Any]], stop: threading.Event) -> None:
+    for line in sys.stdin:
+        if line == STOP:
+            stop.set()
+        else:
+            jobs.put(json.loads(line))
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""What the commands print: tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from triptych.text import count, duration, number
+
+if TYPE_CHECKING:
+    from triptych.spec import RunSpec
+    from triptych.study.plan import Estimate, Settled
+    from triptych.study.runner import Opened
+    from triptych.training.cost import Cost
+
+COLOURS = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided": "yellow", "undefined": "dim"}
+
+
+@contextmanager
+def preparing(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A bar for the preparation of the data; yields what it is told the images done and in all."""
+    bar = Progress(
+        TextColumn("preparing images"),
+        BarColumn(24),
+        MofNCompleteColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task("")
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def data(console: Console, opened: Opened) -> None:
+    """What the data are, and whatever was converted or left out."""
+    images = opened.data
+    counts = ", ".join(f"{count:,} {name}" for name, count in images.counts.items())
+    labels = f", {len(images.label_names)} classes" if images.label_names else ", no labels"
+    shape = f"{images.size} x {images.size} pixels, {'colour' if images.channels == 3 else 'grey'}"
+    source = opened.spec.data.path or opened.spec.data.source
+    console.print(f"Data: {source}: {counts}; {shape}{labels}", highlight=False, markup=False)
+    for note in images.notes:
+        console.print(f"  note: {note}", highlight=False, markup=False)
+
+
+def plan(console: Console, runs: list[RunSpec], settled: Settled, estimate: Estimate) -> None:
+    """One line of what will be run, and one of what it will cost."""
+    frameworks = list(dict.fromkeys(run.framework for run in runs))
+    seeds = len({run.seed for run in runs})
+    images = sorted({run.training.whole_images for run in runs})
+    budget = f"{images[0]:,}" if len(images) == 1 else f"{images[0]:,} to {images[-1]:,}"
+    console.print(
+        f"{count(len(runs), 'run')}: {', '.join(frameworks)}; {count(seeds, 'seed')}; {budget} images each; "
+        f"{count(settled.workers, 'worker')} with {count(settled.threads, 'thread')} on {settled.device}",
+        highlight=False,
+        markup=False,
+    )
+    console.print(
+        f"About {duration(estimate.seconds)} of training ({estimate.flops / 1e12:,.0f} TFLOP), then scoring; "
+        f"{estimate.memory_bytes / 2**30:.1f} GiB of memory, {estimate.disk_bytes / 2**30:.1f} GiB of disk",
+        highlight=False,
+    )
+
+
+def _table(*columns: str, title: str = "") -> Table:
+    """A plain table that folds what is too long and never cuts it."""
+    table = Table(box=None, title=title or None, title_justify="left", show_header=any(columns))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def runs(console: Console, planned: list[RunSpec], costs: dict[str, Cost]) -> None:
+    """Every run of a study, with what a training step costs."""
+    table = _table("run", "condition", "images", "GFLOP an image", "parameters")
+    for run in planned:
+        cost = costs[run.id]
+        parameters = f"{sum(cost.parameters.values()):,}"
+        table.add_row(run.id, run.condition, f"{cost.images:,}", f"{cost.flops_per_image / 1e9:.3f}", parameters)
+    console.print(table)
+
+
+def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
+    """The primary verdicts in a table, and how many others there are."""
+    primary = [answer for answer in answers if answer["family"] == "primary"]
+    if not primary:
+        console.print("No verdicts: there are no two frameworks to compare. The scores are in scores.jsonl.")
+        return
+    table = _table("", "verdict", "", "difference", "95 % interval", "p (Holm)", title="Verdicts")
+    for answer in primary:
+        a, b = answer["names"]
+        colour = COLOURS[answer["verdict"]]
+        where = f" ({answer['condition']})" if answer["condition"] else ""
+        table.add_row(
+            f"{answer['label'] or answer['metric']}{where}",
+            f"[{colour}]{answer['verdict']}[/]",
+            f"{a} vs {b}",
+            _number(answer["difference"]),
+            _interval(answer),
+            _number(answer["p_adjusted"]),
+        )
+    console.print(table)
+    decided = [answer for answer in primary if answer["verdict"] in ("better", "worse", "equivalent")]
+    for answer in decided:
+        console.print(f"- {answer['sentence']}", highlight=False, markup=False)
+    undecided = sum(answer["verdict"] == "undecided" for answer in primary)
+    console.print(
+        f"Undecided: {undecided} of {len(primary)}; how many seeds would settle them, and "
+        f"{len(answers) - len(primary)} secondary verdicts, are in the report."
+    )
+
+
+def scores(console: Console, lines: list[dict[str, Any]]) -> None:
+    """One run's scores, each with its standard error over images and between its floor and its ceiling."""
+    table = _table("score", "value", "standard error", "floor", "ceiling", "unit", "n", "features")
+    for line in lines:
+        value = _number(line["value"]) if line["undefined"] is None else f"undefined: {line['undefined']}"
+        numbers = (_number(line.get(key)) for key in ("error", "floor", "ceiling"))
+        table.add_row(line["metric"], value, *numbers, line["unit"], f"{line['n']:,}", line["features"])
+    console.print(table)
+
+
+def status(console: Console, rows: list[dict[str, Any]]) -> None:
+    table = _table("run", "state", "images")
+    for row in rows:
+        table.add_row(row["run"], row["state"], f"{row['images']:,} of {row['of']:,}")
+    console.print(table)
+
+
+def networks(console: Console, described: dict[str, list[dict[str, Any]]]) -> None:
+    """Each network layer by layer, and its totals: the paper's appendices."""
+    names = {"enc": "Encoder", "dec": "Decoder (generator)", "dis": "Discriminator"}
+    for name, layers in described.items():
+        table = Table(title=names.get(name, name), box=None, title_justify="left")
+        for column in ("layer", "output", "parameters", "MFLOP"):
+            table.add_column(column, justify="left" if column in ("layer", "output") else "right")
+        for layer in layers:
+            shape = " x ".join(map(str, layer["shape"]))
+            table.add_row(layer["kind"], shape, f"{layer['parameters']:,}", f"{layer['flops'] / 1e6:,.1f}")
+        parameters, flops = sum(x["parameters"] for x in layers), sum(x["flops"] for x in layers)
+        table.add_row("total", "", f"{parameters:,}", f"{flops / 1e6:,.1f}", style="bold")
+        console.print(table)
+
+
+def environment(console: Console, found: dict[str, Any]) -> None:
+    table = _table("", "")
+    for name, value in found.items():
+        table.add_row(name, "not installed" if value is None else str(value))
+    console.print(table)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else number(value, 3)
+
+
+def _interval(answer: dict[str, Any]) -> str:
+    return "" if answer["low"] is None else f"{_number(answer['low'])} to {_number(answer['high'])}"

@@ -1,0 +1,152 @@
+"""What a run costs, counted and not measured: parameters, FLOPs, memory.
+
+FLOPs are PyTorch's own count (two a multiply-add, in matrix products and convolutions) of one whole training step on
+the meta device, where shapes exist and numbers do not; so the paper's size is counted in a moment on any machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from triptych import networks
+from triptych.spec import NetworkSpec, RunSpec
+from triptych.training.state import initial
+from triptych.training.step import noise_of, play, set_modes, turns
+
+BATCH = 4
+"""Counts are linear in the batch; BatchNorm needs more than one image."""
+_counted: dict[tuple[str, int], int] = {}
+"""What `flops_per_image` has found, by kind and channels: studies are planned, validated and run in one process."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run takes: its images, the FLOPs of each, and the parameters by network."""
+
+    images: int
+    flops_per_image: int
+    parameters: dict[str, int]
+
+    @property
+    def flops(self) -> int:
+        return self.images * self.flops_per_image
+
+    @property
+    def weight_bytes(self) -> int:
+        return 4 * sum(self.parameters.values())
+
+
+def costs(runs: list[RunSpec], channels: int) -> dict[str, Cost]:
+    """The cost of every run by its id; runs of one kind are counted once."""
+    known: dict[str, tuple[int, dict[str, int]]] = {}
+    found = {}
+    for run in runs:
+        if (same := kind(run)) not in known:
+            known[same] = flops_per_image(run, channels), parameters(run, channels)
+        found[run.id] = Cost(run.training.whole_images, *known[same])
+    return found
+
+
+def kind(spec: RunSpec) -> str:
+    """What decides the arithmetic of a training step, as a key: runs of one kind cost the same an image."""
+    beside: Any = {
+        "seed": True,
+        "condition": True,
+        "optimiser": {"rate"},
+        "training": {"images", "log_images", "snapshots", "translate", "translate_fill"},
+    }
+    return json.dumps(spec.model_dump(mode="json", exclude=beside), sort_keys=True)
+
+
+def parameters(spec: RunSpec, channels: int) -> dict[str, int]:
+    """The number of parameters in each network that the framework uses."""
+    state = initial(spec, channels, "meta")
+    return {name: sum(p.numel() for p in net.parameters()) for name, net in state.nets.items()}
+
+
+def flops_per_image(spec: RunSpec, channels: int) -> int:
+    """FLOPs of a training step an image, averaged over the phases of the framework."""
+    if ":" in spec.framework or ":" in spec.network.family:  # a plug-in may be edited, and bear the same name
+        return _count(spec, channels)
+    key = kind(spec), channels
+    if key not in _counted:
+        _counted[key] = _count(spec, channels)
+    return _counted[key]
+
+
+def _count(spec: RunSpec, channels: int) -> int:
+    state = initial(spec, channels, "meta")
+    images = torch.empty(BATCH, channels, spec.data.size, spec.data.size, device="meta")
+    phases = Counter(state.framework.moving(percent / 100) for percent in range(100))
+    total = 0.0
+    for moving, percents in phases.items():
+        progress = next(p / 100 for p in range(100) if state.framework.moving(p / 100) == moving)
+        groups = turns(spec, state, progress)
+        set_modes(state, groups)
+        with FlopCounterMode(display=False) as counter:
+            for group in groups:
+                play(state, group, images, noise_of(spec, 0, images))
+        total += counter.get_total_flops() * percents / 100
+    return round(total / BATCH)
+
+
+def forward_flops(module: nn.Module, *inputs: torch.Tensor) -> int:
+    """FLOPs of one forward call on inputs of the meta device, an image."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module.eval()(*inputs)
+    return round(counter.get_total_flops() / len(inputs[0]))
+
+
+def layers(spec: NetworkSpec, size: int, channels: int) -> dict[str, list[dict]]:
+    """Each network layer by layer: {"layer", "kind", "shape", "parameters", "flops"}, shapes without the batch."""
+    nets = networks.describe(spec, size, channels)
+    image = torch.empty(BATCH, channels, size, size, device="meta")
+    latent = torch.empty(BATCH, spec.latent, device="meta")
+    return {name: _layers(net, latent if name == "dec" else image) for name, net in nets.items()}
+
+
+def _layers(network: nn.Module, inputs: torch.Tensor) -> list[dict]:
+    rows: list[dict] = []
+
+    def note(module: nn.Module, arguments: tuple[torch.Tensor, ...], output: torch.Tensor, name: str) -> None:
+        rows.append(
+            {
+                "layer": name,
+                "kind": _kind(module),
+                "shape": list(output.shape[1:]),
+                "parameters": sum(p.numel() for p in module.parameters()),
+                "inputs": arguments,
+                "module": module,
+            }
+        )
+
+    handles = [
+        module.register_forward_hook(lambda m, a, o, name=name: note(m, a, o, name))
+        for name, module in network.named_modules()
+        if not list(module.children())
+    ]
+    with torch.no_grad():
+        network.eval()(inputs)
+    for handle in handles:
+        handle.remove()
+    for row in rows:
+        row["flops"] = forward_flops(row.pop("module"), *row.pop("inputs"))
+    return rows
+
+
+def _kind(module: nn.Module) -> str:
+    """A layer in few words, e.g. "Conv2d 5x5, stride 2, padding 2"."""
+    parts = [type(module).__name__]
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        parts[0] += " {}x{}".format(*module.kernel_size)
+        parts += [f"stride {module.stride[0]}", f"padding {module.padding[0]}"]
+    elif isinstance(module, nn.LeakyReLU):
+        parts[0] += f" {module.negative_slope}"
+    return ", ".join(parts)

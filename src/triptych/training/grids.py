@@ -1,0 +1,64 @@
+"""Fixed grids of pictures: the same latents and the same test images for every framework and every moment."""
+
+from __future__ import annotations
+
+import io
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from triptych.rng import stream
+from triptych.training.state import State, set_evaluation
+
+SIDE = 8
+"""Grids are SIDE by SIDE."""
+
+
+def fixed_latents(seed: int, latent: int) -> Tensor:
+    """The latents of a run's sample grids, [64, L]: one seed, one set, whatever the framework."""
+    return torch.randn(SIDE * SIDE, latent, generator=stream(seed, "grid/latents"))
+
+
+def is_due(before: int, after: int, first: int = 640) -> bool:
+    """Whether a grid falls between two counts of images: at `first` images and at each doubling of it."""
+    threshold = first
+    while threshold <= before:
+        threshold *= 2
+    return threshold <= after
+
+
+def alternate(originals: Tensor, reconstructions: Tensor) -> Tensor:
+    """Rows of SIDE originals, each above the row of their reconstructions, a last short row filled with black; all
+    [B, C, S, S].
+    """
+    missing = -len(originals) % SIDE
+    black = originals.new_full((missing, *originals.shape[1:]), -1)
+    rows = zip(*(torch.cat([images, black]).split(SIDE) for images in (originals, reconstructions)), strict=True)
+    return torch.cat([images for pair in rows for images in pair])
+
+
+@torch.no_grad()
+def pictures(state: State, latents: Tensor, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Samples of fixed latents, and reconstructions of fixed images if there is an encoder, in evaluation mode."""
+    nets = state.nets
+    set_evaluation(nets, state.framework.statistics)
+    samples = nets["dec"](latents)
+    reconstructions = nets["dec"](nets["enc"](images)[0]) if "enc" in nets else None
+    set_evaluation(nets)
+    return samples, reconstructions
+
+
+def png(images: Tensor) -> bytes:
+    """Images [B, C, S, S] in [-1, 1] as one PNG, SIDE to a row, one black pixel between them."""
+    pixels = ((images.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    batch, channels, size, _ = pixels.shape
+    rows = -(-batch // SIDE)
+    sheet = torch.zeros(channels, rows * (size + 1) - 1, SIDE * (size + 1) - 1, dtype=torch.uint8)
+    for index, image in enumerate(pixels):
+        top, left = (index // SIDE) * (size + 1), (index % SIDE) * (size + 1)
+        sheet[:, top : top + size, left : left + size] = image
+    array = sheet[0].numpy() if channels == 1 else sheet.permute(1, 2, 0).contiguous().numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG", optimize=False)
+    return buffer.getvalue()

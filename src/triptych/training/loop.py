@@ -1,0 +1,290 @@
+"""The training loop: one for all frameworks, in a run directory, resumable at any moment to the same bits."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import resource
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from triptych import store
+from triptych.data.dataset import Dataset, batch_indices, epoch_order
+from triptych.data.transforms import background, random_translate
+from triptych.rng import stream
+from triptych.spec import RunSpec
+from triptych.training import cost, grids
+from triptych.training.environment import environment, make_exact
+from triptych.training.state import digest, fingerprint, from_files, initial, is_finite, to_files, weights
+from triptych.training.step import Diverged, Measured, step
+
+
+@dataclass
+class Interval:
+    """Sums over the steps since the last line of the log."""
+
+    steps: int = 0
+    sums: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    held_back: dict[str, int] = field(default_factory=dict)
+
+    def add(self, measured: Measured) -> None:
+        self.steps += 1
+        for kind in ("terms", "losses", "gradient_norms"):
+            sums = self.sums.setdefault(kind, {})
+            for name, value in getattr(measured, kind).items():
+                total, count = sums.get(name, (0.0, 0))  # a term of one phase is not in every step
+                sums[name] = [total + value, count + 1]
+        for player in measured.held_back:
+            self.held_back[player] = self.held_back.get(player, 0) + 1
+
+    def line(self, images: int, number: int) -> dict[str, Any]:
+        means = {
+            kind: {name: total / count for name, (total, count) in sums.items()} for kind, sums in self.sums.items()
+        }
+        return {"images": images, "step": number, **means, "skipped_updates": self.held_back}
+
+
+class Training:
+    """One run under way: its directory, its state, and what is measured beside it."""
+
+    def __init__(self, folder: Path, spec: RunSpec, dataset: Dataset) -> None:
+        device = str(dataset.train.device)
+        make_exact(device)
+        forget_peak(torch.device(device))
+        self.folder, self.spec, self.dataset = folder, spec, dataset
+        self.batch = spec.training.batch_size
+        self.steps = spec.training.steps
+        self.log_steps = max(1, spec.training.log_images // self.batch)
+        self.state = initial(spec, dataset.channels, device)
+        self.certificate = self._certificate()
+        self.latents = grids.fixed_latents(spec.seed, spec.network.latent).to(device)
+        shown = min(grids.SIDE**2 // 2, len(dataset.test))
+        self.shown = dataset.test.images(torch.arange(shown))
+        self.seconds = 0.0
+        self.interval = Interval()
+        self.marked = (0.0, 0)  # seconds and images at the last line of the log
+
+    @property
+    def images(self) -> int:
+        return self.state.step * self.batch
+
+    @cached_property
+    def fill(self) -> Tensor | float:
+        """What a shift leaves free: by default the median border value [C, 1, 1] of the first thousand training
+        images.
+        """
+        if self.spec.training.translate_fill is not None:
+            return self.spec.training.translate_fill
+        return background(self.dataset.train.images(torch.arange(min(1000, len(self.dataset.train)))))
+
+    def next_batch(self) -> Tensor:
+        """The batch of this step, [B, C, S, S] in [-1, 1], which (seed, step) decides."""
+        number = self.state.step
+        indices = batch_indices(self.spec.seed, number, len(self.dataset.train), self.batch)
+        x = self.dataset.train.images(indices)
+        share = self.spec.training.translate
+        if not share:
+            return x
+        return random_translate(x, share, stream(self.spec.seed, "translation", number), self.fill)
+
+    def play(self) -> Measured:
+        return step(self.state, self.spec, self.next_batch(), self.state.step / self.steps)
+
+    def advance(self) -> None:
+        """One step, measured, with what is due after it: a line of the log, a grid."""
+        before, number = time.perf_counter(), self.state.step
+        measured = self.play()
+        if not is_finite(self.state):
+            self.state.step = number
+            raise Diverged(f"a weight is not finite after step {number}")
+        self.interval.add(measured)
+        self.seconds += time.perf_counter() - before
+        if self.state.step % self.log_steps == 0:
+            self.log()
+        if grids.is_due(self.images - self.batch, self.images):
+            self.draw()
+        if self.is_snapshot():
+            for name, content in weights(self.state).items():
+                store.write(self.folder / "snapshots" / f"{self.images:09d}" / name, content)
+
+    def is_snapshot(self) -> bool:
+        """Whether the step just made is one of the evenly spaced ones whose weights are kept."""
+        wanted, number = self.spec.training.snapshots, self.state.step
+        return number * wanted // self.steps > (number - 1) * wanted // self.steps
+
+    def log(self) -> None:
+        """One line to the log, and one beside it of what differs from run to run: time and memory."""
+        line = self.interval.line(self.images, self.state.step)
+        seconds, images = self.marked
+        speed = (self.images - images) / max(self.seconds - seconds, 1e-9)
+        timing = {
+            "images": self.images,
+            "seconds": self.seconds,
+            "images_per_second": speed,
+            "peak_memory_bytes": peak_memory(self.latents.device),
+        }
+        for name, record in (("log.jsonl", line), (store.TIMING, timing)):
+            with open(self.folder / name, "ab") as file:
+                file.write(store.to_lines([record]))
+        self.interval, self.marked = Interval(), (self.seconds, self.images)
+
+    def draw(self) -> None:
+        """The fixed grids of this moment."""
+        samples, reconstructions = grids.pictures(self.state, self.latents, self.shown)
+        store.write(self.folder / "samples" / f"{self.images:09d}.png", grids.png(samples))
+        if reconstructions is not None:
+            sheet = grids.png(grids.alternate(self.shown, reconstructions))
+            store.write(self.folder / "reconstructions" / f"{self.images:09d}.png", sheet)
+
+    def save(self) -> None:
+        """A checkpoint; the lengths of the logs go with it, so that a resumed run can cut them back."""
+        lengths = {}
+        for name in ("log.jsonl", store.TIMING):
+            path = self.folder / name
+            path.touch()
+            store.flush(path)
+            lengths[name] = path.stat().st_size
+        extra = {
+            "logs": lengths,
+            "seconds": self.seconds,
+            "marked": self.marked,
+            "interval": dataclasses.asdict(self.interval),
+        }
+        store.save_checkpoint(self.folder, self.state.step, to_files(self.state, extra))
+
+    def resume(self) -> None:
+        """Go back to the newest checkpoint, or make the first one."""
+        files = store.load_checkpoint(self.folder)
+        if files is None:
+            for name in ("log.jsonl", store.TIMING):
+                (self.folder / name).unlink(missing_ok=True)
+            self.draw()
+            self.save()
+            return
+        content = from_files(self.state, files)
+        self.seconds, self.marked = content["seconds"], tuple(content["marked"])
+        self.interval = Interval(**content["interval"])
+        for name, length in content["logs"].items():
+            with open(self.folder / name, "ab") as file:
+                file.truncate(length)
+
+    def go_back(self) -> None:
+        """Undo a step that has broken the weights: the newest checkpoint, played on up to that step.
+
+        So the weights left do not depend on when a checkpoint was written.
+        """
+        number, files = self.state.step, store.load_checkpoint(self.folder)
+        assert files is not None, "the first checkpoint is written before the first step"
+        from_files(self.state, files)
+        while self.state.step < number:
+            self.play()
+
+    def finish(self, status: str, message: str) -> None:
+        """Write the weights, then the outcome, which says that training is over."""
+        if self.interval.steps:
+            self.log()
+        for name in ("log.jsonl", store.TIMING):  # on disk before the outcome that stands for them
+            store.flush(self.folder / name)
+        if not is_finite(self.state):
+            self.go_back()
+            message += f"; the weights are those after {self.images} images, the last that were finite"
+        self.draw()
+        for name, content in weights(self.state).items():
+            store.write(self.folder / "weights" / name, content)
+        outcome = {
+            "status": status,
+            "images": self.images,
+            "message": message,
+            "channels": self.dataset.channels,
+            "parameters": cost.parameters(self.spec, self.dataset.channels),
+            "flops_per_image": cost.flops_per_image(self.spec, self.dataset.channels),
+            "certificate": self.certificate,
+        }
+        store.write(self.folder / "outcome.json", store.to_json(outcome))
+
+    def _certificate(self) -> dict[str, Any]:
+        """What is matched between frameworks at one seed, as hashes: taken from a state that has not moved."""
+        n, seed = len(self.dataset.train), self.spec.seed
+        epochs = -(-self.steps // max(1, n // self.batch))
+        orders = hashlib.sha256()
+        for epoch in range(epochs):
+            orders.update(epoch_order(seed, epoch, n).numpy().tobytes())
+        return {
+            "data": self.dataset.fingerprint,
+            "data_order": orders.hexdigest(),
+            "latents": fingerprint(grids.fixed_latents(seed, self.spec.network.latent)),
+            "budget_images": self.spec.training.whole_images,
+            "batch_size": self.batch,
+            "initial_weights": {name: digest(net) for name, net in self.state.nets.items()},
+        }
+
+
+def train(
+    folder: Path,
+    spec: RunSpec,
+    dataset: Dataset,
+    *,
+    checkpoint_seconds: float = 30.0,
+    progress: Callable[[int, float], None] = lambda images, seconds: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Train one run in its directory, from where it stands to its end, on the device where the images are.
+
+    `progress(images, seconds)` is called after every step. Returns False when `should_stop` asked to stop, with a
+    checkpoint of that moment left behind; the same call goes on from there, to the same bits. A run that diverges has
+    come to its end: its outcome says so, and its weights are its last finite ones.
+    """
+    if (folder / "outcome.json").exists():
+        return True
+    training = Training(folder, spec, dataset)
+    store.write(folder / "spec.json", store.to_json(spec.model_dump(mode="json")))
+    if not (folder / "environment.json").exists():
+        store.write(folder / "environment.json", store.to_json(environment(str(dataset.train.device))))
+    training.resume()
+    saved = time.monotonic()
+    while training.state.step < training.steps:
+        try:
+            training.advance()
+        except Diverged as reason:
+            training.finish("diverged", str(reason))
+            return True
+        progress(training.images, training.seconds)
+        stop = should_stop()
+        if stop or time.monotonic() - saved >= checkpoint_seconds:
+            training.save()
+            saved = time.monotonic()
+        if stop:
+            return False
+    training.finish("finished", "")
+    return True
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most memory in bytes since `forget_peak`: of the GPU's tensors, or on a CPU of the whole process; where the
+    system is not Linux, since it started.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "linux":  # getrusage would count what the parent held when it started this process
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let the peak memory be that of the run that begins here, not of one before it in this process."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):  # Linux alone has it
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

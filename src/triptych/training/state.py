@@ -1,0 +1,164 @@
+"""What training changes: networks, optimisers and the position; and how they become bytes and come back.
+
+The position is the number of steps alone: data order and noise are functions of (seed, step), so there is no other
+generator or iterator whose state could be forgotten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from triptych import networks
+from triptych.errors import InputError
+from triptych.frameworks import Framework, framework_of
+from triptych.plugins import suggest
+from triptych.spec import OptimiserSpec, RunSpec
+from triptych.store import sha256, to_json
+
+
+@dataclass
+class State:
+    """A run in memory. `nets` holds just the networks that its framework uses."""
+
+    framework: Framework
+    nets: nn.ModuleDict
+    optimisers: dict[str, torch.optim.Optimizer]
+    step: int = 0
+
+    def parameters(self, player: str) -> list[nn.Parameter]:
+        """One player's parameters, in the order of its networks."""
+        return [p for name in self.framework.players[player] for p in self.nets[name].parameters()]
+
+
+def initial(spec: RunSpec, channels: int, device: str = "cpu") -> State:
+    """The state in which a run starts, which its seed decides."""
+    framework = framework_of(spec)
+    shared = networks.build(spec.network, spec.data.size, channels, spec.seed, device)
+    own = framework.own_networks(shared)
+    nets = nn.ModuleDict({name: own[name] if name in own else shared[name] for name in framework.networks}).to(device)
+    state = State(framework, nets, {})
+    state.optimisers = optimisers(spec.optimiser, {player: state.parameters(player) for player in framework.players})
+    return state
+
+
+def optimisers(spec: OptimiserSpec, players: dict[str, list[nn.Parameter]]) -> dict[str, torch.optim.Optimizer]:
+    """One optimiser a player, of any class in `torch.optim`; raises InputError for a name or option it lacks."""
+    known = {name: kind for name, kind in vars(torch.optim).items() if _is_usable(kind)}
+    if spec.name not in known:
+        raise InputError("unknown optimiser", where="optimiser.name", value=spec.name, mend=suggest(spec.name, known))
+    strangers = set(spec.rates) - set(players)
+    if strangers:
+        raise InputError(
+            "rates for players that this framework has not",
+            where="optimiser.rates",
+            value=sorted(strangers),
+            mend=f"Its players: {', '.join(players)}.",
+        )
+    try:
+        return {
+            player: known[spec.name](parameters, lr=spec.rates.get(player, spec.rate), **spec.options)
+            for player, parameters in players.items()
+        }
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{spec.name} refuses its options ({error})", where="optimiser.options") from error
+
+
+def _is_usable(kind: Any) -> bool:
+    """Optimisers that need a closure (LBFGS) or sparse gradients cannot play a game."""
+    return (
+        isinstance(kind, type)
+        and issubclass(kind, torch.optim.Optimizer)
+        and kind.__name__ not in {"Optimizer", "LBFGS", "SparseAdam"}
+    )
+
+
+def set_evaluation(nets: nn.ModuleDict, statistics: Literal["running", "batch"] = "running") -> None:
+    """Put networks into evaluation mode: BatchNorm with its running statistics, or with those of each batch, which
+    then leave no trace in the running ones.
+    """
+    nets.eval()
+    for module in nets.modules():
+        if isinstance(module, _BatchNorm):
+            module.track_running_stats = statistics == "running"
+            module.train(statistics == "batch")
+
+
+def tensors(network: nn.Module) -> dict[str, Tensor]:
+    """A network's parameters and buffers, contiguous, on the CPU."""
+    return {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+
+
+def digest(network: nn.Module) -> str:
+    """SHA-256 over names and bytes of a network's parameters and buffers."""
+    total = hashlib.sha256()
+    for name, value in tensors(network).items():
+        total.update(name.encode())
+        total.update(value.numpy().tobytes())
+    return total.hexdigest()
+
+
+def weights(state: State) -> dict[str, bytes]:
+    """Each network as a safetensors file."""
+    return {f"{name}.safetensors": safetensors.torch.save(tensors(net)) for name, net in state.nets.items()}
+
+
+def load_weights(network: nn.Module, content: bytes) -> None:
+    network.load_state_dict(safetensors.torch.load(content))
+
+
+def to_files(state: State, extra: dict[str, Any]) -> dict[str, bytes]:
+    """Everything that a resumed run needs, `extra` JSON values included."""
+    files = weights(state)
+    numbers: dict[str, Any] = {}
+    for player, optimiser in state.optimisers.items():
+        packed = optimiser.state_dict()
+        moments = {
+            f"{index}/{name}": value.detach().cpu().contiguous()
+            for index, entries in packed["state"].items()
+            for name, value in entries.items()
+            if isinstance(value, Tensor)
+        }
+        numbers[player] = {
+            "groups": packed["param_groups"],
+            "state": {
+                str(index): {name: value for name, value in entries.items() if not isinstance(value, Tensor)}
+                for index, entries in packed["state"].items()
+            },
+        }
+        files[f"optimiser-{player}.safetensors"] = safetensors.torch.save(moments)
+    return files | {"state.json": to_json({"step": state.step, "optimisers": numbers, **extra})}
+
+
+def from_files(state: State, files: dict[str, bytes]) -> dict[str, Any]:
+    """Put a checkpoint into a freshly built state; returns the content of its `state.json`."""
+    for name, network in state.nets.items():
+        load_weights(network, files[f"{name}.safetensors"])
+    content = json.loads(files["state.json"])
+    for player, optimiser in state.optimisers.items():
+        saved = content["optimisers"][player]
+        entries: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in saved["state"].items()}
+        for key, value in safetensors.torch.load(files[f"optimiser-{player}.safetensors"]).items():
+            index, _, name = key.partition("/")
+            entries[int(index)][name] = value
+        optimiser.load_state_dict({"state": entries, "param_groups": saved["groups"]})
+    state.step = content["step"]
+    return content
+
+
+def is_finite(state: State) -> bool:
+    """Whether every parameter and buffer is a finite number."""
+    values = [*state.nets.parameters(), *(buffer for buffer in state.nets.buffers() if buffer.is_floating_point())]
+    return bool(torch.nn.utils.get_total_norm(values, torch.inf).isfinite())  # one transfer from a GPU for all
+
+
+def fingerprint(value: Tensor) -> str:
+    """SHA-256 of a tensor's bytes."""
+    return sha256(value.cpu().contiguous().numpy().tobytes())

@@ -1,0 +1,268 @@
+"""Verdicts: which of two frameworks is better by a metric, and how sure the seeds let us be.
+
+A question is written before running: metric, a, b and the smallest effect that matters. Its answer is a
+function of numbers that all stand in the verdict's record, and so is its sentence.
+
+The rule, in this order, with p-values adjusted by Holm over the comparisons of a family that are not undefined
+(those that bear on one question, such as who reconstructs best; primary and secondary measures apart):
+"undefined" if a or b has no score in any seed; "equivalent" if two one-sided tests within the smallest effect
+give p < alpha; "better" or "worse" if the paired t test gives p < alpha; else "undecided". Each kind of claim
+(differs, equivalent) keeps its own family-wise level alpha, so both together at most 2 alpha. The interval is
+the plain 95 % one, unadjusted. A question with too few seeds for a test counts in its family, with p = 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
+from numbers import Real
+
+from triptych.errors import InputError
+from triptych.verdicts import stats, wording
+
+
+@dataclass(frozen=True)
+class Question:
+    """Is a better than b by this metric? Differences below `smallest_effect` (None: unknown) do not matter.
+
+    `better` ("lower" or "higher") and `unit` are read from the scores where empty; `subject` is the metric's
+    question ("samples", "diversity", "reconstruction"), used for the wording only. Raises InputError.
+    """
+
+    metric: str
+    a: str
+    b: str
+    smallest_effect: float | None
+    family: str = "primary"
+    condition: str = ""
+    better: str = ""
+    unit: str = ""
+    label: str = ""
+    subject: str = ""
+
+    def __post_init__(self) -> None:
+        where, effect = f"question {self.metric}, {self.a} against {self.b}", self.smallest_effect
+        if self.a == self.b:
+            raise InputError("a framework cannot be compared with itself", where=where, mend="Name two.")
+        if self.better not in ("", "lower", "higher"):
+            mend = "Give lower or higher; a metric without a direction has no verdict."
+            raise InputError("unknown direction `better`", where=where, value=self.better, mend=mend)
+        if effect is not None and not (math.isfinite(effect) and effect > 0):
+            mend = "Leave it out (None) if none is known."
+            raise InputError("smallest_effect must be positive", where=where, value=effect, mend=mend)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The numbers behind one answer, about a as against b; `verdict` and `sentence` follow from them alone.
+
+    Means, difference (a minus b) and its 95 % interval are over the n seeds that have both scores; sd is that
+    of the paired differences; `comparisons` is the size of the family; None stands for a number that does not
+    exist. `undefined` gives reasons by framework, `left_out` the number of seeds by reason.
+    """
+
+    metric: str
+    a: str
+    b: str
+    condition: str
+    family: str
+    better: str
+    unit: str
+    smallest_effect: float | None
+    alpha: float
+    label: str
+    subject: str
+    names: tuple[str, str]
+    undefined: dict[str, str]
+    left_out: dict[str, int]
+    diverged: dict[str, int]
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    sd: float | None = None
+    mean_a: float | None = None
+    mean_b: float | None = None
+    p_adjusted: float | None = None
+    p_equivalence_adjusted: float | None = None
+    comparisons: int = 0
+    seeds_needed: int | None = None
+
+    @property
+    def verdict(self) -> str:
+        """One of undefined, equivalent, better, worse, undecided."""
+        if self.undefined:
+            return "undefined"
+        if self.p_equivalence_adjusted is not None and self.p_equivalence_adjusted < self.alpha:
+            return "equivalent"
+        if self.difference and self.p_adjusted is not None and self.p_adjusted < self.alpha:
+            return "better" if (self.difference < 0) == (self.better == "lower") else "worse"
+        return "undecided"
+
+    @property
+    def sentence(self) -> str:
+        """The answer in one plain sentence."""
+        return wording.sentence(self)
+
+    def to_dict(self) -> dict:
+        """The record for verdicts.json: strings, finite numbers and null."""
+        record = asdict(self) | {"names": list(self.names)}
+        return {"verdict": self.verdict, "sentence": self.sentence} | record
+
+
+def questions_for(
+    frameworks: Sequence[str], metrics: Iterable[Mapping], conditions: Sequence[str] = ("",)
+) -> list[Question]:
+    """Every pair of frameworks, in the given order, by every line of metrics.json that has a direction."""
+    return [
+        Question(
+            metric=m["metric"],
+            a=a,
+            b=b,
+            smallest_effect=m.get("smallest_effect") or None,
+            family=m.get("family") or "primary",
+            condition=condition,
+            better=m["better"],
+            unit=m.get("unit") or "",
+            label=m.get("label") or "",
+            subject=m.get("question") or "",
+        )
+        for condition in conditions
+        for m in metrics
+        if m["better"] != "none"
+        for a, b in combinations(frameworks, 2)
+    ]
+
+
+def judge(
+    scores: Iterable[Mapping],
+    questions: Sequence[Question],
+    alpha: float = 0.05,
+    diverged: Mapping | None = None,
+) -> list[Verdict]:
+    """A verdict for each question, in order, from the lines of scores.jsonl.
+
+    `diverged` counts diverged runs by framework, or by (framework, condition); they stay in and are told of.
+    Raises InputError for duplicate, malformed, non-finite or incomparable scores.
+    """
+    if not 0 < alpha < 1:
+        raise InputError("alpha must lie between 0 and 1", value=alpha)
+    table = _table(scores)
+    drafts = [_draft(q, table, alpha, diverged or {}) for q in questions]
+    for family in {(q.family, q.subject) for q in questions}:
+        mine = [i for i, v in enumerate(drafts) if (v.family, v.subject) == family and not v.undefined]
+        for field in ("p_adjusted", "p_equivalence_adjusted"):
+            raw = [getattr(drafts[i], field) for i in mine]
+            adjusted = stats.holm([1.0 if p is None else p for p in raw])
+            for i, p, own in zip(mine, adjusted, raw, strict=True):
+                value = {} if own is None else {field: float(p)}
+                drafts[i] = replace(drafts[i], comparisons=len(mine), **value)
+    return [_with_seeds_needed(v) for v in drafts]
+
+
+def _table(scores: Iterable[Mapping]) -> dict[tuple[str, str, str], dict[int, Mapping]]:
+    """(metric, condition, framework) -> seed -> line, every line checked."""
+    table: dict[tuple[str, str, str], dict[int, Mapping]] = {}
+    for number, line in enumerate(scores, 1):
+        where = f"scores, line {number}"
+        if missing := {"metric", "framework", "seed", "value", "undefined"} - set(line):
+            raise InputError(f"missing {', '.join(sorted(missing))}", where=where)
+        value, framework, seed = line["value"], line["framework"], line["seed"]
+        if (value is None) == (not line["undefined"]):
+            raise InputError("a score is a value or a reason why it is undefined", where=where, value=value)
+        if value is not None and not (isinstance(value, Real) and abs(float(value)) < 1e300):
+            mend = "Give null as the value and a reason as undefined."
+            raise InputError("a score must be a finite number", where=where, value=value, mend=mend)
+        seeds = table.setdefault((line["metric"], line.get("condition") or "", framework), {})
+        if seed in seeds:
+            what = f"a second score of {framework} by {line['metric']} for seed {seed}"
+            mend = "Keep one run for each framework, seed and condition."
+            raise InputError(what, where=where, mend=mend)
+        seeds[seed] = line
+    return table
+
+
+def _draft(q: Question, table: Mapping, alpha: float, diverged: Mapping) -> Verdict:
+    """The verdict on one question before adjustment: its p-values are still its own."""
+    sides = [table.get((q.metric, q.condition, f), {}) for f in (q.a, q.b)]
+    names = (wording.display(q.a), wording.display(q.b))
+    defined = [{s for s, line in side.items() if line["value"] is not None} for side in sides]
+    q = _agreed(q, [side[s] for side, have in zip(sides, defined, strict=True) for s in have])
+    undefined = {f: _reasons(sides[i]) for i, f in enumerate((q.a, q.b)) if not defined[i]}
+    counts = {f: diverged.get((f, q.condition), diverged.get(f, 0)) for f in (q.a, q.b)}
+    draft = Verdict(
+        metric=q.metric,
+        a=q.a,
+        b=q.b,
+        condition=q.condition,
+        family=q.family,
+        better=q.better,
+        unit=q.unit,
+        smallest_effect=q.smallest_effect,
+        alpha=alpha,
+        label=q.label or q.metric,
+        subject=q.subject,
+        names=names,
+        undefined=undefined,
+        left_out={} if undefined else _left_out(sides, names),
+        diverged={f: count for f, count in counts.items() if count},
+    )
+    seeds = sorted(defined[0] & defined[1])
+    if not seeds:
+        return draft
+    a, b = ([float(side[s]["value"]) for s in seeds] for side in sides)
+    result = stats.paired(a, b)
+    d = result.difference
+    return replace(
+        draft,
+        difference=d.point,
+        low=d.low,
+        high=d.high,
+        n=d.n,
+        sd=result.sd,
+        p_adjusted=result.p,
+        p_equivalence_adjusted=stats.equivalence_p(a, b, q.smallest_effect) if q.smallest_effect else None,
+        mean_a=stats.mean(a).point,
+        mean_b=stats.mean(b).point,
+    )
+
+
+def _agreed(q: Question, lines: list[Mapping]) -> Question:
+    """The question with direction and unit settled; scores that differ in unit or features are refused."""
+    where = f"scores by {q.metric}, {q.a} against {q.b}"
+    for key in ("unit", "features", "better"):
+        stated = getattr(q, key, "")
+        seen = {line[key] for line in lines if line.get(key) is not None} | ({stated} if stated else set())
+        if len(seen) > 1:
+            what, mend = f"incomparable: they differ in {key}", "Score every run in the same way."
+            raise InputError(what, where=where, value=sorted(seen), mend=mend)
+        if seen and key != "features":
+            q = replace(q, **{key: seen.pop()})
+    if lines and not q.better:
+        raise InputError("no direction is stated", where=where, mend="Set better to lower or higher.")
+    return q
+
+
+def _reasons(side: Mapping[int, Mapping]) -> str:
+    return ", ".join(sorted({line["undefined"] for line in side.values()})) or "no score was recorded"
+
+
+def _left_out(sides: list[Mapping[int, Mapping]], names: tuple[str, str]) -> dict[str, int]:
+    """Why seeds have no pair, e.g. "GAN: too few samples" -> 2."""
+    counts: dict[str, int] = {}
+    for seed in sorted(set(sides[0]) | set(sides[1])):
+        gaps = [(name, side.get(seed, {"value": None})) for name, side in zip(names, sides, strict=True)]
+        why = [f"{name}: {line.get('undefined', 'no score')}" for name, line in gaps if line["value"] is None]
+        if why:
+            counts[", ".join(why)] = counts.get(", ".join(why), 0) + 1
+    return counts
+
+
+def _with_seeds_needed(v: Verdict) -> Verdict:
+    if v.verdict != "undecided" or v.sd is None or v.difference is None:
+        return v
+    # Holm's first step, alpha over the size of the family, is the most that the others could ask of this one.
+    level = v.alpha / v.comparisons
+    return replace(v, seeds_needed=stats.seeds_needed(v.difference, v.sd, v.smallest_effect, level))
