@@ -17,6 +17,8 @@ from triptych.errors import InputError
 from triptych.plugins import suggest
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from triptych.spec import StudySpec
 
 app = typer.Typer(
@@ -266,15 +268,24 @@ def sample(
     run: RunArgument,
     n: Annotated[int, typer.Option("--number", "-n", min=1, help="How many.")] = 64,
     seed: Annotated[int | None, typer.Option(help="Other latents than the run's own.")] = None,
+    label: Annotated[int | None, typer.Option("--class", min=0, help="One class, of a conditional framework.")] = None,
     out: PictureOption = Path("samples.png"),
 ) -> None:
     """Draw samples from a trained run into one picture."""
     from triptych import store
-    from triptych.evaluation.run import Run
     from triptych.training import grids
 
-    store.write(out, grids.png(Run(run).sample(n, seed)))
+    store.write(out, grids.png(_samples(run, n, seed, label)))
     console.print(f"{n} samples: {out}", markup=False)
+
+
+def _samples(folder: Path, n: int, seed: int | None, label: int | None) -> Tensor:
+    from triptych.evaluation.run import Run
+
+    try:
+        return Run(folder).sample(n, seed, label)
+    except ValueError as reason:
+        raise InputError(f"this framework cannot sample ({reason})", where=str(folder)) from None
 
 
 @app.command()
@@ -328,6 +339,20 @@ def networks(
         f"{latent} latent dimensions"
     )
     tables.networks(console, cost.layers(study.network, study.data.size, channels))
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help='"package.module:Name", or a built-in name such as vaegan@pythae.')],
+) -> None:
+    """Check that a framework, metric, data source or feature extractor keeps its contract."""
+    from triptych.contracts import checks_of, run_checks
+    from triptych.terminal import tables
+
+    results = run_checks(checks_of(name), lambda result: tables.check(console, result))
+    broken = sum(result.status == "broken" for result in results)
+    console.print(f"{len(results) - broken} of {len(results)} contracts hold: {name}", markup=False, highlight=False)
+    raise typer.Exit(2 if broken else 0)
 
 
 @app.command()

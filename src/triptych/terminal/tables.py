@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from triptych.text import count, duration, number
 
 if TYPE_CHECKING:
+    from triptych.contracts import Result
     from triptych.spec import RunSpec
     from triptych.study.plan import Estimate, Settled
     from triptych.study.runner import Opened
@@ -146,6 +148,13 @@ def networks(console: Console, described: dict[str, list[dict[str, Any]]]) -> No
         parameters, flops = sum(x["parameters"] for x in layers), sum(x["flops"] for x in layers)
         table.add_row("total", "", f"{parameters:,}", f"{flops / 1e6:,.1f}", style="bold")
         console.print(table)
+
+
+def check(console: Console, result: Result) -> None:
+    """One line per contract: whether it holds, and if not, what is broken and what usually causes it."""
+    colour = {"holds": "green", "broken": "red", "skipped": "dim"}[result.status]
+    line = Text.assemble((f"{result.status:<8}", colour), result.check)
+    console.print(line.append(f": {result.message}" if result.message else ""), soft_wrap=True, highlight=False)
 
 
 def environment(console: Console, found: dict[str, Any]) -> None:
