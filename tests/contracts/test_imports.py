@@ -15,7 +15,7 @@ import triptych
 ROOT = Path(triptych.__file__).parent
 LEVELS = [
     {"errors", "words"},
-    {"lookup", "rng", "store"},
+    {"lookup", "rng", "store", "imagefile"},
     {"spec", "losses", "stats", "transforms", "likelihood", "morphology"},
     {"data", "networks", "frameworks", "classifier", "game", "sentences"},
     {"prepare", "presets", "features", "state", "verdicts"},
