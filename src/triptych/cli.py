@@ -145,7 +145,7 @@ def score(
 
     single = (path / "spec.json").exists()
     folder = path.resolve().parent.parent if single else path
-    study.status(folder)  # says so if there is no study
+    study.check_there(folder)
     asked = {"metrics": _names(metrics), "features": _names(features), "images": images}
     wanted = checked(ScoringSpec, {key: value for key, value in asked.items() if value is not None}, "triptych score")
     with conduct.held(folder):
@@ -177,7 +177,7 @@ def report(directory: Annotated[Path, typer.Argument(help="A study's directory."
     """Judge the scores anew and write the report again."""
     from triptych import show, study
 
-    study.status(directory)
+    study.check_there(directory)
     show.verdicts(console, study.conclude(directory))
     console.print(f"Report: {directory / 'report.html'}", markup=False, soft_wrap=True)
 
