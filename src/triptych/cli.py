@@ -165,7 +165,7 @@ def score(
 
     single = (path / "spec.json").exists()
     folder = path.resolve().parent.parent if single else path
-    runner.status(folder)  # says so if there is no study
+    runner.check_there(folder)
     asked = {"metrics": _names(metrics), "features": _names(features), "images": images}
     wanted = checked(ScoringSpec, {key: value for key, value in asked.items() if value is not None}, "triptych score")
     with conduct.held(folder):
@@ -198,7 +198,7 @@ def report(directory: Annotated[Path, typer.Argument(help="A study's directory."
     from triptych.study import runner
     from triptych.terminal import tables
 
-    runner.status(directory)
+    runner.check_there(directory)
     tables.verdicts(console, runner.conclude(directory))
     console.print(f"Report: {directory / 'report.html'}", markup=False, soft_wrap=True)
 

@@ -15,7 +15,7 @@ import triptych
 ROOT = Path(triptych.__file__).parent
 LEVELS = [
     {"errors", "text"},
-    {"plugins", "rng", "store"},
+    {"plugins", "rng", "store", "imagefile"},
     {"spec"},
     {"data", "networks", "verdicts"},
     {"frameworks", "report", "terminal"},

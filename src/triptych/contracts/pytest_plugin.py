@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection(session: pytest.Session) -> None:
     """Collect the checks next to the tests of the paths that were named."""
-    if session.config.getoption("--triptych"):
+    if session.config.getoption("--triptych") or ():
         session.config.pluginmanager.register(_Collected(session), "triptych-collected")
 
 
@@ -34,7 +34,7 @@ class _Collected:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
-        for name in session.config.getoption("--triptych"):
+        for name in session.config.getoption("--triptych") or ():
             collector = _Checks.from_parent(session, name=name)
             items.extend(collector.items())
 

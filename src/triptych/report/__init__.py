@@ -37,9 +37,11 @@ __all__ = ["write"]
 def write(study_dir: Path) -> Path:
     """Write report.html, figures/*.pdf, table.csv and table.tex into a study's directory; the page's path.
 
-    Raises InputError when the directory is no study's. A study still under way gives a report that says so.
+    Raises InputError when the directory is no study's or a symbolic link lies in it. A study still under way gives a
+    report that says so.
     """
     study_dir = Path(study_dir)
+    store.refuse_links(study_dir)  # before anything in figures/ is deleted, which might be a folder elsewhere
     study = collect(study_dir)
     cells = {condition: tables.scores(study, condition) for condition in study.conditions}
     store.write(study_dir / "table.csv", tables.as_csv(study, cells).encode())

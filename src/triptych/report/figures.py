@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from markupsafe import Markup, escape
 
-from triptych import store
+from triptych import imagefile, store
 from triptych.report.answers import questions
 from triptych.report.collect import Row, Run, Study
 from triptych.report.tables import Cell, Cells
@@ -295,13 +295,11 @@ def _save(figure: Any, path: Path) -> None:
 
 def pictures_pdf(pictures: list[tuple[str, Path]], path: Path) -> None:
     """Grids side by side under their titles."""
-    from PIL import Image
-
     with _drawing() as figure_of:
         figure = figure_of(figsize=(2.6 * len(pictures), 2.9), layout="constrained")
         for place, (title, source) in enumerate(pictures, start=1):
             axes = figure.add_subplot(1, len(pictures), place)
-            with Image.open(source) as image:
+            with imagefile.opened(source) as image:
                 axes.imshow(image.convert("RGB"), interpolation="none")
             axes.set_title(title, fontsize=9)
             axes.set_axis_off()

@@ -7,6 +7,8 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from triptych import imagefile
+from triptych.errors import InputError
 from triptych.report.collect import Run, Study
 
 ROWS = 8
@@ -40,9 +42,9 @@ def _encoded(path: Path, rows: int) -> tuple[str, bytes]:
     from PIL import Image
 
     try:
-        with Image.open(path) as opened:
-            image = opened.convert("L" if opened.mode in ("1", "L", "LA") else "RGB")
-    except OSError:
+        with imagefile.opened(path) as file:
+            image = file.convert("L" if file.mode in ("1", "L", "LA") else "RGB")
+    except (OSError, InputError):
         return "", b""
     if rows < ROWS:
         image = image.crop((0, 0, image.width, round(image.height * rows / ROWS)))

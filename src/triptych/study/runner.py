@@ -56,13 +56,17 @@ class Opened:
 
 
 def check_free(folder: Path, study: StudySpec) -> None:
-    """Raise InputError, and touch nothing, if the directory is another study's or something else's."""
+    """Raise InputError, and touch nothing, if the directory is another study's or something else's, or if a symbolic
+    link in it leads elsewhere.
+    """
     file = folder / STUDY
     if folder.exists() and not folder.is_dir():
         raise InputError("is a file and no directory", where=str(folder), mend="Choose another --out.")
+    known = file.exists() or not folder.exists() or all(path.name in BEFORE_CLAIM for path in folder.iterdir())
+    if not known:
+        raise InputError("holds something else than a study", where=str(folder), mend="Choose another --out.")
+    store.refuse_links(folder)
     if not file.exists():
-        if folder.exists() and any(path.name not in BEFORE_CLAIM for path in folder.iterdir()):
-            raise InputError("holds something else than a study", where=str(folder), mend="Choose another --out.")
         return
     if differences := _differences(load_study(file), study):
         rescored = all(text.startswith("scoring.") for text in differences)
@@ -142,7 +146,8 @@ def _remove_other_data(folder: Path, study: StudySpec) -> None:
 
 def _remove_if_empty(*folders: Path) -> None:
     for folder in folders:
-        if folder.is_dir() and {path.name for path in folder.iterdir()} <= {".lock"}:
+        # A directory that the user reaches through a link stays; its link is not ours to remove.
+        if folder.is_dir() and not folder.is_symlink() and {path.name for path in folder.iterdir()} <= {".lock"}:
             shutil.rmtree(folder)
 
 
@@ -176,6 +181,7 @@ def rescore(
     of images makes all scores anew. Raises InputError, and touches nothing, for what cannot be scored so, and for
     another scoring of some runs only, which then could not be compared with the others.
     """
+    store.refuse_links(folder)
     study = load_study(folder / STUDY)
     scoring, only = _rescoring(study.scoring, wanted, dataset.open(folder / DATA, resident_bytes=0))
     if runs is not None and scoring != study.scoring:
@@ -242,6 +248,7 @@ def execute(
 
 def _note_failure(file: Path, message: str) -> None:
     """A worker that was killed could not say so itself."""
+    store.refuse_link(file.parent.parent, file.parent)
     if not file.exists():
         store.write(file, f"{message}\n".encode())
 
@@ -264,8 +271,10 @@ def _job(opened: Opened, run: RunSpec) -> local.Job:
 def conclude(folder: Path) -> list[dict[str, Any]]:
     """Collect the scores of the runs that are whole, answer every question, and write the report.
 
-    Reads the directory alone. Returns the verdicts.
+    Reads the directory alone. Returns the verdicts. Raises InputError, and writes nothing, if anything in the directory
+    is a symbolic link.
     """
+    store.refuse_links(folder)
     study = load_study(folder / STUDY)
     runs = runs_of(study)
     whole = [run for run in runs if store.is_whole(folder / "runs" / run.id)]
@@ -293,10 +302,15 @@ def conclude(folder: Path) -> list[dict[str, Any]]:
     return answers
 
 
-def status(folder: Path) -> list[dict[str, Any]]:
-    """Where every run of a study stands: {"run", "state", "images", "of"}; reads only."""
+def check_there(folder: Path) -> None:
+    """Raise InputError for a directory without a study."""
     if not (folder / STUDY).exists():
         raise InputError(f"holds no study (no {STUDY})", where=str(folder))
+
+
+def status(folder: Path) -> list[dict[str, Any]]:
+    """Where every run of a study stands: {"run", "state", "images", "of"}; reads only."""
+    check_there(folder)
     return [_stands(folder / "runs" / run.id, run) for run in runs_of(load_study(folder / STUDY))]
 
 

@@ -50,13 +50,24 @@ def _attempt(job: dict[str, Any], stop: threading.Event) -> None:
     try:
         tell("finished" if compute(job, folder, stop) else "stopped")
     except Exception as error:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        _note(folder, traceback.format_exc())
         tell("failed", message=f"{type(error).__name__}: {error}")
 
 
+def _note(folder: Path, text: str) -> None:
+    """Leave the text in the run's error.txt, unless a symbolic link would lead that out of the study's directory."""
+    from triptych import store
+
+    if not (folder.is_symlink() or folder.parent.is_symlink()):
+        store.write(folder / "error.txt", text.encode())
+
+
 def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
-    """Bring one run to its end; False when it was asked to stop before."""
+    """Bring one run to its end; False when it was asked to stop before.
+
+    `folder` is runs/<id> of a study's directory. Raises InputError if either of the two is a symbolic link, or anything
+    in the run's.
+    """
     import torch
 
     from triptych import store
@@ -69,6 +80,8 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
 
     torch.set_num_threads(job["threads"])
     torch.manual_seed(0)  # nothing here uses the global generator; a plug-in that does must not see the run before
+    store.refuse_link(folder.parent, folder)
+    store.refuse_links(folder)
     with store.locked(folder, wait=True):  # a worker whose parent has just been killed may still hold it
         if store.is_whole(folder):
             return True

@@ -140,7 +140,7 @@ class Training:
             "peak_memory_bytes": peak_memory(self.latents.device),
         }
         for name, record in (("log.jsonl", line), (store.TIMING, timing)):
-            with open(self.folder / name, "ab") as file:
+            with store.appending(self.folder / name) as file:
                 file.write(store.to_lines([record]))
         self.interval, self.marked = Interval(), (self.seconds, self.images)
 
@@ -158,7 +158,7 @@ class Training:
         lengths = {}
         for name in ("log.jsonl", store.TIMING):
             path = self.folder / name
-            path.touch()
+            store.appending(path).close()
             store.flush(path)
             lengths[name] = path.stat().st_size
         extra = {
@@ -182,7 +182,7 @@ class Training:
         self.seconds, self.marked = content["seconds"], tuple(content["marked"])
         self.interval = Interval(**content["interval"])
         for name, length in content["logs"].items():
-            with open(self.folder / name, "ab") as file:
+            with store.appending(self.folder / name) as file:
                 file.truncate(length)
 
     def go_back(self) -> None:
@@ -252,8 +252,10 @@ def train(
 
     `progress(images, seconds)` is called after every step. Returns False when `should_stop` asked to stop, with a
     checkpoint of that moment left behind; the same call goes on from there, to the same bits. A run that diverges has
-    come to its end: its outcome says so, and its weights are its last finite ones.
+    come to its end: its outcome says so, and its weights are its last finite ones. Raises InputError, and writes
+    nothing, if anything in the directory is a symbolic link.
     """
+    store.refuse_links(folder)
     if (folder / "outcome.json").exists():
         return True
     training = Training(folder, spec, dataset)

@@ -115,12 +115,17 @@ def check_path(folder: Path, option: str) -> None:
 
 
 def check_free(folder: Path, specs: dict[str, StudySpec]) -> None:
-    """Raise InputError, and touch nothing, if the directory holds something else than these studies."""
+    """Raise InputError, and touch nothing, if the directory holds something else than these studies, or if a symbolic
+    link in it leads elsewhere. The studies' own directories may be links.
+    """
     check_path(folder, "--out")
     inside = {path.name for path in folder.iterdir()} if folder.exists() else set()
     begun = any((folder / name / runner.STUDY).exists() for name in specs)
     if not begun and inside - {".lock", *specs}:
         raise InputError("holds something else than a reproduction", where=str(folder), mend="Choose another --out.")
+    for path in (folder / name for name in sorted(inside - specs.keys())):
+        store.refuse_link(path)
+        store.refuse_links(path)
     for name, spec in specs.items():
         runner.check_free(folder / name, spec)
 
