@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from triptych import store
-from triptych.study.executors import local
+from triptych.study.executors import ENDS, Event, Job, local
 
 PLUG_IN = """
 from triptych.frameworks.vae import VAE
@@ -28,7 +28,7 @@ class Broken(VAE):
 """
 
 
-def jobs(tmp_path: Path, prepared: Path, tiny_run, *names: str) -> list[local.Job]:
+def jobs(tmp_path: Path, prepared: Path, tiny_run, *names: str) -> list[Job]:
     (tmp_path / "talk.py").write_text(textwrap.dedent(PLUG_IN), encoding="utf-8")
     return [
         {
@@ -49,10 +49,10 @@ def jobs(tmp_path: Path, prepared: Path, tiny_run, *names: str) -> list[local.Jo
 
 def test_what_a_plug_in_prints_is_no_event_and_what_it_raises_is_told(tmp_path, prepared, tiny_run, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    told: list[local.Event] = []
-    results = local.execute(jobs(tmp_path, prepared, tiny_run, "Talkative", "Broken"), 2, told.append)
+    told: list[Event] = []
+    results = local.EXECUTOR.execute(jobs(tmp_path, prepared, tiny_run, "Talkative", "Broken"), 2, told.append)
     assert results == {"Talkative": "finished", "Broken": "failed"}
-    assert store.is_whole(tmp_path / "Talkative")
+    assert store.is_complete(tmp_path / "Talkative")
     (failure,) = [event for event in told if event["event"] == "failed"]
     assert failure["message"] == "RuntimeError: the plug-in's own fault"
     assert "the plug-in's own fault" in (tmp_path / "Broken" / "error.txt").read_text()
@@ -64,12 +64,12 @@ def test_a_worker_does_one_run_after_another_until_one_fails(tmp_path, prepared,
     start = local._start
     monkeypatch.setattr(local, "_start", lambda events: started.append(start(events)) or started[-1])
     names = ["Talkative-1", "Talkative-2", "Broken", "Talkative-3"]
-    told: list[local.Event] = []
-    results = local.execute(jobs(tmp_path, prepared, tiny_run, *names), 1, told.append)
+    told: list[Event] = []
+    results = local.EXECUTOR.execute(jobs(tmp_path, prepared, tiny_run, *names), 1, told.append)
     assert results == dict.fromkeys(names, "finished") | {"Broken": "failed"}
     assert len(started) == 2, "the first did three runs, of which the last failed"
     assert all(process.poll() is not None for process in started)
-    ends = [(event["id"], event["event"]) for event in told if event["event"] in ("started", *local.ENDS)]
+    ends = [(event["id"], event["event"]) for event in told if event["event"] in ("started", *ENDS)]
     assert ends == [(name, event) for name in names for event in ("started", results[name])]
     digests = [(tmp_path / name / "manifest.json").read_bytes() for name in names if "Talk" in name]
     assert len(set(digests)) == 1, "a run does not depend on those before it in its process"
@@ -81,9 +81,9 @@ def test_an_error_in_the_parent_leaves_no_worker_behind(tmp_path, prepared, tiny
     start = local._start
     monkeypatch.setattr(local, "_start", lambda *arguments: started.append(start(*arguments)) or started[-1])
 
-    def fail(event: local.Event) -> None:
+    def fail(event: Event) -> None:
         raise KeyError(event["id"])
 
     with pytest.raises(KeyError):
-        local.execute(jobs(tmp_path, prepared, tiny_run, "Talkative"), 1, fail)
+        local.EXECUTOR.execute(jobs(tmp_path, prepared, tiny_run, "Talkative"), 1, fail)
     assert [process.poll() is not None for process in started] == [True]

@@ -52,14 +52,14 @@ METRICS = [FD, PSNR, SHARE]
 THREE = ["vae", "gan", "vaegan"]
 
 
-def lines(metric: dict, framework: str, values, condition: str = "") -> list[dict]:
+def lines(metric: dict, framework: str, values, condition: dict | None = None) -> list[dict]:
     """Score lines of seeds 0, 1, ...; a string in place of a value is a reason why it is undefined."""
     return [
         {
             "run": f"{framework}-s{seed}",
             "framework": framework,
             "seed": seed,
-            "condition": condition,
+            "condition": condition or {},
             "metric": metric["metric"],
             "value": None if isinstance(v, str) else v,
             "unit": metric["unit"],
@@ -212,10 +212,10 @@ def test_presets_are_named_as_variants():
 
 def test_conditions_are_kept_apart():
     scores = []
-    for condition, gap in (("optimiser.name=Adam", 10.0), ("optimiser.name=SGD", -10.0)):
+    for condition, gap in (({"optimiser.name": "Adam"}, 10.0), ({"optimiser.name": "SGD"}, -10.0)):
         scores += lines(FD, "vae", [20.0, 21.0, 22.0], condition)
         scores += lines(FD, "vaegan", [20.1 + gap, 21.0 + gap, 22.2 + gap], condition)
-    conditions = ["optimiser.name=Adam", "optimiser.name=SGD"]
+    conditions = [{"optimiser.name": "Adam"}, {"optimiser.name": "SGD"}]
     adam, sgd = judge(scores, questions_for(["vaegan", "vae"], [FD], conditions))
     assert (adam.verdict, sgd.verdict) == ("worse", "better")
     assert adam.sentence.startswith("With optimiser.name=Adam: VAE-GAN's samples are worse")

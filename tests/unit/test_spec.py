@@ -219,7 +219,13 @@ OTHER: dict[str, dict[str, Any]] = {
 
 
 def test_any_other_value_anywhere_gives_another_id():
-    runs = [{}, {"framework": "gan"}, {"seed": 1}, {"options": {"gamma": 2.0}}, {"condition": "here"}]
+    runs = [
+        {},
+        {"framework": "gan"},
+        {"seed": 1},
+        {"options": {"gamma": 2.0}},
+        {"condition": {"optimiser.rate": 0.002}},
+    ]
     for part, values in OTHER.items():
         assert values.keys() == PARTS[part].model_fields.keys()
         for field, value in values.items():
@@ -267,11 +273,11 @@ def test_a_grid_is_run_at_every_point_seed_and_framework_in_order():
         (1e-3, 16, 0, "vae"),
     ]
     assert points[-1] == (2e-3, 16, 1, "vaegan")
-    assert runs[0].condition == "optimiser.rate=0.001, training.batch_size=8"
+    assert runs[0].condition == {"optimiser.rate": 0.001, "training.batch_size": 8}
 
 
 def test_without_a_grid_there_is_one_condition_without_a_name():
-    assert [(run.framework, run.condition) for run in runs_of(study())] == [("vae", ""), ("vaegan", "")]
+    assert [(run.framework, run.condition) for run in runs_of(study())] == [("vae", {}), ("vaegan", {})]
 
 
 def test_a_grid_reaches_into_options():

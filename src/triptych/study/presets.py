@@ -55,8 +55,8 @@ def comparison(
 
     `data` and `frameworks` are what they are on the command line; the latter may be a list, too. `fields` are single
     fields of the study's parts by their own names (`size`, `channels`, `fit`, `broken`; `width`, `latent`; `rate`, or
-    `learning_rate`; `images`, `batch_size`; `metrics`, `features`; `device`, `workers`, `threads`); None leaves the default. Raises
-    InputError for an unknown preset, data set or field.
+    `learning_rate`; `images`, `batch_size`; `metrics`, `features`; `device`, `workers`,
+    `threads`); None leaves the default. Raises InputError for an unknown preset, data set or field.
     """
     if preset not in PRESETS:
         raise InputError("unknown preset", where="--preset", value=preset, mend=suggest(preset, PRESETS))
