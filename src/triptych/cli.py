@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from triptych.directory import RunDirectory, StudyDirectory
 from triptych.errors import InputError
 from triptych.plugins import suggest
 
@@ -101,6 +100,8 @@ def run(
     threads: ThreadsOption = None,
 ) -> None:
     """Run a study, or go on with one that was stopped."""
+    from triptych.directory import StudyDirectory
+
     spec = _load(study, device, workers, threads)
     beside = StudyDirectory(study.parent)
     home = beside.path if study.name == beside.study_toml.name and beside.data.is_dir() else None
@@ -166,6 +167,7 @@ def score(
 ) -> None:
     """Score finished runs again: all metrics, some, or in further feature spaces; then judge and report."""
     from triptych import store
+    from triptych.directory import RunDirectory
     from triptych.spec import ScoringSpec, checked
     from triptych.study.runner import score_study
     from triptych.terminal import running, tables
@@ -195,6 +197,7 @@ def _names(text: str | None) -> list[str] | None:
 @app.command()
 def report(directory: Annotated[Path, typer.Argument(help="A study's directory.")]) -> None:
     """Judge the scores again and write the report again."""
+    from triptych.directory import StudyDirectory
     from triptych.study import runner
     from triptych.terminal import tables
 
@@ -294,6 +297,7 @@ def reconstruct(
 
     from triptych import store
     from triptych.data import dataset
+    from triptych.directory import RunDirectory
     from triptych.evaluation.run import Run
     from triptych.training import grids
 
