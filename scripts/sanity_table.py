@@ -116,7 +116,7 @@ def evidences(data: dataset.Dataset, images: int, cache: Path) -> dict[str, Evid
             real=real,
             sample=lambda n: samples[index[:n]],
             extractor=extractor,
-            reconstruct=reconstruct,
+            reconstruct=lambda images, labels: reconstruct(images),
             labels=labels,
             training=draw,
             cache=cache,

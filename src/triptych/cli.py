@@ -146,7 +146,7 @@ def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> Non
 
     planned = preview(_load(study, None, None, None))
     tables.runs(console, planned.runs, planned.costs)
-    tables.plan(console, planned.runs, planned.execution, planned.estimate())
+    tables.plan(console, planned.runs, planned.costs, planned.execution, planned.estimate())
 
 
 @app.command()

@@ -199,7 +199,9 @@ def test_seeds_without_a_pair_are_left_out_and_told_of():
 
 
 def test_diverged_runs_stay_in_and_are_told_of():
-    told = one(FD, [10.0, 11.0, 12.5], [20.0, 21.0, 22.0], diverged={"vae": 2, ("vaegan", condition_key({})): 1, "gan": 3})
+    told = one(
+        FD, [10.0, 11.0, 12.5], [20.0, 21.0, 22.0], diverged={"vae": 2, ("vaegan", condition_key({})): 1, "gan": 3}
+    )
     assert told.diverged == {"vaegan": 1, "vae": 2}
     assert told.n == 3
     assert "; 1 VAE-GAN run diverged and is scored from its last finite state" in told.sentence

@@ -25,7 +25,15 @@ from triptych.evaluation.scoring import describe, metrics_of
 from triptych.spec import RunSpec, ScoringSpec, StudySpec, to_toml
 from triptych.study.executors import Event, Job
 from triptych.study.observer import SILENT, Observer, Progress
-from triptych.study.plan import Estimate, ResolvedExecution, estimate, resolve_execution, runs_of, validate
+from triptych.study.plan import (
+    Estimate,
+    ResolvedExecution,
+    check_labels,
+    estimate,
+    resolve_execution,
+    runs_of,
+    validate,
+)
 from triptych.study.rescoring import rescoring
 from triptych.text import condition_key
 from triptych.training.cost import Cost, costs
@@ -46,7 +54,15 @@ class PreparedStudy:
     def estimate(self) -> Estimate:
         """What all its runs will take."""
         size = sum(file.stat().st_size for file in self.directory.data.iterdir())
-        return estimate(self.runs, self.costs, self.data.channels, self.execution, size, self.spec.scoring.images)
+        return estimate(
+            self.runs,
+            self.costs,
+            self.data.channels,
+            self.data.classes,
+            self.execution,
+            size,
+            self.spec.scoring.images,
+        )
 
 
 @dataclass(frozen=True)
@@ -191,6 +207,7 @@ def _claim(
 ) -> PreparedStudy:
     """Open the data, check what only they can tell, and write the study into its directory."""
     data = dataset.open(directory.data, resident_bytes=0)
+    check_labels(runs, data.classes)
     for run in runs:
         dataset.batch_indices(run.seed, 0, len(data.train), run.training.batch_size)
     store.remove_partials(directory.features)
@@ -202,7 +219,7 @@ def _claim(
         runs=runs,
         execution=execution,
         data=data,
-        costs=costs(runs, data.channels),
+        costs=costs(runs, data.channels, data.classes),
     )
 
 
@@ -345,4 +362,4 @@ def run_status(files: RunDirectory, run: RunSpec) -> dict[str, Any]:
     state = files.status()
     done = store.read_json(files.outcome_json)["images"] if state in ("finished", "diverged") else None
     images = done if done is not None else lines[-1].get("images", 0) if lines else 0
-    return {"run": run.id, "images": images, "of": run.training.whole_images, "state": state}
+    return {"run": run.id, "images": images, "of": max(run.training.whole_images(), images), "state": state}
