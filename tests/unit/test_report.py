@@ -290,7 +290,7 @@ def test_band_is_from_the_lowest_seed_to_the_highest(study: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("value", "shown"),
     [
         (0.0125, "0.0125"),
         (12.3456, "12.35"),
@@ -303,15 +303,15 @@ def test_band_is_from_the_lowest_seed_to_the_highest(study: Path) -> None:
         (float("nan"), "–"),
     ],
 )
-def test_numbers_for_people(value: float | None, text: str) -> None:
-    assert text.number(value) == text
+def test_numbers_for_people(value: float | None, shown: str) -> None:
+    assert text.number(value) == shown
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(48.27, "48.3 s"), (192, "3 min 12 s"), (7500, "2 h 5 min"), (None, "–")]
+    ("seconds", "shown"), [(48.27, "48.3 s"), (192, "3 min 12 s"), (7500, "2 h 5 min"), (None, "–")]
 )
-def test_durations_for_people(seconds: float | None, text: str) -> None:
-    assert text.duration(seconds) == text
+def test_durations_for_people(seconds: float | None, shown: str) -> None:
+    assert text.duration(seconds) == shown
 
 
 def sentences(folder: Path) -> str:
