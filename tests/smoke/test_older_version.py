@@ -86,5 +86,5 @@ def test_a_study_file_of_an_older_form_says_so(old):
     for run in (old / "runs").iterdir():
         (run / "spec.json").unlink()
     (old / "study.toml").write_text("speed = 3\n" + (old / "study.toml").read_text())
-    with pytest.raises(InputError, match="unknown key 'speed'.*older version"):
+    with pytest.raises(InputError, match=r"unknown key 'speed'.*older version"):
         triptych.open_study(old)

@@ -112,10 +112,8 @@ def test_a_file_in_the_working_directory_replaces_no_module_of_a_worker(tmp_path
 
 def test_a_line_that_is_no_event_is_passed_over(tmp_path):
     """Whatever a library prints before the worker has its output to itself; bytes that are no text included."""
-    script = (
-        'import sys; sys.stdout.buffer.write(b\'\\xff loading ...\\n7\\n{"a": 1}\\n{"event": "scoring"}\\nwhy\\n\');'
-        "sys.stdout.flush(); sys.exit(9)"
-    )
+    said = b'\xff loading ...\n7\n{"a": 1}\n{"event": "scoring"}\nwhy\n'
+    script = f"import sys; sys.stdout.buffer.write({said!r}); sys.stdout.flush(); sys.exit(9)"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     worker = subprocess.Popen([sys.executable, "-c", script], encoding="utf-8", errors="replace", **pipes)
     events: local.Events = queue.Queue()
