@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,8 +23,6 @@ from triptych.errors import InputError
 
 TEMPORARY = ".partial"
 MANIFEST = "manifest.json"
-TIMING = "timing.jsonl"
-"""The one file of measured times: it differs from run to run, and so no manifest lists it."""
 
 
 def sha256(content: bytes) -> str:
@@ -117,7 +115,7 @@ def write(path: Path, content: bytes) -> None:
     flush(path.parent)
 
 
-def sweep(folder: Path) -> None:
+def remove_partials(folder: Path) -> None:
     """Remove what a killed process left half-written below `folder`."""
     for partial in sorted(folder.rglob("*" + TEMPORARY)):
         remove(partial)
@@ -150,13 +148,13 @@ def locked(folder: Path, wait: bool, name: str = "") -> Iterator[bool]:
             lock.release()
 
 
-def write_manifest(folder: Path) -> None:
-    """Commit a run: the SHA-256 of every file that a repetition would write again, bit for bit."""
-    files = {str(path.relative_to(folder)): sha256(path.read_bytes()) for path in _hashed(folder)}
+def write_manifest(folder: Path, left_out: Set[str]) -> None:
+    """Commit a run: the SHA-256 of every file but those named, which differ when the run is repeated."""
+    files = {str(path.relative_to(folder)): sha256(path.read_bytes()) for path in _hashed(folder, left_out)}
     write(folder / MANIFEST, to_json({"files": files}))
 
 
-def is_whole(folder: Path) -> bool:
+def is_complete(folder: Path) -> bool:
     """Whether a run has been committed and every file is as it was then."""
     try:
         files = read_json(folder / MANIFEST)["files"]
@@ -165,12 +163,13 @@ def is_whole(folder: Path) -> bool:
         return False
 
 
-def _hashed(folder: Path) -> list[Path]:
-    left_out = {MANIFEST, TIMING, ".lock", "error.txt"}
+def _hashed(folder: Path, left_out: Set[str]) -> list[Path]:
     return [
         path
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in left_out and "checkpoints" not in path.relative_to(folder).parts
+        if path.is_file()
+        and path.name not in {MANIFEST, *left_out}
+        and "checkpoints" not in path.relative_to(folder).parts
     ]
 
 
@@ -197,7 +196,7 @@ def save_checkpoint(folder: Path, number: int, files: dict[str, bytes]) -> None:
 def load_checkpoint(folder: Path) -> dict[str, bytes] | None:
     """The files of the newest generation whose hashes hold; None when there is none."""
     for generation in reversed(_generations(folder)):
-        if is_whole(generation):
+        if is_complete(generation):
             names = read_json(generation / MANIFEST)["files"]
             return {name: (generation / name).read_bytes() for name in names}
     return None

@@ -14,6 +14,7 @@ import pytest
 
 from triptych import api, cli, report, store
 from triptych.data import dataset
+from triptych.directory import RunDirectory
 from triptych.errors import InputError
 from triptych.papers.vae_vs_gan_vs_vaegan import run as reproduction
 from triptych.spec import load_study
@@ -208,7 +209,7 @@ def test_sweep_takes_the_link_and_not_what_it_leads_to(outside, tmp_path):
     linked(tmp_path / "run" / "a.json.partial", outside / "thesis.tex")
     linked(tmp_path / "run" / "elsewhere", outside)
     store.write(outside / "b.partial", VICTIM)
-    store.sweep(tmp_path / "run")
+    store.remove_partials(tmp_path / "run")
     assert os.listdir(tmp_path / "run") == ["elsewhere"]
     (outside / "b.partial").unlink()
     unharmed(outside)
@@ -248,7 +249,7 @@ def test_a_worker_that_fails_writes_its_error_nowhere_else(name, out, outside, m
         out / name.replace("RUN", f"runs/{run.name}"), outside if name in ("runs", "RUN") else outside / "thesis.tex"
     )
     monkeypatch.setattr(worker, "_events", said := io.StringIO())
-    worker._attempt({"folder": str(run), "threads": 1}, threading.Event())
+    worker._attempt({"folder": str(run), "threads": 1, "device": "cpu"}, threading.Event())
     (event,) = map(json.loads, said.getvalue().splitlines())
     assert event["event"] == "failed" and "symbolic link" in event["message"]
     if name.startswith("RUN/"):
@@ -260,11 +261,11 @@ def test_a_worker_that_fails_writes_its_error_nowhere_else(name, out, outside, m
 def test_the_note_on_a_killed_worker_goes_nowhere_else(name, tmp_path, outside):
     place = linked(tmp_path / "out" / name.replace("RUN", "runs/a"), outside / "new" if "." in name else outside)
     if name == "RUN/error.txt":
-        runner._note_failure(place, "killed")
+        runner._record_failure(RunDirectory(place.parent), "killed")
         assert place.read_text() == "killed\n" and not place.is_symlink()
     else:
         with pytest.raises(InputError, match="symbolic link"):
-            runner._note_failure(tmp_path / "out" / "runs" / "a" / "error.txt", "killed")
+            runner._record_failure(RunDirectory(tmp_path / "out" / "runs" / "a"), "killed")
     unharmed(outside)
 
 

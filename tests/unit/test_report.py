@@ -20,6 +20,7 @@ from triptych import report
 from triptych.errors import InputError
 from triptych.report import answers, caveats, figures, matched, pictures, tables
 from triptych.report.collect import collect
+from triptych.text import duration, number
 
 EVIL = "pkg:<script>alert(1)</script>"
 
@@ -214,8 +215,9 @@ def test_no_study_is_an_input_error(tmp_path: Path) -> None:
 
 
 def test_a_grid_gets_a_part_for_each_condition_and_stays_small(tmp_path: Path) -> None:
+    points = ({"optimiser.name": "RMSprop"}, {"optimiser.name": "Adam"})
+    path = report.write(make(tmp_path / "s", conditions=points, seeds=2))
     conditions = ("optimiser.name=RMSprop", "optimiser.name=Adam")
-    path = report.write(make(tmp_path / "s", conditions=conditions, seeds=2))
     page = Page(path)
     assert all(page.sections[s].count(c) >= 1 for s in ("answer", "pictures", "scores", "matched") for c in conditions)
     assert page.sections["scores"].index(conditions[0]) < page.sections["scores"].index(conditions[1])
@@ -289,7 +291,7 @@ def test_band_is_from_the_lowest_seed_to_the_highest(study: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("value", "shown"),
     [
         (0.0125, "0.0125"),
         (12.3456, "12.35"),
@@ -302,15 +304,15 @@ def test_band_is_from_the_lowest_seed_to_the_highest(study: Path) -> None:
         (float("nan"), "–"),
     ],
 )
-def test_numbers_for_people(value: float | None, text: str) -> None:
-    assert text.number(value) == text
+def test_numbers_for_people(value: float | None, shown: str) -> None:
+    assert number(value) == shown
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(48.27, "48.3 s"), (192, "3 min 12 s"), (7500, "2 h 5 min"), (None, "–")]
+    ("seconds", "shown"), [(48.27, "48.3 s"), (192, "3 min 12 s"), (7500, "2 h 5 min"), (None, "–")]
 )
-def test_durations_for_people(seconds: float | None, text: str) -> None:
-    assert text.duration(seconds) == text
+def test_durations_for_people(seconds: float | None, shown: str) -> None:
+    assert duration(seconds) == shown
 
 
 def sentences(folder: Path) -> str:
@@ -345,7 +347,7 @@ def test_settings_that_a_framework_has_to_itself_are_not_told_of_all(copy: Path)
 
 
 def test_settings_that_a_grid_varies_are_still_the_same_for_all(tmp_path: Path) -> None:
-    folder = make(tmp_path / "s", conditions=("optimiser.name=RMSprop", "optimiser.name=Adam"), seeds=2)
+    folder = make(tmp_path / "s", conditions=({"optimiser.name": "RMSprop"}, {"optimiser.name": "Adam"}), seeds=2)
     assert answers.facts(collect(folder))["optimiser"] == ""
     assert "one optimiser setting (varied)" in sentences(folder)
     assert "differ in their" not in sentences(folder)

@@ -70,7 +70,7 @@ def evidence_of(run: Run, dataset: Dataset, images: int, extractor: Extractor, c
         labels=labels,
         training=drawn(dataset.train),
         validation=drawn(dataset.validation),
-        log=store.read_lines(run.folder / "log.jsonl"),
+        log=store.read_lines(run.files.log_jsonl),
         history=history,
         cache=cache,
     )
@@ -143,8 +143,8 @@ def score(
     lines = [{**who, **row, **bounds.get(row["metric"], nothing)} for row in rows]
     if only is not None:
         new = {line["metric"] for line in lines}
-        lines = [line for line in store.read_lines(run.folder / "scores.jsonl") if line["metric"] not in new] + lines
-    store.write(run.folder / "scores.jsonl", store.to_lines(lines))
+        lines = [line for line in store.read_lines(run.files.scores_jsonl) if line["metric"] not in new] + lines
+    store.write(run.files.scores_jsonl, store.to_lines(lines))
 
 
 def references(

@@ -20,8 +20,9 @@ from typing import Any, cast
 from markupsafe import Markup, escape
 
 from triptych import imagefile, store
+from triptych.directory import RunRecord
 from triptych.report.answers import questions
-from triptych.report.collect import Row, Run, Study
+from triptych.report.collect import Row, Study
 from triptych.report.tables import Cell, Cells
 from triptych.text import finite, number
 from triptych.verdicts.wording import display
@@ -118,7 +119,7 @@ def track_of(lines: list[list[tuple[float, float]]]) -> Track:
     return [(x, sum(v) / len(v), min(v), max(v)) for x, v in sorted(points.items())]
 
 
-def _logged(run: Run, group: str, name: str) -> list[tuple[float, float]]:
+def _logged(run: RunRecord, group: str, name: str) -> list[tuple[float, float]]:
     """A run's finite values of a term, as (images, value)."""
     values = ((row.get("images", 0), finite((row.get(group) or {}).get(name))) for row in run.log)
     return [(int(images), value) for images, value in values if value is not None]

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from triptych import imagefile
+from triptych.directory import RunRecord
 from triptych.errors import InputError
-from triptych.report.collect import Run, Study
+from triptych.report.collect import Study
 
 ROWS = 8
 BUDGET_BYTES = 2_200_000
@@ -82,7 +83,7 @@ def albums(study: Study) -> Album:
 
 def development(study: Study, condition: str, album: Album) -> list[tuple[int, dict[str, str]]]:
     """(training images, framework to grid) wherever a first-seed run has a grid."""
-    runs: list[Run] = [r for r in study.of(condition) if r.seed == study.seeds[0]]
+    runs: list[RunRecord] = [r for r in study.of(condition) if r.seed == study.seeds[0]]
     steps = sorted({images for r in runs for images in r.samples})
     shown = []
     for images in steps:
