@@ -170,7 +170,7 @@ def table(found: dict[str, dict[str, dict]]) -> list[str]:
         cells = [f"`{output.metric}`"]
         for column in columns:
             row = found[column][output.metric]
-            about_samples = output.question != "reconstruction"
+            about_samples = output.topic.name != "reconstruction"
             if row["value"] is None or (not about_samples and column in ("classes", "copies")):
                 cells.append("–")
                 continue

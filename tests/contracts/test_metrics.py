@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from triptych import plugins
+from triptych import plugins, topics
 from triptych.errors import InputError
 from triptych.evaluation.classifier import resize
 from triptych.evaluation.features import Extractor, mnist_extractor
@@ -26,17 +26,6 @@ from triptych.evaluation.metrics import Metric, Output, Values, load, score
 from triptych.evaluation.observations import Evidence
 
 NAMES = plugins.names("metrics")
-QUESTIONS = {
-    "samples",
-    "diversity",
-    "reconstruction",
-    "latent",
-    "likelihood",
-    "translation",
-    "robustness",
-    "stability",
-    "convergence",
-}
 FIELDS = {"metric", "value", "error", "unit", "better", "undefined", "n", "features", "note", "curve"}
 COUNT = 500
 LATENT = 8
@@ -50,7 +39,7 @@ OF_SAMPLES = {
     output.metric
     for metric in load(NAMES)
     for output in metric.outputs_for([str(i) for i in range(10)])
-    if output.question in ("samples", "diversity")
+    if output.topic.name in ("samples", "diversity")
 }
 
 # what stands when samples and reconstructions are the real images themselves
@@ -194,14 +183,14 @@ def test_outputs_are_declared_in_full(name):
     for output in outputs:
         assert output.better in ("lower", "higher", "none")
         assert output.smallest_effect > 0 and math.isfinite(output.smallest_effect)
-        assert output.family in ("primary", "secondary") and output.question in QUESTIONS
+        assert output.role in ("primary", "secondary") and output.topic in topics.BUILT_IN
         assert output.label and output.unit and output.about.endswith(".")
 
 
 def test_names_of_outputs_are_unique_and_the_primary_ones_few():
     outputs = [output for metric in load(NAMES) for output in metric.outputs_for(["a", "b"])]
     assert len({output.metric for output in outputs}) == len(outputs)
-    primary = {output.metric for output in outputs if output.family == "primary"}
+    primary = {output.metric for output in outputs if output.role == "primary"}
     assert primary == {
         "frechet_distance",
         "coverage",
@@ -271,12 +260,12 @@ def test_a_seed_gives_the_same_values_again(name, make):
     assert values(name, dataclasses.replace(given, _features={})) == values(name, given)
 
 
-def bearing_on(*questions: str) -> list[str]:
-    """The metrics with an output that has a direction and bears on one of these questions."""
+def bearing_on(*names: str) -> list[str]:
+    """The metrics with an output that has a direction and bears on one of these topics."""
     return [
         metric.name
         for metric in load(NAMES)
-        if any(output.question in questions and output.better != "none" for output in metric.outputs)
+        if any(output.topic.name in names and output.better != "none" for output in metric.outputs)
     ]
 
 
@@ -287,7 +276,7 @@ def test_growing_corruption_never_looks_better(name, corruption, amounts, make):
     for output in load([name])[0].outputs:
         # blur removes what is untypical, and samples in dense places are what precision and density reward
         rewards_blur = corruption == "blur" and output.metric in ("precision", "density")
-        if output.better == "none" or output.question not in ("samples", "reconstruction") or rewards_blur:
+        if output.better == "none" or output.topic.name not in ("samples", "reconstruction") or rewards_blur:
             continue
         if output.metric == "copied_share":  # a corrupted copy is none
             continue
@@ -298,7 +287,7 @@ def test_growing_corruption_never_looks_better(name, corruption, amounts, make):
 def test_losing_classes_never_looks_more_diverse(name, make):
     steps = [values(name, make("classes", kept)) for kept in (10, 6, 3, 1)]
     for output in load([name])[0].outputs:
-        if output.question == "diversity" and output.better != "none":
+        if output.topic.name == "diversity" and output.better != "none":
             assert_worsens(output, [step[output.metric] for step in steps])
 
 
@@ -315,9 +304,9 @@ def assert_worsens(output: Output, found: list[float]) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_framework_lacks_is_undefined_with_the_reason(name, make, extractor):
     (metric,) = load([name])
-    questions = {output.metric: output.question for output in metric.outputs_for(extractor.label_names)}
+    names = {output.metric: output.topic.name for output in metric.outputs_for(extractor.label_names)}
     for row in scored(name, make("classes", 10)):
-        if questions[row["metric"]] in ("samples", "diversity"):
+        if names[row["metric"]] in ("samples", "diversity"):
             assert row["undefined"] is None
         assert row["undefined"] in (None, "no encoder", "no decoder from latents", "no discriminator")
         assert (row["value"] is None) == (row["undefined"] is not None)
@@ -364,9 +353,9 @@ def outside(compute: Callable[[Evidence], Values]) -> Metric:
         unit="",
         better="none",
         smallest_effect=1.0,
-        family="secondary",
+        role="secondary",
         about="From outside.",
-        question="samples",
+        topic=topics.SAMPLES,
     )
     return Metric(name="outside", outputs=(output,), compute=compute)
 

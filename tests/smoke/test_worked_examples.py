@@ -18,15 +18,46 @@ from pathlib import Path
 import pytest
 
 import triptych
+from report_page import Page
 from triptych import store
 from triptych.spec import StudySpec, checked, load_study, read_toml, to_toml
+
+OWN_TOPIC = """
+from triptych.evaluation.metrics import Metric, Output
+from triptych.topics import Topic
+
+CONTRAST = Topic("contrast", title="Contrast", question="Who has the right contrast?", subject="greys", order=0)
+
+
+def compute(observed):
+    real, samples = (images.double().std().item() for images in (observed.real, observed.samples))
+    return {"contrast_gap": abs(samples - real), "contrast": samples}
+
+
+def output(name, label, better, role):
+    return Output(
+        metric=name,
+        label=label,
+        unit="greys",
+        better=better,
+        smallest_effect=0.01,
+        role=role,
+        about="Standard deviation of all pixels.",
+        topic=CONTRAST,
+    )
+
+
+GAP = output("contrast_gap", "Contrast gap", "lower", "primary")
+METRIC = Metric(name="contrast", outputs=(GAP, output("contrast", "Spread", "none", "secondary")), compute=compute)
+"""
+"""A metric from outside with a topic of its own, in one file."""
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = {
     "frameworks": ("add-a-framework.md", "lsgan"),
-    "metrics": ("add-a-metric.md", "brightness"),
-    "data": ("add-a-data-source.md", "bars"),
-    "features": ("add-a-feature-extractor.md", "tones"),
+    "evaluation/metrics": ("add-a-metric.md", "brightness"),
+    "data/sources": ("add-a-data-source.md", "bars"),
+    "evaluation/features": ("add-a-feature-extractor.md", "tones"),
 }
 NAMES = {
     "outside": ("mine.lsgan:LSGAN", "mine.brightness:METRIC", "mine.bars:load", "mine.tones:extractor"),
@@ -61,7 +92,7 @@ def write_study(path: Path, framework: str, metric: str, source: str, extractor:
         "data": {"source": source, "size": 16},
         "network": {"width": 0.03, "latent": 4},
         "training": {"images": 64, "batch_size": 16},
-        "scoring": {"images": 50, "metrics": ["kid", metric], "features": ["pixels", extractor]},
+        "scoring": {"images": 50, "metrics": ["kid", metric, "topical:METRIC"], "features": ["pixels", extractor]},
     }
     path.write_text(to_toml(checked(StudySpec, values, "this test")), encoding="utf-8")
 
@@ -90,6 +121,7 @@ def test_examples_run_in_a_study(way: str, tmp_path: Path) -> None:
     framework, metric, source, extractor = NAMES[way]
     where = install(way, tmp_path / "modules")
     write_study(tmp_path / "study.toml", framework, metric, source, extractor)
+    (where / "topical.py").write_text(OWN_TOPIC, encoding="utf-8")
     out = tmp_path / "out"
     command(where, "run", str(tmp_path / "study.toml"), "--out", str(out))
 
@@ -104,8 +136,24 @@ def test_examples_run_in_a_study(way: str, tmp_path: Path) -> None:
     asked = [(v["metric"], v["a"], v["b"], v["n"]) for v in store.read_json(out / "verdicts.json")]
     assert ("brightness_gap", "gan", framework, 1) in asked
     assert "Brightness gap" in (out / "report.html").read_text("utf-8")
+    check_topic(out)
     logged = store.read_lines(next(out.glob("runs/*lsgan*s0-*")) / "log.jsonl")
     assert set(logged[-1]["terms"]) == {"telling", "fooling"}
+
+
+def check_topic(out: Path) -> None:
+    """A topic from outside, with its words, is wherever a built-in one is: files, card, tables and sentences."""
+    entries = {entry["metric"]: entry for entry in store.read_json(out / "metrics.json")}
+    assert entries["contrast_gap"]["topic"]["question"] == "Who has the right contrast?"
+    (verdict,) = [v for v in store.read_json(out / "verdicts.json") if v["metric"] == "contrast_gap"]
+    assert (verdict["topic"], verdict["subject"], verdict["role"]) == ("contrast", "greys", "primary")
+    assert "by contrast gap, GAN's greys score" in verdict["sentence"]
+    sections = Page(out / "report.html").sections
+    answer = sections["answer"]
+    assert answer.index("Who has the right contrast?") < answer.index("At what cost?"), "a card"
+    assert "Not measured in this study: who samples best, who covers the data" in answer
+    assert verdict["sentence"] in sections["verdicts"]
+    assert "Contrast gap" in sections["scores"] and "1 secondary measure" in sections["scores"]
 
 
 @pytest.mark.parametrize(

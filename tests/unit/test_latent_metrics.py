@@ -375,7 +375,7 @@ def test_a_framework_without_encoder_has_a_way_between_samples_and_nothing_else(
     found = {key: row for name in LATENT_METRICS for key, row in rows(name, evidence).items()}
     assert {key for key, row in found.items() if row["value"] is not None} == {"path_length", "path_ratio"}
     assert {row["undefined"] for row in found.values() if row["value"] is None} == {"no encoder"}
-    assert all(output.question == "latent" for metric in load(LATENT_METRICS) for output in metric.outputs)
+    assert all(output.topic.name == "latent" for metric in load(LATENT_METRICS) for output in metric.outputs)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -48,9 +48,11 @@ def describe(scoring: ScoringSpec, extractors: Sequence[Extractor]) -> list[Row]
     Raises InputError for a smallest effect of a metric that is not computed, or a negative one.
     """
     asked, primary, spaces = metrics_of(scoring), extractors[0], extractors[1:]
-    outputs = [vars(output) for metric in asked for output in metric.outputs_for(primary.label_names)]
+    outputs = [dataclasses.asdict(output) for metric in asked for output in metric.outputs_for(primary.label_names)]
     for extractor in spaces:
-        outputs += [vars(o) for metric in asked if metric.spaces for o in metric.outputs_in(extractor.name)]
+        outputs += [
+            dataclasses.asdict(o) for metric in asked if metric.spaces for o in metric.outputs_in(extractor.name)
+        ]
     own, known = scoring.smallest_effect, [output["metric"] for output in outputs]
     for name, effect in own.items():
         where = f"scoring.smallest_effect.{name}"

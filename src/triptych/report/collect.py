@@ -104,7 +104,7 @@ def collect(study_dir: Path) -> Study:
     runs = _with_missing(runs, frameworks, seeds, conditions)
     known = {m["metric"] for m in metrics}
     metrics += [
-        {"metric": name, "family": "secondary"} for name in _distinct(s["metric"] for s in scores) if name not in known
+        {"metric": name, "role": "secondary"} for name in _distinct(s["metric"] for s in scores) if name not in known
     ]
     return Study(
         toml=toml,

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
-from triptych.report.answers import questions
 from triptych.report.collect import Row, Study
+from triptych.report.headlines import by_topic
 from triptych.report.tables import Cell, Cells
 from triptych.text import number
+from triptych.topics import Topic
 from triptych.verdicts.wording import display
 
 SHAPES = [
@@ -48,22 +49,22 @@ class Line:
 
 @dataclass(frozen=True)
 class Group:
-    """The lines that bear on one question."""
+    """The lines that bear on one topic."""
 
-    question: str
+    topic: Topic
     primary: list[Line] = field(default_factory=list)
     secondary: list[Line] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 def groups(study: Study, cells: Cells) -> list[Group]:
-    """The score table by question, primary metrics apart from the others."""
+    """The score table by topic, primary metrics apart from the others."""
     found = []
-    for question, metrics in questions(study).items():
-        group = Group(question)
+    for topic, metrics in by_topic(study).items():
+        group = Group(topic)
         for metric in metrics:
             line = _line(metric, {f: cells[metric["metric"], f] for f in study.frameworks}, group.notes)
-            (group.primary if metric.get("family") == "primary" else group.secondary).append(line)
+            (group.primary if metric.get("role") == "primary" else group.secondary).append(line)
         found.append(group)
     return found
 

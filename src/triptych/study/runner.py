@@ -283,8 +283,8 @@ def conclude(folder: Path) -> list[dict[str, Any]]:
         if store.read_json(folder / "runs" / run.id / "outcome.json")["status"] == "diverged"
     )
     conditions = list(dict.fromkeys(run.condition for run in runs))
-    questions = comparisons.questions_for(study.frameworks, described, conditions)
-    answers = [verdict.to_dict() for verdict in comparisons.judge(scores, questions, diverged=diverged)]
+    asked = comparisons.comparisons_for(study.frameworks, described, conditions)
+    answers = [verdict.to_dict() for verdict in comparisons.judge(scores, asked, diverged=diverged)]
     store.write(folder / VERDICTS, store.to_json(answers))
     report.write(folder)
     return answers

@@ -88,7 +88,7 @@ def runs(console: Console, planned: list[RunSpec], costs: dict[str, Cost]) -> No
 
 def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
     """The primary verdicts in a table, and how many others there are."""
-    primary = [answer for answer in answers if answer["family"] == "primary"]
+    primary = [answer for answer in answers if answer["role"] == "primary"]
     if not primary:
         console.print("No verdicts: there are no two frameworks to compare. The scores are in scores.jsonl.")
         return

@@ -13,11 +13,12 @@ from typing import Any, Literal
 
 import torch
 
-from triptych import plugins
+from triptych import plugins, topics
 from triptych.errors import InputError
 from triptych.evaluation.features import Extractor
 from triptych.evaluation.observations import Evidence, Measured, Undefined
 from triptych.spec import Frozen, checked
+from triptych.topics import Topic
 
 Values = dict[str, float | Measured | Undefined]
 """What a metric gives: a value for the name of each of its outputs."""
@@ -27,7 +28,11 @@ Values = dict[str, float | Measured | Undefined]
 class Output:
     """One number of a metric: name, meaning, and the smallest difference that matters, in its unit.
 
-    `axis` is what the x of its curve is, for an output that has one.
+    `role` says whether verdicts on it answer its topic's question ("primary"), and `topic` what it bears on. `axis` is
+    what the x of its curve is, for an output that has one. The rest tells the report how to show it. `gap` names the
+    output that measures how far the truth may lie from this value: a difference within the gaps decides nothing.
+    `counted` says that a value is 0 or 1 for each run, so that runs are counted. `unshifted` names, for an output
+    measured on shifted test images, the one that is measured in the same way on test images as they are.
     """
 
     metric: str
@@ -35,10 +40,13 @@ class Output:
     unit: str
     better: Literal["lower", "higher", "none"]
     smallest_effect: float
-    family: Literal["primary", "secondary"]
+    role: Literal["primary", "secondary"]
     about: str
-    question: str
+    topic: Topic
     axis: str = ""
+    gap: str = ""
+    counted: bool = False
+    unshifted: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,13 +73,15 @@ class Metric:
     fooled: str = ""
 
     def outputs_in(self, space: str) -> tuple[Output, ...]:
-        """The outputs in a further feature space, named "kid@pixels"; they answer no question by themselves."""
+        """The outputs in a further feature space, named "kid@pixels"; they are secondary."""
         return tuple(
             replace(
                 output,
                 metric=f"{output.metric}@{space}",
                 label=f"{output.label} ({space})",
-                family="secondary",
+                role="secondary",
+                gap="",
+                unshifted="",
                 # Margins are in the first space's units, which say nothing here.
                 smallest_effect=output.smallest_effect if output.unit == "share" else 0.0,
             )
@@ -98,7 +108,7 @@ class Metric:
 
 def load(names: Iterable[str]) -> list[Metric]:
     """The metrics of these names, or "package.module:Name" from outside; InputError for an unknown one."""
-    metrics = []
+    metrics: list[Metric] = []
     for name in names:
         metric = plugins.find("metrics", name, "METRIC", where="metrics")
         if not isinstance(metric, Metric):
@@ -106,7 +116,22 @@ def load(names: Iterable[str]) -> list[Metric]:
                 "not a Metric", where="metrics", value=name, mend="It must name a triptych.evaluation.metrics.Metric."
             )
         metrics.append(metric)
+    _check_topics(metrics)
     return metrics
+
+
+def _check_topics(metrics: Iterable[Metric]) -> None:
+    """Raise InputError for two topics of one name with other words: scores on them would be mixed silently."""
+    seen: dict[str, Topic] = {topic.name: topic for topic in topics.BUILT_IN}
+    for metric in metrics:
+        for output in (*metric.outputs, *([metric.per_class] if metric.per_class else [])):
+            if seen.setdefault(output.topic.name, output.topic) != output.topic:
+                raise InputError(
+                    "there is another topic of this name",
+                    where=f"metrics, {metric.name}, {output.metric}",
+                    value=output.topic.name,
+                    mend="Use that topic, or choose another name.",
+                )
 
 
 def settled(compute: Callable[[], float | Measured]) -> float | Measured | Undefined:
@@ -177,7 +202,6 @@ def _rows(
 
 def _row(output: Output, given: float | Measured | Undefined, evidence: Evidence, metric: Metric) -> dict[str, Any]:
     looks = output.metric in metric.features if isinstance(metric.features, tuple) else metric.features
-    count = len(evidence.real) if output.question == "reconstruction" else evidence.n
     given = given if isinstance(given, Undefined | Measured) else Measured(given)
     reason, value = (given.reason, None) if isinstance(given, Undefined) else _defined(given.value)
     stands = given if isinstance(given, Measured) and value is not None else Measured(0.0)
@@ -188,7 +212,7 @@ def _row(output: Output, given: float | Measured | Undefined, evidence: Evidence
         "unit": output.unit,
         "better": output.better,
         "undefined": reason,
-        "n": stands.n or min(count, metric.most or count),
+        "n": stands.n or min(evidence.n, metric.most or evidence.n),
         "features": evidence.extractor.identity if looks else "",
         "note": stands.note,
         "curve": [[float(x), float(y)] for x, y in stands.curve if math.isfinite(x) and math.isfinite(y)],

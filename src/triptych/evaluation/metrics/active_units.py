@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.observations import Evidence, Measured, Undefined, mean_of
 
@@ -48,9 +49,9 @@ METRIC = Metric(
             unit="dimensions",
             better="none",
             smallest_effect=1.0,
-            family="secondary",
+            role="secondary",
             about="Number of latent dimensions whose mean code varies between test images (variance above 0.01).",
-            question="latent",
+            topic=topics.LATENT,
             axis="latent dimension, by variance",
         ),
         Output(
@@ -59,9 +60,9 @@ METRIC = Metric(
             unit="nats",
             better="none",
             smallest_effect=1.0,  # about one and a half bits an image
-            family="secondary",
+            role="secondary",
             about="Mean divergence of a test image's posterior from the prior: what a code may tell of its image.",
-            question="latent",
+            topic=topics.LATENT,
             axis="latent dimension, by KL",
         ),
     ),

@@ -19,6 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics.active_units import ranked
 from triptych.evaluation.observations import Evidence, Measured, Undefined, mean_of
@@ -76,9 +77,9 @@ METRIC = Metric(
             unit="squared prior SD",
             better="lower",
             smallest_effect=1.0,  # one dimension's mean moves by the prior's standard deviation
-            family="secondary",
+            role="secondary",
             about="How far the codes of test images lie from where samples are drawn, in mean and covariance.",
-            question="latent",
+            topic=topics.LATENT,
         ),
         Output(
             metric="prior_ks",
@@ -86,10 +87,10 @@ METRIC = Metric(
             unit="share",
             better="lower",
             smallest_effect=0.01,  # of the codes of every dimension would have to move
-            family="secondary",
+            role="secondary",
             about="How far each latent dimension's distribution lies from the prior's, on average: 0 the same, 1 "
             "apart.",
-            question="latent",
+            topic=topics.LATENT,
             axis="latent dimension, by distance",
         ),
         Output(
@@ -98,9 +99,9 @@ METRIC = Metric(
             unit="prior variance",
             better="none",
             smallest_effect=0.05,  # of the prior's 1
-            family="secondary",
+            role="secondary",
             about="Mean square of the codes' coordinates: 1 as the prior's; below, the codes lie inside it.",
-            question="latent",
+            topic=topics.LATENT,
         ),
     ),
     compute=_compute,

@@ -22,6 +22,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation import morphology
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.observations import Evidence, Undefined, mean_of, ratio_of_means
@@ -99,9 +100,9 @@ def _output(name: str, what: str) -> Output:
         unit="SD of real images",
         better="none",
         smallest_effect=0.1,  # a tenth of how much real images differ
-        family="secondary",
+        role="secondary",
         about=f"How much {what} an image becomes when the code of {what} images is added, in SD of real images.",
-        question="latent",
+        topic=topics.LATENT,
     )
 
 
@@ -117,9 +118,9 @@ METRIC = Metric(
             unit="share",
             better="lower",
             smallest_effect=0.05,
-            family="secondary",
+            role="secondary",
             about="How far the effect of adding an attribute is from the difference it stands for, as a share of that.",
-            question="latent",
+            topic=topics.LATENT,
         ),
         Output(
             metric="attribute_leakage",
@@ -127,9 +128,9 @@ METRIC = Metric(
             unit="ratio",
             better="lower",
             smallest_effect=0.1,
-            family="secondary",
+            role="secondary",
             about="How much the other attributes change when one is added, for each SD of wanted change.",
-            question="latent",
+            topic=topics.LATENT,
         ),
     ),
     compute=_compute,

@@ -18,6 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from triptych import topics
 from triptych.data.transforms import background, random_translate
 from triptych.evaluation.corruptions import subset
 from triptych.evaluation.features import BATCH
@@ -72,9 +73,9 @@ METRIC = Metric(
             unit="share",
             better="lower",
             smallest_effect=0.02,  # one border pixel in fifty
-            family="secondary",
+            role="secondary",
             about="Share of the border pixels of samples that are not background, by more than a tenth of the range.",
-            question="samples",
+            topic=topics.SAMPLES,
         ),
         Output(
             metric="reconstruction_grey_border",
@@ -82,10 +83,10 @@ METRIC = Metric(
             unit="share",
             better="lower",
             smallest_effect=0.02,  # as above
-            family="secondary",
+            role="secondary",
             about="The same share of reconstructions of test images shifted by up to 10 % of the side, or the share "
             "that options say, and filled with background, or the value that options say.",
-            question="translation",
+            topic=topics.TRANSLATION,
         ),
     ),
     compute=_compute,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import norm
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import checked
 from triptych.evaluation.observations import Evidence, Measured
@@ -76,9 +77,9 @@ METRIC = Metric(
             unit="bits",
             better="higher",
             smallest_effect=0.05,  # of ten even classes, losing one costs 0.15 bits
-            family="secondary",
+            role="secondary",
             about="Entropy of the samples' classes: log2 of their number when all are equally frequent.",
-            question="diversity",
+            topic=topics.DIVERSITY,
         ),
         Output(
             metric="class_distance",
@@ -86,9 +87,9 @@ METRIC = Metric(
             unit="share",
             better="lower",
             smallest_effect=0.02,  # two samples in a hundred would have to change their class
-            family="secondary",
+            role="secondary",
             about="Share of samples that must change class to match the classes of real test images.",
-            question="diversity",
+            topic=topics.DIVERSITY,
         ),
         Output(
             metric="classes_shown",
@@ -96,9 +97,9 @@ METRIC = Metric(
             unit="classes",
             better="higher",
             smallest_effect=0.5,  # half a class, on the average over seeds
-            family="secondary",
+            role="secondary",
             about="Number of classes that make up at least a tenth of their real share among the samples.",
-            question="diversity",
+            topic=topics.DIVERSITY,
         ),
     ),
     compute=_compute,
@@ -111,8 +112,8 @@ METRIC = Metric(
         unit="share",
         better="none",
         smallest_effect=0.02,
-        family="secondary",
+        role="secondary",
         about="Share of samples that the classifier takes for {name}.",
-        question="diversity",
+        topic=topics.DIVERSITY,
     ),
 )

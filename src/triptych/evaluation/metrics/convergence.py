@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from pydantic import Field
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values, settled
 from triptych.evaluation.metrics.frechet import frechet_distance
 from triptych.evaluation.metrics.pixel_error import squared_errors
@@ -61,9 +62,9 @@ METRIC = Metric(
             unit="squared feature SD",
             better="lower",
             smallest_effect=1.0,  # as for the Frechet distance
-            family="secondary",
+            role="secondary",
             about="The Fréchet distance of few samples, averaged over evenly spaced moments of training.",
-            question="convergence",
+            topic=topics.CONVERGENCE,
             axis="training images",
         ),
         Output(
@@ -72,9 +73,9 @@ METRIC = Metric(
             unit="squared grey range",
             better="lower",
             smallest_effect=0.001,  # as for the reconstruction MSE
-            family="secondary",
+            role="secondary",
             about="The reconstruction MSE of test images, averaged over evenly spaced moments of training.",
-            question="convergence",
+            topic=topics.CONVERGENCE,
             axis="training images",
         ),
     ),

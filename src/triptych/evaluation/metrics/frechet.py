@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import checked, real_and_samples
 from triptych.evaluation.observations import Evidence, Measured, Undefined
@@ -129,9 +130,9 @@ METRIC = Metric(
             unit="squared feature SD",
             better="lower",
             smallest_effect=1.0,  # the mean moves by one standard deviation of a single feature
-            family="primary",
+            role="primary",
             about="How far the samples' features lie from those of real test images, in mean and covariance.",
-            question="samples",
+            topic=topics.SAMPLES,
         ),
         Output(
             metric="frechet_infinity",
@@ -139,9 +140,9 @@ METRIC = Metric(
             unit="squared feature SD",
             better="lower",
             smallest_effect=1.0,  # as above
-            family="secondary",
+            role="secondary",
             about="The Fréchet distance extrapolated to infinitely many images, without most of its bias.",
-            question="samples",
+            topic=topics.SAMPLES,
             axis="1 / images",
         ),
     ),

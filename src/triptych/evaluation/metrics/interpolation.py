@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.observations import Evidence, Measured, Undefined, mean_of, ratio_of_means
 from triptych.rng import stream
@@ -129,9 +130,9 @@ METRIC = Metric(
             unit="squared feature SD",
             better="none",
             smallest_effect=1.0,
-            family="secondary",
+            role="secondary",
             about="How fast images change on the way between two prior latents, squared, for the whole way as 1.",
-            question="latent",
+            topic=topics.LATENT,
         ),
         Output(
             metric="path_ratio",
@@ -139,9 +140,9 @@ METRIC = Metric(
             unit="ratio",
             better="none",
             smallest_effect=0.05,  # a twentieth of the direct distance
-            family="secondary",
+            role="secondary",
             about="Length of the way between two samples over their direct distance: 1 is a straight line.",
-            question="latent",
+            topic=topics.LATENT,
         ),
         Output(
             metric="midpoint_distance",
@@ -149,9 +150,9 @@ METRIC = Metric(
             unit="ratio",
             better="lower",
             smallest_effect=0.05,  # of the distance between real neighbours
-            family="secondary",
+            role="secondary",
             about="Distance of the image halfway between two of a class to the nearest real one; real images have 1.",
-            question="latent",
+            topic=topics.LATENT,
             axis="share of the way",
         ),
     ),

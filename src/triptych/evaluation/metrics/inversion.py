@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from triptych import topics
 from triptych.evaluation.corruptions import subset
 from triptych.evaluation.inversion import invert
 from triptych.evaluation.metrics import Metric, Output, Values, settled
@@ -57,9 +58,9 @@ METRIC = Metric(
             unit="squared grey range",
             better="lower",
             smallest_effect=0.0005,  # half of the reconstruction MSE's: inversion leaves less to differ in
-            family="secondary",
+            role="secondary",
             about="Mean squared error of test images against the nearest that gradient descent on latents finds.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
         Output(
             metric="inverted_ssim",
@@ -67,9 +68,9 @@ METRIC = Metric(
             unit="similarity",
             better="higher",
             smallest_effect=0.01,
-            family="secondary",
+            role="secondary",
             about="Structural similarity of test images to the nearest that gradient descent on latents finds.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
         Output(
             metric="inverted_feature_error",
@@ -77,9 +78,9 @@ METRIC = Metric(
             unit="squared feature SD",
             better="lower",
             smallest_effect=1.0,
-            family="secondary",
+            role="secondary",
             about="Squared distance in features of test images to the nearest that gradient descent on latents finds.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
         Output(
             metric="inverted_agreement",
@@ -87,9 +88,9 @@ METRIC = Metric(
             unit="share",
             better="higher",
             smallest_effect=0.02,
-            family="secondary",
+            role="secondary",
             about="Share of test images that show the same class after inversion.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
     ),
     compute=_compute,

@@ -16,6 +16,7 @@ import itertools
 
 import numpy as np
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import blocks, checked, products, real_and_samples
 from triptych.evaluation.observations import Evidence, Measured
@@ -78,9 +79,9 @@ METRIC = Metric(
             unit="squared MMD",
             better="lower",
             smallest_effect=0.05,  # 3/d at d = 64: as for the Frechet distance, one feature moves by its SD
-            family="secondary",
+            role="secondary",
             about="How far the samples' features lie from real test images, by an unbiased kernel estimate.",
-            question="samples",
+            topic=topics.SAMPLES,
         ),
     ),
     compute=_compute,

@@ -23,6 +23,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation.likelihood import (
     Plan,
     Target,
@@ -175,10 +176,11 @@ METRIC = Metric(
             unit="nats",
             better="higher",
             smallest_effect=SMALL_GAP,
-            family="primary",
+            role="primary",
             about="A lower bound, by annealed importance sampling, on the mean log density of test images.",
-            question="likelihood",
+            topic=topics.LIKELIHOOD,
             axis="standard deviation of the observation noise",
+            gap="ais_gap",
         ),
         Output(
             metric="ais_gap",
@@ -186,9 +188,9 @@ METRIC = Metric(
             unit="nats",
             better="none",
             smallest_effect=SMALL_GAP,
-            family="secondary",
+            role="secondary",
             about="How far forward and backward annealing lie apart on images that the decoder made itself.",
-            question="likelihood",
+            topic=topics.LIKELIHOOD,
         ),
         Output(
             metric="ais_ess",
@@ -196,9 +198,9 @@ METRIC = Metric(
             unit="chains",
             better="none",
             smallest_effect=1.0,
-            family="secondary",
+            role="secondary",
             about="The effective sample size of the annealing weights, from 1 to the number of chains.",
-            question="likelihood",
+            topic=topics.LIKELIHOOD,
         ),
         Output(
             metric="observation_sigma",
@@ -206,9 +208,9 @@ METRIC = Metric(
             unit="grey range",
             better="none",
             smallest_effect=0.01,
-            family="secondary",
+            role="secondary",
             about="The standard deviation of the observation noise under which validation images are likeliest.",
-            question="likelihood",
+            topic=topics.LIKELIHOOD,
         ),
         Output(
             metric="importance_bound",
@@ -216,9 +218,9 @@ METRIC = Metric(
             unit="nats",
             better="higher",
             smallest_effect=SMALL_GAP,
-            family="secondary",
+            role="secondary",
             about="A lower bound on the mean log density of test images, with latents drawn from the encoder.",
-            question="likelihood",
+            topic=topics.LIKELIHOOD,
         ),
     ),
     compute=_compute,

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.optimize
 import scipy.special
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.observations import Evidence, mean_of
 
@@ -66,9 +67,9 @@ METRIC = Metric(
             unit="share",
             better="higher",
             smallest_effect=0.01,  # one test image in a hundred
-            family="secondary",
+            role="secondary",
             about="Share of test images whose class a linear classifier reads off the code.",
-            question="latent",
+            topic=topics.LATENT,
         ),
     ),
     compute=_compute,

@@ -20,6 +20,7 @@ import itertools
 import numpy as np
 from scipy.stats import rankdata
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import blocks, checked, products, real_and_samples, sides, spread
 from triptych.evaluation.observations import Evidence, Measured, Undefined
@@ -89,9 +90,9 @@ METRIC = Metric(
             unit="standard deviations",
             better="none",
             smallest_effect=3.0,  # chance alone gives such a score to three in a thousand
-            family="secondary",
+            role="secondary",
             about="Distance to the nearest training image, against test images': negative for copies of them.",
-            question="samples",
+            topic=topics.SAMPLES,
         ),
         Output(
             metric="copied_share",
@@ -99,9 +100,9 @@ METRIC = Metric(
             unit="share",
             better="lower",
             smallest_effect=0.01,  # as many again as chance gives
-            family="secondary",
+            role="secondary",
             about="Share of samples as near to a training image as the nearest 1 % of test images are.",
-            question="samples",
+            topic=topics.SAMPLES,
         ),
     ),
     compute=_compute,

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation.likelihood import parzen
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.observations import Evidence, mean_of
@@ -54,9 +55,9 @@ METRIC = Metric(
             unit="nats",
             better="higher",
             smallest_effect=10.0,
-            family="secondary",
+            role="secondary",
             about="The mean log density of test images under Gaussian kernels around the samples.",
-            question="likelihood",
+            topic=topics.LIKELIHOOD,
             axis="bandwidth",
         ),
     ),

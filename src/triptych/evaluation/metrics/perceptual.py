@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import checked
 from triptych.evaluation.observations import Evidence, Undefined, mean_of
@@ -42,9 +43,9 @@ METRIC = Metric(
             unit="squared feature SD",
             better="lower",
             smallest_effect=1.0,  # as of the Frechet distance: a single feature is off by its standard deviation
-            family="secondary",
+            role="secondary",
             about="Mean squared distance, in features, of reconstructed test images from the originals.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
         Output(
             metric="class_agreement",
@@ -52,9 +53,9 @@ METRIC = Metric(
             unit="share",
             better="higher",
             smallest_effect=0.01,  # one image in a hundred
-            family="secondary",
+            role="secondary",
             about="Share of test images whose reconstruction the classifier takes for the same class.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
     ),
     compute=_compute,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 
+from triptych import topics
 from triptych.evaluation.features import BATCH
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.observations import Evidence, Undefined, mean_of
@@ -38,9 +39,9 @@ METRIC = Metric(
             unit="squared grey range",
             better="lower",
             smallest_effect=0.001,  # about 1 % of the error that an all-black image makes on MNIST (0.11)
-            family="primary",
+            role="primary",
             about="Mean squared pixel error of reconstructed test images, with pixels from 0 to 1.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
         Output(
             metric="psnr",
@@ -48,9 +49,9 @@ METRIC = Metric(
             unit="dB",
             better="higher",
             smallest_effect=0.5,  # the step usually held to be visible in image coding
-            family="secondary",
+            role="secondary",
             about="Peak signal-to-noise ratio of reconstructed test images.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
     ),
     compute=_compute,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from triptych import topics
 from triptych.data.transforms import background
 from triptych.evaluation.corruptions import PROBES, Probe, probed, subset
 from triptych.evaluation.metrics import Metric, Output, Values
@@ -51,9 +52,9 @@ def _output(name: str, probe: Probe, words: str) -> Output:
         unit="squared grey range",
         better="lower",
         smallest_effect=0.001,  # as for the reconstruction MSE
-        family="secondary",
+        role="secondary",
         about=f"Mean squared error of reconstructions of test images {words}, against {against}.",
-        question="robustness",
+        topic=topics.ROBUSTNESS,
         axis=probe.axis,
     )
 

@@ -15,6 +15,7 @@ import math
 import torch
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation.features import BATCH
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import doublings
@@ -65,9 +66,9 @@ METRIC = Metric(
             unit="ratio",
             better="none",
             smallest_effect=0.05,  # a twentieth of the energy of real images
-            family="secondary",
+            role="secondary",
             about="Gradient energy of samples over that of real test images: below 1 blur, above 1 noise.",
-            question="samples",
+            topic=topics.SAMPLES,
         ),
         Output(
             metric="sharpness_gap",
@@ -75,9 +76,9 @@ METRIC = Metric(
             unit="doublings",
             better="lower",
             smallest_effect=0.1,  # 7 % of the energy
-            family="secondary",
+            role="secondary",
             about="Doublings or halvings of the samples' gradient energy that would match real test images.",
-            question="samples",
+            topic=topics.SAMPLES,
         ),
         Output(
             metric="reconstruction_sharpness",
@@ -85,9 +86,9 @@ METRIC = Metric(
             unit="ratio",
             better="none",
             smallest_effect=0.05,  # as above
-            family="secondary",
+            role="secondary",
             about="Gradient energy of reconstructions over that of the test images: below 1 blur, above 1 noise.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
         Output(
             metric="reconstruction_sharpness_gap",
@@ -95,9 +96,9 @@ METRIC = Metric(
             unit="doublings",
             better="lower",
             smallest_effect=0.1,  # as above
-            family="secondary",
+            role="secondary",
             about="Doublings or halvings of the reconstructions' gradient energy that would match the test images.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
     ),
     compute=_compute,

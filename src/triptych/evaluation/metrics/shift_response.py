@@ -15,6 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from triptych import topics
 from triptych.data.transforms import background
 from triptych.evaluation.corruptions import PROBES, SHIFTS, probed, subset
 from triptych.evaluation.metrics import Metric, Output, Values, settled
@@ -85,10 +86,10 @@ def _output(name: str, label: str, what: str) -> Output:
         unit="ratio",
         better="none",
         smallest_effect=0.05,  # a twentieth of the way to another class
-        family="secondary",
+        role="secondary",
         about=f"{what} between an image and itself shifted by 10 % of the side, over that between images of different "
         "classes.",
-        question="robustness",
+        topic=topics.ROBUSTNESS,
         axis=PROBES["translation"].axis,
     )
 

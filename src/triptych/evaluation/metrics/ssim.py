@@ -20,6 +20,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation.features import BATCH
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.observations import Evidence, Undefined, mean_of
@@ -82,9 +83,9 @@ METRIC = Metric(
             unit="similarity",
             better="higher",
             smallest_effect=0.01,  # a hundredth of the way from unrelated (0) to identical (1)
-            family="secondary",
+            role="secondary",
             about="Structural similarity of reconstructed test images to the originals, at most 1.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
         Output(
             metric="ms_ssim",
@@ -92,9 +93,9 @@ METRIC = Metric(
             unit="similarity",
             better="higher",
             smallest_effect=0.01,  # as above
-            family="secondary",
+            role="secondary",
             about="Structural similarity of reconstructed test images over several scales, from 0 to 1.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
     ),
     compute=_compute,

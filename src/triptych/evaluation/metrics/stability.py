@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from scipy.signal import detrend
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values, settled
 from triptych.evaluation.metrics.active_units import ACTIVE
 from triptych.evaluation.metrics.class_shares import RARE
@@ -99,10 +100,10 @@ METRIC = Metric(
             unit="share of the loss's range",
             better="lower",
             smallest_effect=0.02,
-            family="secondary",
+            role="secondary",
             about="How much the least steady player's loss swings about its trend in the last half of training, in "
             "ranges of that loss.",
-            question="stability",
+            topic=topics.STABILITY,
         ),
         Output(
             metric="collapsed",
@@ -110,10 +111,11 @@ METRIC = Metric(
             unit="share of runs",
             better="lower",
             smallest_effect=0.1,  # one run in ten
-            family="secondary",
+            role="secondary",
             about="1 if the samples show fewer than half of the classes or fewer than 5 % of the latent dimensions are "
             "active, else 0; over seeds, the share of runs that collapsed.",
-            question="stability",
+            topic=topics.STABILITY,
+            counted=True,
         ),
     ),
     compute=_compute,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from triptych import topics
 from triptych.data.transforms import background, random_translate
 from triptych.evaluation.corruptions import SHIFTS, subset
 from triptych.evaluation.metrics import Metric, Output, Values
@@ -44,10 +45,11 @@ METRIC = Metric(
             unit="squared feature SD",
             better="lower",
             smallest_effect=1.0,  # as for the Frechet distance
-            family="secondary",
+            role="secondary",
             about="How far the samples' features lie from those of test images shifted by up to 20 % of the "
             "side, unless the study's options say otherwise.",
-            question="translation",
+            topic=topics.TRANSLATION,
+            unshifted="frechet_distance",
         ),
     ),
     compute=_compute,

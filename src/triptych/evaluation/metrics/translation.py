@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from triptych import topics
 from triptych.data.transforms import background, random_translate
 from triptych.evaluation.corruptions import PROBES, SHIFTS, probed, subset
 from triptych.evaluation.metrics import Metric, Output, Values, settled
@@ -93,10 +94,10 @@ METRIC = Metric(
             unit="squared grey range",
             better="lower",
             smallest_effect=0.001,  # as for the reconstruction MSE of unshifted images
-            family="primary",
+            role="primary",
             about="Mean squared error of reconstructions of test images shifted by 5 to 20 % of the side, against "
             "the shifted images.",
-            question="translation",
+            topic=topics.TRANSLATION,
             axis=_AXIS,
         ),
         Output(
@@ -105,9 +106,9 @@ METRIC = Metric(
             unit="ratio",
             better="lower",
             smallest_effect=0.1,  # a tenth of the unshifted error
-            family="secondary",
+            role="secondary",
             about="Reconstruction error of shifted test images over that of the same images unshifted.",
-            question="translation",
+            topic=topics.TRANSLATION,
         ),
         Output(
             metric="translated_mse",
@@ -115,10 +116,11 @@ METRIC = Metric(
             unit="squared grey range",
             better="lower",
             smallest_effect=0.001,
-            family="secondary",
+            role="secondary",
             about="Reconstruction MSE on test images shifted at random as translated training images are, both ways "
             "by up to 20 % of the side, unless the study's options say otherwise.",
-            question="translation",
+            topic=topics.TRANSLATION,
+            unshifted="reconstruction_mse",
         ),
         Output(
             metric="code_distance",
@@ -126,9 +128,9 @@ METRIC = Metric(
             unit="ratio",
             better="none",  # an invariant code cannot be equivariant, too
             smallest_effect=0.05,  # a twentieth of the way to another image's code
-            family="secondary",
+            role="secondary",
             about="How far a shift of 5 to 20 % moves an image's code: 0 not at all, 1 as far as to another image's.",
-            question="translation",
+            topic=topics.TRANSLATION,
             axis=_AXIS,
         ),
         Output(
@@ -137,9 +139,9 @@ METRIC = Metric(
             unit="share",
             better="higher",
             smallest_effect=0.02,  # two images in a hundred
-            family="secondary",
+            role="secondary",
             about="Share of shifted test images whose reconstruction shows the class of the original.",
-            question="translation",
+            topic=topics.TRANSLATION,
             axis=_AXIS,
         ),
     ),

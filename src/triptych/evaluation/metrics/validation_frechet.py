@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics.frechet import with_error
 from triptych.evaluation.observations import Evidence
@@ -20,9 +21,9 @@ METRIC = Metric(
             unit="squared feature SD",
             better="lower",
             smallest_effect=1.0,  # as for the Frechet distance
-            family="secondary",
+            role="secondary",
             about="How far the samples' features lie from those of validation images: for choosing between settings.",
-            question="samples",
+            topic=topics.SAMPLES,
         ),
     ),
     compute=_compute,

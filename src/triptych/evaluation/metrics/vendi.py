@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import checked, doublings, products, real_and_samples, spread
 from triptych.evaluation.observations import Evidence, Measured
@@ -62,9 +63,9 @@ METRIC = Metric(
             unit="images",
             better="none",
             smallest_effect=0.5,  # half an image
-            family="secondary",
+            role="secondary",
             about="Effective number of unlike samples: real test images have their own, and noise the most.",
-            question="diversity",
+            topic=topics.DIVERSITY,
         ),
         Output(
             metric="vendi_gap",
@@ -72,9 +73,9 @@ METRIC = Metric(
             unit="doublings",
             better="lower",
             smallest_effect=0.1,  # 7 % of the effective number
-            family="secondary",
+            role="secondary",
             about="Doublings or halvings of the samples' Vendi score that would match real test images.",
-            question="diversity",
+            topic=topics.DIVERSITY,
         ),
     ),
     compute=_compute,
