@@ -135,7 +135,7 @@ def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> Non
 
     foreseen = conduct.foresee(_load(study, None, None, None))
     tables.runs(console, foreseen.runs, foreseen.costs)
-    tables.plan(console, foreseen.runs, foreseen.settled, foreseen.estimate(foreseen.runs))
+    tables.plan(console, foreseen.runs, foreseen.costs, foreseen.settled, foreseen.estimate(foreseen.runs))
 
 
 @app.command()

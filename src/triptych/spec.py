@@ -112,15 +112,13 @@ class TrainingSpec(Frozen):
     snapshots: int = Field(default=0, ge=0, le=100)
     later: ClassVar[tuple[str, ...]] = ("translate_fill", "snapshots")
 
-    @property
-    def steps(self) -> int:
-        """The number of steps; a budget that is no whole number of batches is rounded up to one."""
-        return -(-self.images // self.batch_size)
+    def steps(self, batches: int = 1) -> int:
+        """The number of steps of so many batches each; a budget that is no whole number of steps is rounded up."""
+        return -(-self.images // (self.batch_size * batches))
 
-    @property
-    def whole_images(self) -> int:
+    def whole_images(self, batches: int = 1) -> int:
         """The images of all steps."""
-        return self.steps * self.batch_size
+        return self.steps(batches) * batches * self.batch_size
 
     @model_validator(mode="after")
     def _order_goes_with_sequential(self) -> TrainingSpec:

@@ -70,6 +70,17 @@ class Dataset:
     fingerprint: str
     notes: list[str]
 
+    @property
+    def classes(self) -> int:
+        """The number of classes, 0 without labels."""
+        return len(self.label_names or ())
+
+    @property
+    def class_counts(self) -> list[int]:
+        """The number of training images of each class; empty without labels."""
+        labels = self.train.labels
+        return [] if labels is None else torch.bincount(labels, minlength=self.classes).tolist()
+
 
 def scale(pixels: torch.Tensor) -> torch.Tensor:
     """Pixels as float32 in [-1, 1]; all devices give the same bits. Of uint8, 0 is -1 and 255 is 1, exactly.

@@ -1,9 +1,9 @@
 """Evidence: what may be observed of one run, made lazily and once, and shared by every metric.
 
 Real images are test images. Samples come from prior latents, the same for every framework at one seed
-(`prior_latents`); reconstructions are of the real images. What a framework cannot show (a GAN has no encoder)
-raises ValueError with the reason, which makes the scores that need it `Undefined(reason)`: never NaN, zero or an
-empty array.
+(`triptych.training.model.prior_latents`); reconstructions are of the real images. What a framework cannot do (a GAN
+has no encoder) raises ValueError with the reason, which makes the scores that need it `Undefined(reason)`: never NaN,
+zero or an empty array.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,6 @@ from torch import Tensor
 
 from triptych import store
 from triptych.evaluation.features import BATCH, Extractor, in_batches
-from triptych.rng import stream
 
 ImageSet = Literal["real", "samples", "reconstructions", "training", "validation"]
 
@@ -67,31 +66,27 @@ def ratio_of_means(above: Tensor | np.ndarray, below: Tensor | np.ndarray, **bes
     return Measured(ratio, error, n=len(a), **beside)
 
 
-def prior_latents(seed: int, n: int, dimension: int) -> Tensor:
-    """The standard normal latents [n, dimension] that evidence is sampled from at this seed."""
-    return torch.randn(n, dimension, generator=stream(seed, "evidence/latents"))
-
-
 @dataclass
 class Evidence:
     """Observations of one run, from callables; all images are [B, C, H, W] in [-1, 1], on the CPU.
 
-    `sample(n)` gives n samples, by default as many as there are real images. `reconstruct(images)` gives
+    `sample(n)` gives n samples, by default as many as there are real images. `reconstruct(images, labels)` gives
     reconstructions of a batch, `posterior(images)` mean and log variance [B, latent] of q(z|x), `decode(latents)`
-    images, differentiable in the latents, and `dis_l(images)` features [B, F] of the discriminator; each is None for
-    a framework that has no such thing. `labels` [N] are those of the real images; `training` and `validation` draw
-    from those splits; `log` holds the rows of the training log, `history` the evidence of earlier moments by the images
-    seen until then. `cache` is a folder that keeps the features of real
-    and training images, which all runs of a study share; None keeps nothing.
+    images, differentiable in the latents, and `dis_l(images)` features [B, F] of the discriminator; each is None for a
+    framework that has no such thing, and `lacks` says why. `labels` [N] are those of the real images; `training` and
+    `validation` draw from those splits; `log` holds the rows of the training log, `history` the evidence of earlier
+    moments by the images seen until then. `cache` is a folder that keeps the features of real and training images,
+    which all runs of a study share; None keeps nothing.
     """
 
     real: Tensor
     sample: Callable[[int], Tensor]
     extractor: Extractor
-    reconstruct: Callable[[Tensor], Tensor] | None = None
+    reconstruct: Callable[[Tensor, Tensor | None], Tensor] | None = None
     posterior: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
     decode: Callable[[Tensor], Tensor] | None = None
     dis_l: Callable[[Tensor], Tensor] | None = None
+    lacks: Mapping[Any, str] = field(default_factory=dict)
     latent: int = 0
     seed: int = 0
     labels: Tensor | None = None
@@ -114,13 +109,20 @@ class Evidence:
     @cached_property
     def reconstructions(self) -> Tensor:
         """Reconstructions of the real images, in order."""
-        return self.reconstructed(self.real)
+        return self.reconstructed(self.real, self.labels)
 
-    def reconstructed(self, images: Tensor) -> Tensor:
-        """Reconstructions of any images; raises ValueError without an encoder or if any pixel is not finite."""
-        if self.reconstruct is None:
-            raise ValueError("no encoder")
-        return _finite(in_batches(self.reconstruct, images), "reconstructions")
+    def reconstructed(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Reconstructions of any images, with their labels where they are known; raises ValueError for a framework that
+        has none, or needs labels, and if any pixel is not finite.
+        """
+        reconstruct = self.reconstruct
+        if reconstruct is None:
+            raise ValueError(self.lacks.get("reconstruct", "no encoder"))
+
+        def of(rows: Tensor) -> Tensor:
+            return reconstruct(images[rows], None if labels is None else labels[rows])
+
+        return _finite(in_batches(of, torch.arange(len(images))), "reconstructions")
 
     @cached_property
     def _posterior(self) -> tuple[Tensor, Tensor]:
@@ -140,7 +142,7 @@ class Evidence:
         """Mean and log variance [B, latent] of q(z|x) of any images; raises ValueError without an encoder."""
         posterior = self.posterior
         if posterior is None:
-            raise ValueError("no encoder")
+            raise ValueError(self.lacks.get("posterior", "no encoder"))
         both = _finite(in_batches(lambda part: torch.cat(posterior(part), 1), images), "codes")
         mean, log_variance = both.chunk(2, dim=1)
         return mean, log_variance
@@ -148,7 +150,7 @@ class Evidence:
     def decoder(self) -> Callable[[Tensor], Tensor]:
         """The decoder, differentiable; raises ValueError where there is none."""
         if self.decode is None:
-            raise ValueError("no decoder from latents")
+            raise ValueError(self.lacks.get("decode", "no decoder from latents"))
         return self.decode
 
     def decoded(self, latents: Tensor) -> Tensor:
@@ -158,7 +160,7 @@ class Evidence:
     def dis_l_of(self, images: Tensor) -> Tensor:
         """Dis_l features [B, F] of any images; raises ValueError without a discriminator."""
         if self.dis_l is None:
-            raise ValueError("no discriminator")
+            raise ValueError(self.lacks.get("features", "no discriminator"))
         return in_batches(self.dis_l, images)
 
     def labelled(self) -> Tensor:

@@ -9,18 +9,21 @@ run.log()                     # a DataFrame
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from triptych import store
 from triptych.data.dataset import scale
 from triptych.errors import InputError
 from triptych.evaluation.features import in_batches
-from triptych.evaluation.observations import prior_latents
+from triptych.frameworks import Ability
 from triptych.spec import RunSpec, checked
+from triptych.training.model import Model, prior_labels, prior_latents
 from triptych.training.state import initial, load_weights, set_evaluation
 
 if TYPE_CHECKING:
@@ -49,14 +52,19 @@ class Run:
         return f"Run({str(self.folder)!r})"
 
     @cached_property
-    def networks(self) -> nn.ModuleDict:
-        """The trained networks that this framework has, by name: "enc", "dec", "dis"."""
-        state = initial(self.spec, self.channels, self.device)
-        nets = state.nets
-        for name, network in nets.items():
+    def model(self) -> Model:
+        """The trained networks, in evaluation mode, as what they can be asked for."""
+        state = initial(self.spec, self.channels, self.device, self.classes)
+        for name, network in state.nets.items():
             load_weights(network, (self.weights / f"{name}.safetensors").read_bytes())
-        set_evaluation(nets, state.framework.statistics)
-        return nets.requires_grad_(False)
+        set_evaluation(state.nets, state.framework.batchnorm_mode)
+        state.nets.requires_grad_(False)
+        return Model.of(self.spec, state, self.channels, self.classes)
+
+    @property
+    def networks(self) -> nn.ModuleDict:
+        """The trained networks that this framework has, by name."""
+        return self.model.nets
 
     @property
     def snapshots(self) -> list[int]:
@@ -77,47 +85,82 @@ class Run:
         return self.outcome["channels"]
 
     @property
-    def has_encoder(self) -> bool:
-        return "enc" in self.outcome["parameters"]
+    def classes(self) -> int:
+        """The number of classes of the training images, 0 without labels."""
+        return len(self.outcome.get("classes") or ())
 
-    def sample(self, n: int, seed: int | None = None) -> Tensor:
-        """n samples [n, C, S, S] in [-1, 1]; the run's own seed unless another is given."""
-        return self.decode(prior_latents(self.spec.seed if seed is None else seed, n, self.spec.network.latent))
+    @property
+    def lacks(self) -> dict[Ability, str]:
+        """What this framework cannot do, with the reasons."""
+        return self.model.framework.lacks
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Images [B, C, S, S] in [-1, 1] from latents [B, L]."""
-        return in_batches(lambda part: self.networks["dec"](part.to(self.device)), latents)
+    def sample(self, n: int, seed: int | None = None, label: int | None = None) -> Tensor:
+        """n samples [n, C, S, S] in [-1, 1]; the run's own seed unless another is given.
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Codes [B, L], the mean of q(z|x), of images [B, C, S, S], floats in [-1, 1] or pixels as they are stored.
-
-        Raises InputError for images of another shape, and without an encoder.
+        A conditional framework draws labels as frequent as among training images, unless `label` names one class.
+        Raises ValueError for a framework that cannot sample, and InputError for an unknown class.
         """
-        if not self.has_encoder:
-            raise InputError("this framework has no encoder", where=str(self.folder), value=self.spec.framework)
-        wanted = (self.channels, self.spec.data.size, self.spec.data.size)
-        if tuple(images.shape[1:]) != wanted:
-            raise InputError(f"images must be [B, {', '.join(map(str, wanted))}]", value=list(images.shape))
-        if not images.is_floating_point():
-            images = scale(images)
-        return in_batches(lambda part: self.networks["enc"](part.to(self.device))[0], images)
+        seed = self.spec.seed if seed is None else seed
+        latents = prior_latents(seed, n, self.model.latent)
+        return self._over(self.model.sample, latents, self._labels(n, seed, label))
+
+    def _labels(self, n: int, seed: int, label: int | None) -> Tensor | None:
+        if not self.model.framework.conditional:
+            if label is not None:
+                mend = "Leave the class out."
+                raise InputError("not a conditional framework", where="class", value=self.spec.framework, mend=mend)
+            return None
+        if label is None:
+            return prior_labels(seed, n, self.outcome["classes"])
+        if not 0 <= label < self.classes:
+            raise InputError("no such class", where="class", value=label, mend=f"Classes: 0 to {self.classes - 1}.")
+        return torch.full((n,), label)
+
+    def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images [B, C, S, S] in [-1, 1] from codes [B, D]; raises ValueError without a decoder."""
+        return self._over(self.model.decode, latents, labels)
+
+    def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Codes [B, D] of images [B, C, S, S], floats in [-1, 1] or pixels as they are stored.
+
+        Raises InputError for images of another shape, and for a framework without an encoder.
+        """
+        return self._over(self.model.encode, self._checked(images, "encode"), labels)
+
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Reconstructions of images [B, C, S, S]; raises InputError for a framework that has none."""
+        return self._over(self.model.reconstruct, self._checked(images, "reconstruct"), labels)
+
+    def _checked(self, images: Tensor, ability: Ability) -> Tensor:
+        if reason := self.lacks.get(ability):
+            raise InputError(
+                f"this framework cannot {ability} ({reason})", where=str(self.folder), value=self.spec.framework
+            )
+        expected = (self.channels, self.spec.data.size, self.spec.data.size)
+        if tuple(images.shape[1:]) != expected:
+            raise InputError(f"images must be [B, {', '.join(map(str, expected))}]", value=list(images.shape))
+        return images if images.is_floating_point() else scale(images)
+
+    def _over(
+        self, function: Callable[[Tensor, Tensor | None], Tensor], inputs: Tensor, labels: Tensor | None
+    ) -> Tensor:
+        """`function` of inputs and labels, in batches of one size, on the CPU."""
+        if labels is None:
+            return in_batches(lambda part: function(part, None), inputs)
+        return in_batches(lambda rows: function(inputs[rows], labels[rows]), torch.arange(len(inputs)))
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance [B, L] of q(z|x) of images [B, C, S, S] in [-1, 1], as one batch."""
-        mean, log_variance = self.networks["enc"](images.to(self.device))
+        """Mean and log variance [B, D] of q(z|x) of images [B, C, S, S] in [-1, 1], as one batch."""
+        mean, log_variance = self.model.posterior(images)
         return mean.cpu(), log_variance.cpu()
 
-    def dis_l(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
         """Dis_l features [B, F] of images [B, C, S, S] in [-1, 1], as one batch."""
-        return self.networks["dis"](images.to(self.device))[1].cpu()
+        return self.model.features(images).cpu()
 
     def render(self, latents: Tensor) -> Tensor:
-        """Images [B, C, S, S] of latents [B, L] as one batch, differentiable in the latents."""
-        return self.networks["dec"](latents.to(self.device)).cpu()
-
-    def reconstruct(self, images: Tensor) -> Tensor:
-        """The images of the codes of images [B, C, S, S]; raises InputError without an encoder."""
-        return self.decode(self.encode(images))
+        """Images [B, C, S, S] of codes [B, D] as one batch, differentiable in the codes."""
+        return self.model.decode(latents).cpu()
 
     def log(self) -> pandas.DataFrame:
         """What was logged, a row per interval: images, every term, loss and gradient norm, seconds, memory."""

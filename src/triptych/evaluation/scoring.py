@@ -80,16 +80,17 @@ def evidence_of(run: Run, dataset: Dataset, images: int, extractor: Extractor, c
 
 def _observed(run: Run, real: Tensor, extractor: Extractor) -> Evidence:
     """What the networks of a run show by themselves."""
-    has = run.outcome["parameters"]
+    model = run.model
     return Evidence(
         real=real,
         sample=run.sample,
         extractor=extractor,
-        reconstruct=run.reconstruct if run.has_encoder else None,
-        posterior=run.posterior if run.has_encoder else None,
-        decode=run.render if "dec" in has else None,
-        dis_l=run.dis_l if "dis" in has else None,
-        latent=run.spec.network.latent if "dec" in has else 0,
+        reconstruct=run.reconstruct if model.can("reconstruct") else None,
+        posterior=run.posterior if model.can("posterior") else None,
+        decode=run.render if model.can("decode") else None,
+        dis_l=run.features if model.can("features") else None,
+        lacks=run.lacks,
+        latent=model.latent if model.can("decode") else 0,
         seed=run.spec.seed,
     )
 
@@ -212,7 +213,7 @@ def _real(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> E
         real=real,
         sample=sample,
         extractor=extractor,
-        reconstruct=lambda x: x,
+        reconstruct=lambda images, labels: images,
         labels=labels,
         cache=cache,
         training=drawn(dataset.train, left_out=len(real)),
@@ -227,7 +228,7 @@ def _noise(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> 
     def noise(n: int) -> Tensor:
         return torch.rand(n, *real.shape[1:], generator=stream(0, "reference/noise")).mul_(2).sub_(1)
 
-    def reconstruct(batch: Tensor) -> Tensor:
+    def reconstruct(batch: Tensor, labels: Tensor | None) -> Tensor:
         return noise(len(batch))
 
     return Evidence(

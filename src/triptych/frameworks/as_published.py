@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy
 
-from triptych.frameworks import Cut, Framework, Noise
+from triptych.frameworks.base import Batch, Framework
 from triptych.frameworks.gan import judge
 from triptych.frameworks.losses import (
     Reduction,
@@ -59,6 +59,7 @@ class Options(Frozen):
 
 
 class AsPublished(Framework):
+    name = "As published"
     Options = Options
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "vae": {
@@ -102,42 +103,47 @@ class AsPublished(Framework):
         }
 
     @property
-    def statistics(self) -> Literal["running", "batch"]:
+    def batchnorm_mode(self) -> Literal["running", "batch"]:
         return self.options.statistics
 
-    def draw(self, turn: int, moving: tuple[str, ...]) -> int:
+    def noise_draw(self, turn: int, players: tuple[str, ...]) -> int:
         """GAN: each update its own; VAE-GAN: Dis and Dec share one, Enc's update has another."""
-        if not self.options.redraw or len(moving) > 1:
+        if not self.options.redraw or len(players) > 1:
             return 0
-        return turn if self.options.game == "gan" else int("enc" in moving)
+        return turn if self.options.game == "gan" else int("enc" in players)
 
-    def terms(self, nets: nn.ModuleDict, x: Tensor, noise: Noise, cut: Cut) -> dict[str, Tensor]:
-        return {"vae": self._vae, "gan": self._gan, "vaegan": self._vaegan}[self.options.game](nets, x, noise, cut)
+    def terms(self, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+        return {"vae": self._vae, "gan": self._gan, "vaegan": self._vaegan}[self.options.game](nets, batch)
 
-    def _vae(self, nets: nn.ModuleDict, x: Tensor, noise: Noise, cut: Cut) -> dict[str, Tensor]:
-        prior, z = self._encode(nets, x, noise)
-        return {"prior": prior, "reconstruction": squared_error(x, nets["dec"](z), self.options.reduction).mean()}
+    def _vae(self, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+        prior, z = self._encode(nets, batch)
+        return {
+            "prior": prior,
+            "reconstruction": squared_error(batch.images, nets["dec"](z), self.options.reduction).mean(),
+        }
 
-    def _gan(self, nets: nn.ModuleDict, x: Tensor, noise: Noise, cut: Cut) -> dict[str, Tensor]:
-        x_p = cut(nets["dec"](noise("z_p")))
-        (real, _), (fake, _) = judge(nets["dis"], [x, x_p], self.options.dis_batches)
+    def _gan(self, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+        x_p = batch.cut(nets["dec"](batch.noise("z_p")))
+        (real, _), (fake, _) = judge(nets["dis"], [batch.images, x_p], self.options.dis_batches)
         recognised = self._is_fake(fake)
         return {"gan": self._is_real(real) + recognised, "recognised": recognised}
 
-    def _vaegan(self, nets: nn.ModuleDict, x: Tensor, noise: Noise, cut: Cut) -> dict[str, Tensor]:
-        prior, z = self._encode(nets, x, noise)
-        x_tilde, x_p = cut(nets["dec"](z)), cut(nets["dec"](noise("z_p")))
-        (real, target), (rec, features), (fake, _) = judge(nets["dis"], [x, x_tilde, x_p], self.options.dis_batches)
+    def _vaegan(self, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+        prior, z = self._encode(nets, batch)
+        x_tilde, x_p = batch.cut(nets["dec"](z)), batch.cut(nets["dec"](batch.noise("z_p")))
+        (real, target), (rec, features), (fake, _) = judge(
+            nets["dis"], [batch.images, x_tilde, x_p], self.options.dis_batches
+        )
         return {
             "prior": prior,
             "llike": squared_error(target, features, self.options.reduction).mean(),
             "gan": self._is_real(real) + self._is_fake(rec) + self._is_fake(fake),
         }
 
-    def _encode(self, nets: nn.ModuleDict, x: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    def _encode(self, nets: nn.ModuleDict, batch: Batch) -> tuple[Tensor, Tensor]:
         """The prior term and a code of each image."""
-        mean, log_variance = nets["enc"](x)
-        z = reparameterise(mean, log_variance, noise("z"))
+        mean, log_variance = nets["enc"](batch.images)
+        z = reparameterise(mean, log_variance, batch.noise("z"))
         return gaussian_kl(mean, log_variance, self.options.reduction).mean(), z
 
     def _is_real(self, logits: Tensor) -> Tensor:

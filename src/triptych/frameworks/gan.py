@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from triptych.frameworks import Cut, Framework, Noise
+from triptych.frameworks.base import Batch, Framework
 from triptych.frameworks.losses import cross_entropy_fake, cross_entropy_real
 from triptych.spec import Frozen
 
@@ -33,6 +33,7 @@ def judge(dis: nn.Module, batches: list[Tensor], how: Literal["separate", "joint
 
 
 class GAN(Framework):
+    name = "GAN"
     Options = Options
 
     @property
@@ -44,9 +45,9 @@ class GAN(Framework):
         minimax = self.options.adversarial == "minimax"
         return {"dec": {"gan": -1.0} if minimax else {"fooling": 1.0}, "dis": {"gan": 1.0}}
 
-    def terms(self, nets: nn.ModuleDict, x: Tensor, noise: Noise, cut: Cut) -> dict[str, Tensor]:
-        x_p = cut(nets["dec"](noise("z_p")))
-        (real, _), (fake, _) = judge(nets["dis"], [x, x_p], self.options.dis_batches)
+    def terms(self, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+        x_p = batch.cut(nets["dec"](batch.noise("z_p")))
+        (real, _), (fake, _) = judge(nets["dis"], [batch.images, x_p], self.options.dis_batches)
         terms = {"gan": (cross_entropy_real(real) + cross_entropy_fake(fake)).mean()}
         if self.options.adversarial == "non-saturating":
             terms["fooling"] = cross_entropy_real(fake).mean()

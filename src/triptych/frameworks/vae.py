@@ -14,7 +14,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from triptych.frameworks import Cut, Framework, Noise
+from triptych.frameworks.base import Batch, Context, Framework
 from triptych.frameworks.losses import Reduction, gaussian_kl, gaussian_nll, reparameterise, squared_error
 from triptych.spec import Frozen
 
@@ -53,6 +53,7 @@ class Scale(nn.Module):
 
 
 class VAE(Framework):
+    name = "VAE"
     Options = Options
 
     @property
@@ -67,12 +68,14 @@ class VAE(Framework):
     def _learns_sigma(self) -> bool:
         return self.options.sigma == "learned"
 
-    def own_networks(self, nets: nn.ModuleDict) -> dict[str, nn.Module]:
-        return {"likelihood": Scale()} if self._learns_sigma else {}
+    def build(self, context: Context) -> dict[str, nn.Module]:
+        own = {"likelihood": context.own("likelihood", Scale)} if self._learns_sigma else {}
+        return {"enc": context.shared("enc"), "dec": context.shared("dec"), **own}
 
-    def terms(self, nets: nn.ModuleDict, x: Tensor, noise: Noise, cut: Cut) -> dict[str, Tensor]:
+    def terms(self, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+        x = batch.images
         mean, log_variance = nets["enc"](x)
-        z = reparameterise(mean, log_variance, noise("z"))
+        z = reparameterise(mean, log_variance, batch.noise("z"))
         prior = gaussian_kl(mean, log_variance, self.options.reduction)
         return {"prior": prior.mean(), "reconstruction": self._error(nets, x, nets["dec"](z)).mean()}
 

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from triptych.frameworks import Cut, Framework, Noise
+from triptych.frameworks.base import Batch, Context, Framework
 from triptych.frameworks.losses import (
     Reduction,
     cross_entropy_fake,
@@ -37,6 +37,7 @@ class Options(Frozen):
 
 
 class VAEDisl(Framework):
+    name = "VAE_Dis_l"
     Options = Options
 
     @property
@@ -56,26 +57,27 @@ class VAEDisl(Framework):
             **generator,
         }
 
-    def own_networks(self, nets: nn.ModuleDict) -> dict[str, nn.Module]:
-        return {"gen": copy.deepcopy(nets["dec"])} if self._pretrains else {}
+    def build(self, context: Context) -> dict[str, nn.Module]:
+        own = {"gen": copy.deepcopy(context.shared("dec"))} if self._pretrains else {}
+        return {**{name: context.shared(name) for name in ("enc", "dec", "dis")}, **own}
 
-    def moving(self, progress: float) -> tuple[str, ...]:
+    def active_players(self, progress: float) -> tuple[str, ...]:
         if not self._pretrains:
             return ("vae", "dis")
         return ("gen", "dis") if progress < self.options.pretraining else ("vae",)
 
-    def terms(self, nets: nn.ModuleDict, x: Tensor, noise: Noise, cut: Cut) -> dict[str, Tensor]:
-        # The trainer keeps in training mode just the networks whose players move.
+    def terms(self, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+        x = batch.images
         real, target = nets["dis"](x)
         terms = {}
-        if nets["enc"].training:
+        if "vae" in batch.moving:
             mean, log_variance = nets["enc"](x)
-            _, features = nets["dis"](nets["dec"](reparameterise(mean, log_variance, noise("z"))))
+            _, features = nets["dis"](nets["dec"](reparameterise(mean, log_variance, batch.noise("z"))))
             terms["prior"] = gaussian_kl(mean, log_variance, self.options.reduction).mean()
             terms["llike"] = squared_error(target, features, self.options.reduction).mean()
-        if nets["dis"].training:
+        if "dis" in batch.moving:
             generator = nets["gen"] if self._pretrains else nets["dec"]
-            fake, _ = nets["dis"](generator(noise("z_p")))
+            fake, _ = nets["dis"](generator(batch.noise("z_p")))
             terms["gan"] = (cross_entropy_real(real) + cross_entropy_fake(fake)).mean()
             terms["fooling"] = cross_entropy_real(fake).mean()
         return terms

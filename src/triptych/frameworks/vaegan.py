@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from triptych.frameworks import Cut, Framework, Noise
+from triptych.frameworks.base import Batch, Framework
 from triptych.frameworks.gan import judge
 from triptych.frameworks.losses import (
     Reduction,
@@ -56,6 +56,7 @@ class Options(Frozen):
 
 
 class VAEGAN(Framework):
+    name = "VAE-GAN"
     Options = Options
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # Algorithm 1 by the letter, with the optimiser of its section 4; the paper gives no gamma.
@@ -108,12 +109,12 @@ class VAEGAN(Framework):
             "dis": {"gan": sign},
         }
 
-    def terms(self, nets: nn.ModuleDict, x: Tensor, noise: Noise, cut: Cut) -> dict[str, Tensor]:
-        o = self.options
+    def terms(self, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+        o, x = self.options, batch.images
         mean, log_variance = nets["enc"](x)
-        z = reparameterise(mean, log_variance, noise("z"))
-        x_tilde = cut(nets["dec"](z))
-        x_p = cut(nets["dec"](noise("z_p")))
+        z = reparameterise(mean, log_variance, batch.noise("z"))
+        x_tilde = batch.cut(nets["dec"](z))
+        x_p = batch.cut(nets["dec"](batch.noise("z_p")))
         (real, target), (rec, features), (fake, _) = judge(nets["dis"], [x, x_tilde, x_p], o.dis_batches)
         generated = [rec, fake] if o.dis_sees_reconstructions else [fake]
         on_data = cross_entropy_real(real, o.log_epsilon).mean()
@@ -127,7 +128,7 @@ class VAEGAN(Framework):
             **({"dis_data": on_data, "dis_generated": on_generated / len(generated)} if o.equilibrium else {}),
         }  # type: ignore[dict-item]
 
-    def held_back(self, terms: dict[str, float]) -> tuple[str, ...]:
+    def skipped_players(self, terms: dict[str, float]) -> tuple[str, ...]:
         if self.options.equilibrium == 0:
             return ()
         costs = (terms["dis_data"], terms["dis_generated"])

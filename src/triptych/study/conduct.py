@@ -19,7 +19,7 @@ from triptych.errors import InputError
 from triptych.evaluation.scoring import metrics_of
 from triptych.spec import RunSpec, StudySpec
 from triptych.study import runner
-from triptych.study.plan import Estimate, Settled, estimate, runs_of, settle, validate
+from triptych.study.plan import Estimate, Settled, check_labels, estimate, runs_of, settle, validate
 from triptych.terminal import tables
 from triptych.terminal.progress import Display, stop_on_signals
 from triptych.training.cost import Cost, costs
@@ -35,12 +35,15 @@ class Foreseen:
     settled: Settled
     costs: dict[str, Cost]
     channels: int
+    classes: int
     data_bytes: int
     scored_images: int
 
     def estimate(self, runs: list[RunSpec]) -> Estimate:
         """What some of its runs will take."""
-        return estimate(runs, self.costs, self.channels, self.settled, self.data_bytes, self.scored_images)
+        return estimate(
+            runs, self.costs, self.channels, self.classes, self.settled, self.data_bytes, self.scored_images
+        )
 
 
 def foresee(spec: StudySpec) -> Foreseen:
@@ -51,12 +54,14 @@ def foresee(spec: StudySpec) -> Foreseen:
     settled = settle(spec.execution, len(runs))
     raw = sources.load(spec.data)
     channels, _ = channels_of(spec.data, raw)
+    check_labels(runs, len(raw.label_names or ()))
     size = sum(map(len, raw.splits().values())) * channels * spec.data.size**2
     return Foreseen(
         runs=runs,
         settled=settled,
-        costs=costs(runs, channels),
+        costs=costs(runs, channels, len(raw.label_names or ())),
         channels=channels,
+        classes=len(raw.label_names or ()),
         data_bytes=size,
         scored_images=spec.scoring.images,
     )
@@ -71,7 +76,7 @@ def carry_out(console: Console, spec: StudySpec, out: Path) -> int:
     with held(out):
         try:
             opened = prepare(console, spec, out)
-            tables.plan(console, opened.runs, opened.settled, expected(opened))
+            tables.plan(console, opened.runs, opened.costs, opened.settled, expected(opened))
             results = compute(console, opened)
             if "stopped" in results.values():
                 return stopped(console, out)
@@ -102,7 +107,7 @@ def expected(opened: runner.Opened) -> Estimate:
     """What all runs of a study will take."""
     size = sum(file.stat().st_size for file in (opened.folder / runner.DATA).iterdir())
     images = opened.spec.scoring.images
-    return estimate(opened.runs, opened.costs, opened.data.channels, opened.settled, size, images)
+    return estimate(opened.runs, opened.costs, opened.data.channels, opened.data.classes, opened.settled, size, images)
 
 
 def compute(console: Console, opened: runner.Opened) -> dict[str, str]:

@@ -6,8 +6,10 @@ import copy
 import functools
 import os
 import time
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,12 +20,16 @@ from triptych.errors import InputError
 from triptych.frameworks import framework_of
 from triptych.plugins import find, suggest
 from triptych.rng import stream
-from triptych.spec import ExecutionSpec, RunSpec, StudySpec, checked
+from triptych.spec import ExecutionSpec, NetworkSpec, OptimiserSpec, RunSpec, StudySpec, TrainingSpec, checked
 from triptych.training import cost
 from triptych.training.cost import Cost
 from triptych.training.state import initial
-from triptych.training.step import Diverged, step
+from triptych.training.step import Diverged, Examples, batches_per_step, step
 
+_TORCH = str(Path(torch.__file__).parent)
+_ENGINE = str(Path(cost.__file__).parent)
+"""The folders of PyTorch and of the engine, which raise what a framework got wrong."""
+_SPECS = {"network": NetworkSpec, "optimiser": OptimiserSpec, "training": TrainingSpec}
 PARTS = ("options", "network", "optimiser", "training")
 
 
@@ -49,19 +55,53 @@ def validate(runs: list[RunSpec]) -> None:
     """Raise InputError now for whatever would stop a run later: options, networks, optimisers, players.
 
     A step of each kind of run is played on the meta device, so that weights that leave a player nothing to descend
-    are found too.
+    are found too, and whatever the author of a framework got wrong.
     """
     for spec in {cost.kind(run): run for run in reversed(runs)}.values():
         try:
-            cost.flops_per_image(spec, spec.data.channels or 1)
-        except ValueError as error:
-            raise InputError(str(error), where=f"options of {spec.framework}") from error
+            # The data are not known yet: those that need labels get some.
+            cost.flops_per_image(spec, spec.data.channels or 1, 2 if framework_of(spec).conditional else 0)
+        except InputError:
+            raise
+        except Exception as error:
+            raise _fault(spec, error) from error
+
+
+def check_labels(runs: list[RunSpec], classes: int) -> None:
+    """Raise InputError for a framework that needs labels where the data have none."""
+    for name in dict.fromkeys(run.framework for run in runs if not classes and framework_of(run).conditional):
+        raise InputError(
+            "this framework needs labels, and the data have none",
+            where="frameworks",
+            value=name,
+            mend="Sort the images into one folder per class, or leave this framework out.",
+        )
+
+
+def _fault(spec: RunSpec, error: Exception) -> InputError:
+    """What the code of a framework or a network family raised, with the place in its file."""
+    if type(error) is ValueError:
+        return InputError(str(error), where=f"options of {spec.framework}")
+    place = next(
+        (
+            f"{frame.filename}, line {frame.lineno}"
+            for frame in reversed(traceback.extract_tb(error.__traceback__))
+            if not frame.filename.startswith((_TORCH, _ENGINE, "<"))
+        ),
+        "",
+    )
+    return InputError(
+        f"the framework {spec.framework} raised {type(error).__name__}: {error}",
+        where=place,
+        mend=f"`triptych check {spec.game}` tests it against the contract (docs/how-to/add-a-framework).",
+    )
 
 
 def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> RunSpec:
     """One run: what all share, the grid's point over it, the framework's preset over that, its override on top."""
     values = {part: getattr(study, part).model_dump() for part in ("data", "network", "optimiser", "training")}
     values["options"] = {}
+    _lay(values, _defaults(framework, values))
     # An optimiser's name clears the options of the one before, so it is laid before any options.
     for key in sorted(point, key=lambda key: key != "optimiser.name"):
         _lay(values, _nested(key, point[key]))
@@ -78,6 +118,16 @@ def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> 
     condition = ", ".join(f"{key}={value}" for key, value in point.items())
     run = {**values, "framework": framework, "seed": seed, "condition": condition}
     return resolved(checked(RunSpec, run, f"run {framework}"))
+
+
+def _defaults(framework: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The framework's own defaults, for the fields that a study leaves at the project's."""
+    kind: Any = find("frameworks", framework.partition("@")[0], where="frameworks")
+    project = {part: kind().model_dump() for part, kind in _SPECS.items()}
+    return {
+        part: {key: value for key, value in table.items() if values[part][key] == project[part][key]}
+        for part, table in getattr(kind, "defaults", {}).items()  # what is no framework at all, `validate` refuses
+    }
 
 
 def resolved(spec: RunSpec) -> RunSpec:
@@ -107,7 +157,7 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
 def _preset(study: StudySpec, framework: str) -> dict[str, Any]:
     """What the preset after the "@" lays over a run: one of the framework's own, or one that the study defines."""
     game, at, preset = framework.partition("@")
-    kind: Any = find("frameworks", game, "FRAMEWORK", "frameworks")
+    kind: Any = find("frameworks", game, where="frameworks")
     presets = getattr(kind, "presets", {})  # what is no framework at all, `validate` refuses
     if not at or preset in presets:
         return presets.get(preset, {})
@@ -165,14 +215,20 @@ class Estimate:
 
 
 def estimate(
-    runs: list[RunSpec], costs: dict[str, Cost], channels: int, settled: Settled, data_bytes: int, scored_images: int
+    runs: list[RunSpec],
+    costs: dict[str, Cost],
+    channels: int,
+    classes: int,
+    settled: Settled,
+    data_bytes: int,
+    scored_images: int,
 ) -> Estimate:
     """Add up what the runs cost, and time a few steps of each kind of run to say how long they will take."""
     kinds = {run.id: cost.kind(run) for run in runs}
     paces: dict[str, float] = {}
     for run in runs:
         if kinds[run.id] not in paces:
-            paces[kinds[run.id]] = seconds_per_image(run, channels, settled, costs[run.id].flops_per_image)
+            paces[kinds[run.id]] = seconds_per_image(run, channels, classes, settled, costs[run.id].flops_per_image)
     counted = [costs[run.id] for run in runs]
     seconds = sum(costs[run.id].images * paces[kinds[run.id]] for run in runs) / settled.workers
     largest = max(each.weight_bytes for each in counted)
@@ -186,22 +242,25 @@ def estimate(
     return Estimate(flops=sum(each.flops for each in counted), seconds=seconds, memory_bytes=memory, disk_bytes=disk)
 
 
-def seconds_per_image(spec: RunSpec, channels: int, settled: Settled, flops_per_image: int) -> float:
+def seconds_per_image(spec: RunSpec, channels: int, classes: int, settled: Settled, flops_per_image: int) -> float:
     """Time one step on noise, after one to warm up; of a smaller batch where a whole one would take long."""
     before = torch.get_num_threads()
     torch.set_num_threads(settled.threads)
     try:
         batch = max(2, min(spec.training.batch_size, int(2e11 // max(flops_per_image, 1))))
-        state = initial(spec, channels, settled.device)
+        state = initial(spec, channels, settled.device, classes)
         shape = (batch, channels, spec.data.size, spec.data.size)
         x = torch.rand(shape, generator=stream(0, "estimate")).mul(2).sub(1).to(settled.device)
+        labels = torch.zeros(batch, dtype=torch.int64, device=settled.device) if classes else None
+        batches = batches_per_step(state.framework)
+        examples = [Examples(x, labels)] * batches
         with suppress(Diverged):  # that is for the run to find
-            step(state, spec, x, 0.0)
+            step(state, spec, examples, 0.0)
         repeats = 1 if flops_per_image * batch > 2e10 else 4
         start = time.perf_counter()
         for _ in range(repeats):
             with suppress(Diverged):
-                step(state, spec, x, 0.0)
-        return (time.perf_counter() - start) / repeats / batch
+                step(state, spec, examples, 0.0)
+        return (time.perf_counter() - start) / repeats / batch / batches
     finally:
         torch.set_num_threads(before)

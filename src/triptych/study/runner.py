@@ -22,7 +22,7 @@ from triptych.evaluation import features
 from triptych.evaluation.scoring import describe, metrics_of
 from triptych.spec import RunSpec, ScoringSpec, StudySpec, load_study, to_toml
 from triptych.study.executors import local
-from triptych.study.plan import Settled, runs_of, settle, validate
+from triptych.study.plan import Settled, check_labels, runs_of, settle, validate
 from triptych.training.cost import Cost, costs
 from triptych.verdicts import comparisons
 
@@ -121,12 +121,15 @@ def prepare(
 def _settled(folder: Path, study: StudySpec, runs: list[RunSpec], settled: Settled, say: Say) -> Opened:
     """Open the data, check what only they can tell, and write the study into its directory."""
     data = dataset.open(folder / DATA, resident_bytes=0)
+    check_labels(runs, data.classes)
     for run in runs:
         dataset.batch_indices(run.seed, 0, len(data.train), run.training.batch_size)
     store.sweep(folder / FITTED)
     describe(study.scoring, features.choose(study.scoring.features, data, folder / FITTED, say))
     store.write(folder / STUDY, to_toml(study).encode())
-    return Opened(folder=folder, spec=study, runs=runs, settled=settled, data=data, costs=costs(runs, data.channels))
+    return Opened(
+        folder=folder, spec=study, runs=runs, settled=settled, data=data, costs=costs(runs, data.channels, data.classes)
+    )
 
 
 def _remove_other_data(folder: Path, study: StudySpec) -> None:
@@ -301,10 +304,11 @@ def _stands(folder: Path, run: RunSpec) -> dict[str, Any]:
     log = folder / "log.jsonl"
     # The last line may be half-written by a run under way.
     lines = log.read_text(encoding="utf-8").split("\n")[:-1] if log.exists() else []
+    images = json.loads(lines[-1])["images"] if lines else 0
     row = {
         "run": run.id,
-        "images": json.loads(lines[-1])["images"] if lines else 0,
-        "of": run.training.whole_images,
+        "images": images,
+        "of": max(run.training.whole_images(), images),
     }
     if store.is_whole(folder):
         outcome = store.read_json(folder / "outcome.json")

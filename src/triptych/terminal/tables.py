@@ -49,11 +49,11 @@ def data(console: Console, opened: Opened) -> None:
         console.print(f"  note: {note}", highlight=False, markup=False)
 
 
-def plan(console: Console, runs: list[RunSpec], settled: Settled, estimate: Estimate) -> None:
+def plan(console: Console, runs: list[RunSpec], costs: dict[str, Cost], settled: Settled, estimate: Estimate) -> None:
     """One line of what will be run, and one of what it will cost."""
     frameworks = list(dict.fromkeys(run.framework for run in runs))
     seeds = len({run.seed for run in runs})
-    images = sorted({run.training.whole_images for run in runs})
+    images = sorted({costs[run.id].images for run in runs})
     budget = f"{images[0]:,}" if len(images) == 1 else f"{images[0]:,} to {images[-1]:,}"
     console.print(
         f"{count(len(runs), 'run')}: {', '.join(frameworks)}; {count(seeds, 'seed')}; {budget} images each; "

@@ -13,16 +13,18 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from triptych import networks
+from triptych.frameworks import framework_of
 from triptych.spec import NetworkSpec, RunSpec
 from triptych.training.state import initial
-from triptych.training.step import noise_of, play, set_modes, turns
+from triptych.training.step import Examples, batch_of, batches_per_step, play, set_modes, update_groups
 
 BATCH = 4
 """Counts are linear in the batch; BatchNorm needs more than one image."""
-_counted: dict[tuple[str, int], int] = {}
+_counted: dict[tuple[str, int, int], int] = {}
 """What `flops_per_image` has found, by kind and channels: studies are planned, validated and run in one process."""
 
 
@@ -43,15 +45,20 @@ class Cost:
         return 4 * sum(self.parameters.values())
 
 
-def costs(runs: list[RunSpec], channels: int) -> dict[str, Cost]:
-    """The cost of every run by its id; runs of one kind are counted once."""
-    known: dict[str, tuple[int, dict[str, int]]] = {}
-    found = {}
+def costs(runs: list[RunSpec], channels: int, classes: int = 0) -> dict[str, Cost]:
+    """The cost of every run by its id; runs of one kind are counted once. `classes` is 0 for data without labels."""
+    known: dict[str, tuple[int, int, dict[str, int]]] = {}
+    costs = {}
     for run in runs:
         if (same := kind(run)) not in known:
-            known[same] = flops_per_image(run, channels), parameters(run, channels)
-        found[run.id] = Cost(run.training.whole_images, *known[same])
-    return found
+            known[same] = (
+                batches_per_step(framework_of(run)),
+                flops_per_image(run, channels, classes),
+                parameters(run, channels, classes),
+            )
+        batches, flops, sizes = known[same]
+        costs[run.id] = Cost(run.training.whole_images(batches), flops, sizes)
+    return costs
 
 
 def kind(spec: RunSpec) -> str:
@@ -65,43 +72,63 @@ def kind(spec: RunSpec) -> str:
     return json.dumps(spec.model_dump(mode="json", exclude=beside), sort_keys=True)
 
 
-def parameters(spec: RunSpec, channels: int) -> dict[str, int]:
+def parameters(spec: RunSpec, channels: int, classes: int = 0) -> dict[str, int]:
     """The number of parameters in each network that the framework uses."""
-    state = initial(spec, channels, "meta")
+    state = initial(spec, channels, "meta", classes)
     return {name: sum(p.numel() for p in net.parameters()) for name, net in state.nets.items()}
 
 
-def flops_per_image(spec: RunSpec, channels: int) -> int:
-    """FLOPs of a training step an image, averaged over the phases of the framework."""
-    if ":" in spec.framework or ":" in spec.network.family:  # a plug-in may be edited, and bear the same name
-        return _count(spec, channels)
-    key = kind(spec), channels
+def flops_per_image(spec: RunSpec, channels: int, classes: int = 0) -> int:
+    """FLOPs of a training step per image, averaged over the phases of the framework."""
+    if ":" in spec.framework or ":" in spec.network.family:  # a plug-in may be edited, and keep its name
+        return _count(spec, channels, classes)
+    key = kind(spec), channels, classes
     if key not in _counted:
-        _counted[key] = _count(spec, channels)
+        _counted[key] = _count(spec, channels, classes)
     return _counted[key]
 
 
-def _count(spec: RunSpec, channels: int) -> int:
-    state = initial(spec, channels, "meta")
+def _count(spec: RunSpec, channels: int, classes: int) -> int:
+    state = initial(spec, channels, "meta", classes)
+    framework = state.framework
     images = torch.empty(BATCH, channels, spec.data.size, spec.data.size, device="meta")
-    phases = Counter(state.framework.moving(percent / 100) for percent in range(100))
+    labels = torch.empty(BATCH, dtype=torch.int64, device="meta") if classes else None
+    phases = Counter(framework.active_players(percent / 100) for percent in range(100))
     total = 0.0
-    for moving, percents in phases.items():
-        progress = next(p / 100 for p in range(100) if state.framework.moving(p / 100) == moving)
-        groups = turns(spec, state, progress)
-        set_modes(state, groups)
-        with FlopCounterMode(display=False) as counter:
-            for group in groups:
-                play(state, group, images, noise_of(spec, 0, images))
-        total += counter.get_total_flops() * percents / 100
-    return round(total / BATCH)
+    for active, percents in phases.items():
+        progress = next(p / 100 for p in range(100) if framework.active_players(p / 100) == active)
+        turns = update_groups(spec, framework, progress)
+        set_modes(state, turns)
+        with FlopCounter() as counter:
+            for place, turn in enumerate(turns):
+                if turn.players:
+                    play(state, batch_of(state, spec, Examples(images, labels), turn.players, place, progress))
+        total += counter.total * percents / 100
+    return round(total / BATCH / batches_per_step(framework))
+
+
+class FlopCounter(TorchDispatchMode):
+    """Counts FLOPs by PyTorch's own formulae, second-order gradients included.
+
+    PyTorch's FlopCounterMode follows modules by hooks, which refuse inputs that a gradient penalty differentiates for.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if (formula := flop_registry.get(func._overloadpacket)) is not None:
+            self.total += formula(*args, **(kwargs or {}), out_val=out)
+        return out
 
 
 def forward_flops(module: nn.Module, *inputs: torch.Tensor) -> int:
     """FLOPs of one forward call on inputs of the meta device, an image."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounter() as counter, torch.no_grad():
         module.eval()(*inputs)
-    return round(counter.get_total_flops() / len(inputs[0]))
+    return round(counter.total / len(inputs[0]))
 
 
 def layers(spec: NetworkSpec, size: int, channels: int) -> dict[str, list[dict]]:

@@ -17,6 +17,15 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+
+class Unreached(ValueError):
+    """A player's loss does not depend on some of its parameters, `places` in the order of its parameters."""
+
+    def __init__(self, player: str, places: list[int], total: int) -> None:
+        super().__init__(f"the loss of player {player!r} does not reach {len(places)} of its {total} parameters")
+        self.player, self.places = player, places
+
+
 Losses = dict[str, dict[str, float]]
 Parameters = dict[str, list[Parameter]]
 
@@ -29,8 +38,8 @@ class Cuts:
         self.leaves: list[Tensor] = []
 
     def __call__(self, images: Tensor) -> Tensor:
-        """The same images as a new leaf of the graph, behind a view: hooks that PyTorch's FLOP counter sets on what
-        goes into a module refuse a leaf that is differentiated for.
+        """The same images as a new leaf of the graph, behind a view: hooks that PyTorch sets on what goes into a
+        module may refuse a leaf that is differentiated for.
         """
         leaf = images.detach().requires_grad_()
         self.images.append(images)
@@ -56,8 +65,8 @@ def reached(root: Tensor) -> set[int]:
 def gradients(terms: dict[str, Tensor], losses: Losses, parameters: Parameters, cuts: Cuts) -> dict[str, list[Tensor]]:
     """Each player's gradient of its loss, in the order of its `parameters`.
 
-    `losses` and `parameters` hold just the players that move. Raises ValueError when a player's loss does not reach
-    one of its parameters, or when images behind one cut are cut again.
+    `losses` and `parameters` hold just the players that move. Raises Unreached when a player's loss does not reach one
+    of its parameters, and ValueError when images behind one cut are cut again.
     """
     behind = [reached(images) for images in cuts.images]
     if any(id(leaf) in ids for ids in behind for leaf in cuts.leaves):
@@ -113,8 +122,8 @@ def _sweep(pairs: list[tuple[Tensor, Tensor]], parameters: list[Parameter], tota
 
 def _complete(player: str, parameters: Iterable[Parameter], total: dict[int, Tensor]) -> list[Tensor]:
     """The player's gradients in order; a loss that forgets a parameter of its player raises."""
-    found = [total.get(id(parameter)) for parameter in parameters]
-    missing = sum(gradient is None for gradient in found)
+    gradients = [total.get(id(parameter)) for parameter in parameters]
+    missing = [place for place, gradient in enumerate(gradients) if gradient is None]
     if missing:
-        raise ValueError(f"the loss of player {player!r} does not reach {missing} of its {len(found)} parameters")
-    return [gradient for gradient in found if gradient is not None]
+        raise Unreached(player, missing, len(gradients))
+    return [gradient for gradient in gradients if gradient is not None]

@@ -9,7 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from triptych.rng import stream
-from triptych.training.state import State, set_evaluation
+from triptych.training.model import Model
+from triptych.training.state import set_evaluation
 
 SIDE = 8
 """Grids are SIDE by SIDE."""
@@ -39,13 +40,17 @@ def alternate(originals: Tensor, reconstructions: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def pictures(state: State, latents: Tensor, images: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Samples of fixed latents, and reconstructions of fixed images if there is an encoder, in evaluation mode."""
-    nets = state.nets
-    set_evaluation(nets, state.framework.statistics)
-    samples = nets["dec"](latents)
-    reconstructions = nets["dec"](nets["enc"](images)[0]) if "enc" in nets else None
-    set_evaluation(nets)
+def pictures(
+    model: Model, latents: Tensor, images: Tensor, labels: Tensor | None = None
+) -> tuple[Tensor | None, Tensor | None]:
+    """Samples of fixed latents and reconstructions of fixed images with their labels, in evaluation mode; None for
+    what the framework cannot do. The samples of a conditional framework go through the classes in turn.
+    """
+    set_evaluation(model.nets, model.framework.batchnorm_mode)
+    in_turn = torch.arange(len(latents)) % max(model.classes, 1)
+    samples = model.sample(latents, in_turn) if model.can("sample") else None
+    reconstructions = model.reconstruct(images, labels) if model.can("reconstruct") else None
+    set_evaluation(model.nets)
     return samples, reconstructions
 
 

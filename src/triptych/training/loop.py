@@ -24,8 +24,9 @@ from triptych.rng import stream
 from triptych.spec import RunSpec
 from triptych.training import cost, grids
 from triptych.training.environment import environment, make_exact
+from triptych.training.model import Model
 from triptych.training.state import digest, fingerprint, from_files, initial, is_finite, to_files, weights
-from triptych.training.step import Diverged, Measured, step
+from triptych.training.step import Diverged, Examples, Measured, batches_per_step, step
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Interval:
 
     steps: int = 0
     sums: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    held_back: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
 
     def add(self, measured: Measured) -> None:
         self.steps += 1
@@ -43,14 +44,14 @@ class Interval:
             for name, value in getattr(measured, kind).items():
                 total, count = sums.get(name, (0.0, 0))  # a term of one phase is not in every step
                 sums[name] = [total + value, count + 1]
-        for player in measured.held_back:
-            self.held_back[player] = self.held_back.get(player, 0) + 1
+        for player in measured.skipped:
+            self.skipped[player] = self.skipped.get(player, 0) + 1
 
     def line(self, images: int, number: int) -> dict[str, Any]:
         means = {
             kind: {name: total / count for name, (total, count) in sums.items()} for kind, sums in self.sums.items()
         }
-        return {"images": images, "step": number, **means, "skipped_updates": self.held_back}
+        return {"images": images, "step": number, **means, "skipped_updates": self.skipped}
 
 
 class Training:
@@ -61,21 +62,24 @@ class Training:
         make_exact(device)
         forget_peak(torch.device(device))
         self.folder, self.spec, self.dataset = folder, spec, dataset
-        self.batch = spec.training.batch_size
-        self.steps = spec.training.steps
-        self.log_steps = max(1, spec.training.log_images // self.batch)
-        self.state = initial(spec, dataset.channels, device)
+        self.state = initial(spec, dataset.channels, device, dataset.classes)
+        self.batch, self.batches = spec.training.batch_size, batches_per_step(self.state.framework)
+        self.step_images = self.batch * self.batches
+        self.steps = spec.training.steps(self.batches)
+        self.log_steps = max(1, spec.training.log_images // self.step_images)
+        self.model = Model.of(spec, self.state, dataset.channels, dataset.classes)
         self.certificate = self._certificate()
-        self.latents = grids.fixed_latents(spec.seed, spec.network.latent).to(device)
+        self.latents = grids.fixed_latents(spec.seed, self.model.latent).to(device)
         shown = min(grids.SIDE**2 // 2, len(dataset.test))
         self.shown = dataset.test.images(torch.arange(shown))
+        self.shown_labels = None if dataset.test.labels is None else dataset.test.labels[:shown]
         self.seconds = 0.0
         self.interval = Interval()
         self.marked = (0.0, 0)  # seconds and images at the last line of the log
 
     @property
     def images(self) -> int:
-        return self.state.step * self.batch
+        return self.state.step * self.step_images
 
     @cached_property
     def fill(self) -> Tensor | float:
@@ -86,18 +90,21 @@ class Training:
             return self.spec.training.translate_fill
         return background(self.dataset.train.images(torch.arange(min(1000, len(self.dataset.train)))))
 
-    def next_batch(self) -> Tensor:
-        """The batch of this step, [B, C, S, S] in [-1, 1], which (seed, step) decides."""
-        number = self.state.step
-        indices = batch_indices(self.spec.seed, number, len(self.dataset.train), self.batch)
-        x = self.dataset.train.images(indices)
-        share = self.spec.training.translate
-        if not share:
-            return x
-        return random_translate(x, share, stream(self.spec.seed, "translation", number), self.fill)
+    def next_examples(self) -> list[Examples]:
+        """The batches of this step, which (seed, step) decides."""
+        return [self._examples(self.state.step * self.batches + place) for place in range(self.batches)]
+
+    def _examples(self, number: int) -> Examples:
+        """The batch of that number, from 0, in the order of the seed."""
+        train = self.dataset.train
+        indices = batch_indices(self.spec.seed, number, len(train), self.batch)
+        images, share = train.images(indices), self.spec.training.translate
+        if share:
+            images = random_translate(images, share, stream(self.spec.seed, "translation", number), self.fill)
+        return Examples(images, None if train.labels is None else train.labels[indices].to(images.device))
 
     def play(self) -> Measured:
-        return step(self.state, self.spec, self.next_batch(), self.state.step / self.steps)
+        return step(self.state, self.spec, self.next_examples(), self.state.step / self.steps)
 
     def advance(self) -> None:
         """One step, measured, with what is due after it: a line of the log, a grid."""
@@ -110,7 +117,7 @@ class Training:
         self.seconds += time.perf_counter() - before
         if self.state.step % self.log_steps == 0:
             self.log()
-        if grids.is_due(self.images - self.batch, self.images):
+        if grids.is_due(self.images - self.step_images, self.images):
             self.draw()
         if self.is_snapshot():
             for name, content in weights(self.state).items():
@@ -139,8 +146,9 @@ class Training:
 
     def draw(self) -> None:
         """The fixed grids of this moment."""
-        samples, reconstructions = grids.pictures(self.state, self.latents, self.shown)
-        store.write(self.folder / "samples" / f"{self.images:09d}.png", grids.png(samples))
+        samples, reconstructions = grids.pictures(self.model, self.latents, self.shown, self.shown_labels)
+        if samples is not None:
+            store.write(self.folder / "samples" / f"{self.images:09d}.png", grids.png(samples))
         if reconstructions is not None:
             sheet = grids.png(grids.alternate(self.shown, reconstructions))
             store.write(self.folder / "reconstructions" / f"{self.images:09d}.png", sheet)
@@ -205,8 +213,11 @@ class Training:
             "images": self.images,
             "message": message,
             "channels": self.dataset.channels,
-            "parameters": cost.parameters(self.spec, self.dataset.channels),
-            "flops_per_image": cost.flops_per_image(self.spec, self.dataset.channels),
+            "classes": self.dataset.class_counts,
+            "name": self.state.framework.name,
+            "lacks": self.state.framework.lacks,
+            "parameters": cost.parameters(self.spec, self.dataset.channels, self.dataset.classes),
+            "flops_per_image": cost.flops_per_image(self.spec, self.dataset.channels, self.dataset.classes),
             "certificate": self.certificate,
         }
         store.write(self.folder / "outcome.json", store.to_json(outcome))
@@ -214,15 +225,15 @@ class Training:
     def _certificate(self) -> dict[str, Any]:
         """What is matched between frameworks at one seed, as hashes: taken from a state that has not moved."""
         n, seed = len(self.dataset.train), self.spec.seed
-        epochs = -(-self.steps // max(1, n // self.batch))
+        epochs = -(-self.steps * self.batches // max(1, n // self.batch))
         orders = hashlib.sha256()
         for epoch in range(epochs):
             orders.update(epoch_order(seed, epoch, n).numpy().tobytes())
         return {
             "data": self.dataset.fingerprint,
             "data_order": orders.hexdigest(),
-            "latents": fingerprint(grids.fixed_latents(seed, self.spec.network.latent)),
-            "budget_images": self.spec.training.whole_images,
+            "latents": fingerprint(grids.fixed_latents(seed, self.model.latent)),
+            "budget_images": self.steps * self.step_images,
             "batch_size": self.batch,
             "initial_weights": {name: digest(net) for name, net in self.state.nets.items()},
         }

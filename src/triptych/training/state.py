@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,10 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from triptych import networks
 from triptych.errors import InputError
-from triptych.frameworks import Framework, framework_of
+from triptych.frameworks import Context, Framework, framework_of
+from triptych.frameworks.base import seeded
 from triptych.plugins import suggest
+from triptych.rng import stream
 from triptych.spec import OptimiserSpec, RunSpec
 from triptych.store import sha256, to_json
 
@@ -35,29 +37,77 @@ class State:
 
     def parameters(self, player: str) -> list[nn.Parameter]:
         """One player's parameters, in the order of its networks."""
-        return [p for name in self.framework.players[player] for p in self.nets[name].parameters()]
+        return [parameter for _, parameter in self._owned(player)]
+
+    def parameter_names(self, player: str) -> list[str]:
+        """The names of `parameters`, such as "enc.mean.weight"."""
+        return [name for name, _ in self._owned(player)]
+
+    def _owned(self, player: str) -> Iterator[tuple[str, nn.Parameter]]:
+        unused = tuple(self.framework.unused)
+        for network in self.framework.players[player]:
+            for name, parameter in self.nets[network].named_parameters(network):
+                if not (unused and name.startswith(unused)):
+                    yield name, parameter
 
 
-def initial(spec: RunSpec, channels: int, device: str = "cpu") -> State:
-    """The state in which a run starts, which its seed decides."""
+def initial(spec: RunSpec, channels: int, device: str = "cpu", classes: int = 0) -> State:
+    """The state in which a run starts, which its seed decides. `classes` is 0 for data without labels.
+
+    Raises InputError for a framework whose networks do not fit its players.
+    """
     framework = framework_of(spec)
-    shared = networks.build(spec.network, spec.data.size, channels, spec.seed, device)
-    own = framework.own_networks(shared)
-    nets = nn.ModuleDict({name: own[name] if name in own else shared[name] for name in framework.networks}).to(device)
+    context = context_of(spec, channels, classes, "meta" if device == "meta" else "cpu")
+    with seeded(stream(spec.seed, "weights/own")):  # for networks that were not made with context.own
+        built = framework.build(context)
+    _check_networks(spec, framework, built)
+    order = dict.fromkeys([*framework.networks, *built])
+    nets = nn.ModuleDict({name: built[name] for name in order}).to(device)
+    for name in built.keys() - set(framework.networks):  # no player owns it, so nothing descends into it
+        nets[name].requires_grad_(False)
     state = State(framework, nets, {})
     state.optimisers = optimisers(spec.optimiser, {player: state.parameters(player) for player in framework.players})
     return state
 
 
+def context_of(spec: RunSpec, channels: int, classes: int, device: Literal["cpu", "meta"] = "cpu") -> Context:
+    """What a run's framework builds its networks from."""
+    return Context(
+        size=spec.data.size,
+        channels=channels,
+        classes=classes,
+        latent=spec.network.latent,
+        seed=spec.seed,
+        network=spec.network,
+        device=device,
+    )
+
+
+def _check_networks(spec: RunSpec, framework: Framework, built: dict[str, nn.Module]) -> None:
+    where = f"framework {spec.framework}"
+    owners: dict[str, str] = {}
+    for player, names in framework.players.items():
+        for name in names:
+            if name not in built:
+                what = f"player {player!r} owns a network that build() does not return"
+                raise InputError(what, where=where, value=name, mend=f"It builds {', '.join(built)}.")
+            if name in owners:
+                what = f"a network has two owners, {owners[name]!r} and {player!r}"
+                raise InputError(what, where=where, value=name, mend="Give every network to one player.")
+            owners[name] = player
+    for player in framework.losses.keys() ^ framework.players.keys():
+        raise InputError("players and losses do not name the same players", where=where, value=player)
+
+
 def optimisers(spec: OptimiserSpec, players: dict[str, list[nn.Parameter]]) -> dict[str, torch.optim.Optimizer]:
-    """One optimiser a player, of any class in `torch.optim`; raises InputError for a name or option it lacks."""
+    """One optimiser per player, of any class in `torch.optim`; raises InputError for a name or option it lacks."""
     known = {name: kind for name, kind in vars(torch.optim).items() if _is_usable(kind)}
     if spec.name not in known:
         raise InputError("unknown optimiser", where="optimiser.name", value=spec.name, mend=suggest(spec.name, known))
     strangers = set(spec.rates) - set(players)
     if strangers:
         raise InputError(
-            "rates for players that this framework has not",
+            "learning rates for unknown players",
             where="optimiser.rates",
             value=sorted(strangers),
             mend=f"Its players: {', '.join(players)}.",
@@ -80,15 +130,15 @@ def _is_usable(kind: Any) -> bool:
     )
 
 
-def set_evaluation(nets: nn.ModuleDict, statistics: Literal["running", "batch"] = "running") -> None:
+def set_evaluation(nets: nn.ModuleDict, batchnorm: Literal["running", "batch"] = "running") -> None:
     """Put networks into evaluation mode: BatchNorm with its running statistics, or with those of each batch, which
     then leave no trace in the running ones.
     """
     nets.eval()
     for module in nets.modules():
         if isinstance(module, _BatchNorm):
-            module.track_running_stats = statistics == "running"
-            module.train(statistics == "batch")
+            module.track_running_stats = batchnorm == "running"
+            module.train(batchnorm == "batch")
 
 
 def tensors(network: nn.Module) -> dict[str, Tensor]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from triptych.errors import InputError
-from triptych.frameworks import Noise
+from triptych.frameworks import Batch, Framework, Noise, Turn
 from triptych.plugins import suggest
-from triptych.rng import stream
 from triptych.spec import RunSpec
-from triptych.training.gradients import Cuts, gradients
+from triptych.training.gradients import Cuts, Unreached, gradients
 from triptych.training.state import State
 
 
@@ -21,38 +22,48 @@ class Diverged(Exception):
     """A loss or a gradient is not a finite number; nothing has been updated with it."""
 
 
+class Examples(NamedTuple):
+    """Training images [B, C, S, S] in [-1, 1] with their labels [B], None where the data have none."""
+
+    images: Tensor
+    labels: Tensor | None = None
+
+
 @dataclass
 class Measured:
-    """What one step showed: the value of each term, each player's loss and gradient norm, and who sat out."""
+    """What one step showed: the value of each term, each player's loss and gradient norm, and who was skipped."""
 
     terms: dict[str, float] = field(default_factory=dict)
     losses: dict[str, float] = field(default_factory=dict)
     gradient_norms: dict[str, float] = field(default_factory=dict)
-    held_back: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
 
 
-def noise_of(spec: RunSpec, step: int, like: Tensor, draw: int = 0) -> Noise:
-    """The step's standard normal latents by name, [B, L], the same for every framework at one seed; later draws of one
-    step are others.
+def batches_per_step(framework: Framework) -> int:
+    """How many batches of images a step sees: more than one where turns of the framework's own see fresh ones."""
+    return 1 + sum(turn.fresh for turn in (framework.turns or ())[1:])
+
+
+def update_groups(spec: RunSpec, framework: Framework, progress: float) -> list[Turn]:
+    """The groups of players that move at once, one after another, and which of them see a batch of their own.
+
+    A framework's own `turns` come first. Otherwise, simultaneous: one group. Sequential: one player at a time, in the
+    named order or, without one, from the last player to the first (Dis, Dec, Enc). Only the first sees a new batch.
+    Raises InputError for an order that does not fit the players.
     """
-
-    def noise(name: str) -> Tensor:
-        generator = stream(spec.seed, f"noise/{name}/{draw}" if draw else f"noise/{name}", step)
-        return torch.randn(len(like), spec.network.latent, generator=generator).to(like)
-
-    return noise
-
-
-def turns(spec: RunSpec, state: State, progress: float) -> list[tuple[str, ...]]:
-    """The groups of players that move at once, one after another.
-
-    Simultaneous: one group. Sequential: one player at a time, in the named order or, without one, from the last
-    player to the first (Dis, Dec, Enc).
-    """
-    moving = state.framework.moving(progress)
+    active, own = framework.active_players(progress), framework.turns
+    if own is not None:
+        if spec.training.updates != "simultaneous":
+            raise InputError(
+                f"{spec.framework} says itself who is updated when",
+                where="training.updates",
+                value=spec.training.updates,
+                mend='Leave it at "simultaneous" for this framework: [override] in the study.',
+            )
+        return [turn._replace(players=tuple(name for name in turn.players if name in active)) for turn in own]
     if spec.training.updates == "simultaneous":
-        return [moving]
-    players = list(state.framework.players)
+        return [Turn(active)]
+    players = list(framework.players)
     order = spec.training.order or tuple(reversed(players))
     unknown = [name for name in order if name not in players]
     if unknown:
@@ -60,29 +71,33 @@ def turns(spec: RunSpec, state: State, progress: float) -> list[tuple[str, ...]]
     missing = [name for name in players if name not in order]
     if missing:
         raise InputError("a player never moves", where="training.order", value=missing[0], mend="Name every player.")
-    return [(name,) for name in order if name in moving]
+    return [Turn((name,), fresh=not place) for place, name in enumerate(name for name in order if name in active)]
 
 
-def set_modes(state: State, groups: list[tuple[str, ...]]) -> None:
-    """Training mode for the networks of the players that move, evaluation mode for those that rest."""
-    training = {name for group in groups for player in group for name in state.framework.players[player]}
+def set_modes(state: State, turns: Sequence[Turn]) -> None:
+    """Training mode for the networks of the players that move, evaluation mode for all others."""
+    training = {name for turn in turns for player in turn.players for name in state.framework.players[player]}
     for name, network in state.nets.items():
         network.train(name in training)
 
 
-def step(state: State, spec: RunSpec, x: Tensor, progress: float) -> Measured:
-    """Move every player once, from a batch x [B, C, S, S]; `progress` is the share of the budget behind.
+def step(state: State, spec: RunSpec, examples: Sequence[Examples], progress: float) -> Measured:
+    """Move every player once, from as many batches as `batches_per_step`; `progress` is the share of the budget used.
 
     Raises Diverged, with the buffers as they were, before a number that is not finite can touch a parameter.
     """
     buffers = [(buffer, buffer.clone()) for buffer in state.nets.buffers()]
     measured = Measured()
-    groups = turns(spec, state, progress)
-    set_modes(state, groups)
+    turns = update_groups(spec, state.framework, progress)
+    set_modes(state, turns)
+    batches = iter(examples)
+    current = next(batches)
     try:
-        for turn, group in enumerate(groups):
-            draw = state.framework.draw(turn, group)
-            _move(state, group, x, noise_of(spec, state.step, x, draw), measured)
+        for place, turn in enumerate(turns):
+            if place and turn.fresh:
+                current = next(batches)
+            if turn.players:
+                _move(state, batch_of(state, spec, current, turn.players, place, progress), measured)
     except Diverged:
         for buffer, before in buffers:
             buffer.copy_(before)
@@ -91,39 +106,65 @@ def step(state: State, spec: RunSpec, x: Tensor, progress: float) -> Measured:
     return measured
 
 
-def play(
-    state: State, group: tuple[str, ...], x: Tensor, noise: Noise
-) -> tuple[dict[str, Tensor], dict[str, list[Tensor]]]:
-    """The terms, and the gradients of the players of one group, where they stand; moves nobody."""
-    cuts = Cuts()
-    terms = state.framework.terms(state.nets, x, noise, cuts)
-    losses = {player: state.framework.losses[player] for player in group}
-    return terms, gradients(terms, losses, {player: state.parameters(player) for player in group}, cuts)
+def batch_of(
+    state: State, spec: RunSpec, examples: Examples, players: tuple[str, ...], turn: int = 0, progress: float = 0.0
+) -> Batch:
+    """What the terms see in one turn of this step."""
+    draw = state.framework.noise_draw(turn, players)
+    noise = Noise(spec.seed, state.step, examples.images, spec.network.latent, draw)
+    return Batch(examples.images, noise, Cuts(), players, examples.labels, progress)
 
 
-def _move(state: State, group: tuple[str, ...], x: Tensor, noise: Noise, measured: Measured) -> None:
-    """Move the players of one group together. Of sequential updates, each term is noted as the last player that
-    descends it saw it.
+def play(state: State, batch: Batch) -> tuple[dict[str, Tensor], dict[str, list[Tensor]]]:
+    """The terms of one turn, and the gradients of the players that it moves; moves nobody.
+
+    Raises ValueError for terms that do not fit the players' losses.
     """
-    terms, found = play(state, group, x, noise)
-    norms = [torch.nn.utils.get_total_norm(found[player]) for player in group]
+    assert isinstance(batch.cut, Cuts)
+    terms = state.framework.terms(state.nets, batch)
+    losses = {player: state.framework.losses[player] for player in batch.moving}
+    for player, loss in losses.items():
+        for name in loss:
+            if name not in terms:
+                raise ValueError(f"player {player!r} descends the term {name!r}, which terms() does not return")
+            if not isinstance(terms[name], Tensor) or terms[name].ndim:
+                raise ValueError(f"the term {name!r} must be a scalar tensor; take the mean over the batch")
+    parameters = {player: state.parameters(player) for player in batch.moving}
+    try:
+        return terms, gradients(terms, losses, parameters, batch.cut)
+    except Unreached as error:
+        names = state.parameter_names(error.player)
+        shown = ", ".join(names[place] for place in error.places[:4])
+        more = f" and {len(error.places) - 4} more" if len(error.places) > 4 else ""
+        raise ValueError(f"{error}: {shown}{more}") from None
+
+
+def _move(state: State, batch: Batch, measured: Measured) -> None:
+    """Move the players of one turn together. Of several turns, each term is noted as the last player that descends
+    it saw it.
+    """
+    terms, found = play(state, batch)
+    players = batch.moving
+    norms = [torch.nn.utils.get_total_norm(found[player]) for player in players]
     # One transfer for all numbers: on a GPU each would wait for the device.
     numbers = torch.stack([value.detach().double() for value in [*terms.values(), *norms]]).tolist()
     values = dict(zip(terms, numbers, strict=False))
-    for name, number in [*values.items(), *zip(group, numbers[len(terms) :], strict=True)]:
+    for name, number in [*values.items(), *zip(players, numbers[len(terms) :], strict=True)]:
         if not math.isfinite(number):
             kind = "term" if name in values else "gradient of player"
             raise Diverged(f"{kind} {name!r} is {number} at step {state.step}")
-    held_back = state.framework.held_back(values)
-    descended = {name for player in group for name in state.framework.losses[player]}
+    skipped = state.framework.skipped_players(values)
+    descended = {name for player in players for name in state.framework.losses[player]}
     measured.terms |= {name: v for name, v in values.items() if name in descended or name not in measured.terms}
-    measured.held_back += [player for player in group if player in held_back]
-    for player, norm in zip(group, numbers[len(terms) :], strict=True):
+    measured.skipped += [player for player in players if player in skipped]
+    for player, norm in zip(players, numbers[len(terms) :], strict=True):
         loss = state.framework.losses[player]
         measured.losses[player] = sum(weight * values[name] for name, weight in loss.items())
         measured.gradient_norms[player] = norm
-        if player not in held_back:
+        if player not in skipped:
             _update(state.optimisers[player], state.parameters(player), found[player])
+    with torch.no_grad():
+        state.framework.after_update(state.nets, tuple(player for player in players if player not in skipped))
 
 
 def _update(optimiser: torch.optim.Optimizer, parameters: list[torch.nn.Parameter], found: list[Tensor]) -> None:

@@ -20,7 +20,6 @@ from torch import Tensor
 from triptych import store
 from triptych.data import dataset
 from triptych.data.transforms import random_translate
-from triptych.evaluation.observations import prior_latents
 from triptych.evaluation.run import Run
 from triptych.papers.vae_vs_gan_vs_vaegan.quirks import BASES, GAME, quirks_of
 from triptych.papers.vae_vs_gan_vs_vaegan.rates import FRAMEWORKS, tuned
@@ -28,6 +27,7 @@ from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, RunRecord
 from triptych.papers.vae_vs_gan_vs_vaegan.sheets import Strip, sheet
 from triptych.rng import stream
 from triptych.text import count, number
+from triptych.training.model import prior_latents
 from triptych.verdicts.wording import display
 
 SHARE, GREY, CENTRED = 0.1, 0.0, "trained on centred"

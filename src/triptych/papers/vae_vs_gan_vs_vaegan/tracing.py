@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from triptych.errors import InputError
+from triptych.frameworks import Batch
 from triptych.rng import stream
 from triptych.spec import RunSpec, StudySpec, checked
 from triptych.study.plan import runs_of
@@ -58,7 +59,10 @@ class Tracer:
         for name, network in state.nets.items():
             network.register_forward_hook(lambda _, inputs, output, name=name: self.note(name, inputs[0], output))
         x = self.leaf(("image", "x"), torch.randn(BATCH, 1, SIZE, SIZE, generator=self.numbers))
-        terms = state.framework.terms(state.nets, x, self.noise, lambda images: images)
+        players = tuple(state.framework.players)
+        noise: Any = self.noise
+        batch = Batch(images=x, noise=noise, cut=lambda images: images, moving=players)
+        terms = state.framework.terms(state.nets, batch)
         self.found.terms = {name: self.sources(term) for name, term in terms.items()}
 
     def leaf(self, token: Token, value: Tensor) -> Tensor:
