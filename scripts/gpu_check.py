@@ -28,22 +28,22 @@ import gpu_page
 import torch
 from gpu_tools import Steps, differences, matrix_product, median_seconds, runtime_calls, said, waiting_sites
 from torch import Tensor
-
-from triptych import comparison, load_images, load_study, train_run
 from triptych.cost import flops_per_image
 from triptych.dataset import Dataset
 from triptych.environment import choose_device, environment, make_exact
-from triptych.errors import InputError
 from triptych.lookup import names
 from triptych.plan import runs_of
 from triptych.reproduction.table1 import FRAMEWORKS, NOTEBOOK, PRINTED, TERMS
 from triptych.run import Run
 from triptych.scoring import score
-from triptych.spec import RunSpec, ScoringSpec
 from triptych.state import initial
 from triptych.step import Diverged, step
-from triptych.store import read_lines, to_json, write
 from triptych.train import Training
+
+from triptych import comparison, load_images, load_study, train_run
+from triptych.errors import InputError
+from triptych.spec import RunSpec, ScoringSpec
+from triptych.store import read_lines, to_json, write
 
 ROOT = Path(__file__).resolve().parents[1]
 Result = dict[str, Any]

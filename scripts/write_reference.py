@@ -63,14 +63,14 @@ def _metrics() -> Iterator[str]:
         )
         if metric.source:
             yield f"Source: {metric.source.rstrip('.')}.\n"
-        if metric.fooled:
-            yield f"What fools it: {metric.fooled[0].lower()}{metric.fooled[1:].rstrip('.')}.\n"
+        if metric.blind_spots:
+            yield f"What fools it: {metric.blind_spots[0].lower()}{metric.blind_spots[1:].rstrip('.')}.\n"
         if metric.features:
             yield "In the features of the extractor that stands beside every score" + (
-                ", and in every further feature space.\n" if metric.spaces else ".\n"
+                ", and in every further feature space.\n" if metric.per_feature_space else ".\n"
             )
-        if metric.most:
-            yield f"On at most {metric.most:,} images of a kind.\n"
+        if metric.max_images:
+            yield f"On at most {metric.max_images:,} images of a kind.\n"
         if metric.options is not None:
             yield f"Options, `[scoring.options.{name}]`:\n"
             yield from _fields(metric.options)

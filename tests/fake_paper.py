@@ -139,6 +139,6 @@ def _score(metric: str, run: RunSpec, noise: np.random.Generator) -> dict[str, A
         "features": "",
         "note": "",
         "curve": curve,
-        "floor": None,
-        "ceiling": None,
+        "real_baseline": None,
+        "noise_baseline": None,
     }

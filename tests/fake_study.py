@@ -113,7 +113,7 @@ LEVELS = {
     "frechet_distance@pixels": {"vae": 12.0, "gan": 19.0, "vaegan": 17.5},
     "kid@pixels": {"vae": 44.0, "gan": 21.0, "vaegan": 21.6},
 }
-BOUNDS: dict[str, tuple[float | None, float | None]] = {  # floor, ceiling
+BOUNDS: dict[str, tuple[float | None, float | None]] = {  # of real images, of noise
     "frechet_distance": (0.8, 412.0),
     "kid": (-0.02, 310.0),
     "coverage": (0.97, 0.0),
@@ -263,7 +263,7 @@ def _score(
     level = LEVELS[name].get(game)
     wobble = 1 + 0.04 * math.sin(7 * seed + len(framework) + len(condition)) + 0.3 * diverged
     value = None if level is None else level if name == "collapsed" else level * wobble
-    floor, ceiling = BOUNDS.get(name, (None, None))
+    real_baseline, noise_baseline = BOUNDS.get(name, (None, None))
     return {
         "run": run,
         "framework": framework,
@@ -283,8 +283,8 @@ def _score(
         else FEATURES
         if m["topic"]["name"] == "samples"
         else "",
-        "floor": floor,
-        "ceiling": ceiling,
+        "real_baseline": real_baseline,
+        "noise_baseline": noise_baseline,
         "note": NOTES.get(name, "") if value else "",
         "curve": [[x, value * (0.4 + 6 * x)] for x in CURVES.get(name, ())] if value else [],
     }

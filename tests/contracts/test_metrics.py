@@ -23,7 +23,7 @@ from triptych.errors import InputError
 from triptych.evaluation.classifier import resize
 from triptych.evaluation.features import Extractor, mnist_extractor
 from triptych.evaluation.metrics import Metric, Output, Values, load, score
-from triptych.evaluation.observations import Evidence
+from triptych.evaluation.observations import Observations
 
 NAMES = plugins.names("metrics")
 FIELDS = {"metric", "value", "error", "unit", "better", "undefined", "n", "features", "note", "curve"}
@@ -111,20 +111,20 @@ LOG = [
 
 @pytest.fixture(scope="module")
 def make(digits, extractor, linear):
-    """`make(corruption, amount)` is the evidence of corrupted digits; its features serve all metrics."""
+    """`make(corruption, amount)` gives the observations of corrupted digits; its features serve all metrics."""
     real, other, labels = digits
     encode, decode = linear
 
     @functools.cache
-    def evidence(corruption: str, amount: float = 0) -> Evidence:
+    def observed(corruption: str, amount: float = 0) -> Observations:
         if corruption == "classes":
             some = other[labels < amount]
-            found = Evidence(
+            found = Observations(
                 real=real, sample=lambda n: some[torch.arange(n) % len(some)], extractor=extractor, **splits()
             )
             return replace(found, history={640: found})
         corrupt = {"none": lambda images, _: images, "noise": noisy, "blur": blurred}[corruption]
-        found = Evidence(
+        found = Observations(
             real=real,
             sample=lambda n: corrupt(other[:n], amount),
             extractor=extractor,
@@ -137,12 +137,12 @@ def make(digits, extractor, linear):
         )
         return replace(found, history={640: found})
 
-    return evidence
+    return observed
 
 
 @functools.cache
 def splits() -> dict[str, Any]:
-    """What all evidence here has: labels, training and validation images, a log."""
+    """What all observations here have: labels, training and validation images, a log."""
 
     def draw(start: int) -> Callable[[int], tuple[torch.Tensor, torch.Tensor]]:
         images, labels = some_digits(start)
@@ -151,17 +151,17 @@ def splits() -> dict[str, Any]:
     return {"labels": some_digits(0)[1][::2], "training": draw(3), "validation": draw(4), "log": LOG}
 
 
-def copy_of(images: torch.Tensor, extractor: Extractor) -> Evidence:
-    """Evidence of a framework without encoder that samples the real images themselves."""
-    return Evidence(real=images, sample=lambda n: images[:n], extractor=extractor, **splits() | {"labels": None})
+def copy_of(images: torch.Tensor, extractor: Extractor) -> Observations:
+    """Observations of a framework without encoder that samples the real images themselves."""
+    return Observations(real=images, sample=lambda n: images[:n], extractor=extractor, **splits() | {"labels": None})
 
 
-def scored(name: str, given: Evidence) -> list[dict[str, Any]]:
+def scored(name: str, given: Observations) -> list[dict[str, Any]]:
     """The rows of one metric, cheaply."""
     return score(given, load([name]), options=OPTIONS)
 
 
-def values(name: str, given: Evidence) -> dict[str, float]:
+def values(name: str, given: Observations) -> dict[str, float]:
     """The defined values of one metric."""
     return {row["metric"]: row["value"] for row in scored(name, given) if row["value"] is not None}
 
@@ -203,7 +203,7 @@ def test_names_of_outputs_are_unique_and_the_primary_ones_few():
 @pytest.mark.parametrize("name", NAMES)
 def test_source_and_blind_spot_are_told(name):
     (metric,) = load([name])
-    assert metric.source and metric.fooled
+    assert metric.source and metric.blind_spots
     assert all(output.metric.partition("@")[2] == "pixels" for output in metric.outputs_in("pixels"))
 
 
@@ -213,7 +213,7 @@ def test_rows_are_whole_and_values_finite(name, make, extractor):
         assert set(row) == FIELDS
         assert row["undefined"] is None and isinstance(row["value"], float) and math.isfinite(row["value"])
         assert row["error"] is None or (row["error"] >= 0 and math.isfinite(row["error"]))
-        assert 0 < row["n"] <= min(COUNT, load([name])[0].most or COUNT)
+        assert 0 < row["n"] <= min(COUNT, load([name])[0].max_images or COUNT)
         assert bool(row["curve"]) <= bool(axes(name)[row["metric"]])
         looks = load([name])[0].features
         looks = row["metric"] in looks if isinstance(looks, tuple) else looks
@@ -238,7 +238,7 @@ def test_the_real_images_themselves_are_ideal(name, digits, extractor):
 @pytest.mark.parametrize("name", NAMES)
 def test_order_does_not_matter(name, make, shuffled):
     (metric,) = load([name])
-    if name in BY_PLACE or (metric.most is not None and metric.most < COUNT):
+    if name in BY_PLACE or (metric.max_images is not None and metric.max_images < COUNT):
         pytest.skip("takes some of the images, or draws something for each, and others in another order")
     # float32 features may change in their last bits with an image's place in its batch
     assert values(name, shuffled) == pytest.approx(values(name, make("noise", 0.1)), rel=1e-4, abs=1e-4)
@@ -246,7 +246,7 @@ def test_order_does_not_matter(name, make, shuffled):
 
 @pytest.fixture(scope="module")
 def shuffled(make):
-    """The evidence of noise in another order."""
+    """The observations of noise in another order."""
     given, order = make("noise", 0.1), torch.randperm(COUNT, generator=torch.Generator().manual_seed(0))
     flipped = given.samples.flip(0)
     return dataclasses.replace(
@@ -345,7 +345,7 @@ def test_class_shares_sum_to_one_and_follow_the_labels(digits, make):
     assert np.abs(shares - expected).sum() / 2 < 0.02  # the classifier errs on less than one image in fifty
 
 
-def outside(compute: Callable[[Evidence], Values]) -> Metric:
+def outside(compute: Callable[[Observations], Values]) -> Metric:
     """A metric from outside the package."""
     output = Output(
         metric="outside",
@@ -361,7 +361,7 @@ def outside(compute: Callable[[Evidence], Values]) -> Metric:
 
 
 def test_a_failing_metric_leaves_its_reason_and_the_others_go_on(digits, extractor):
-    def fail(_: Evidence) -> Values:
+    def fail(_: Observations) -> Values:
         raise RuntimeError("out of luck")
 
     metrics = [fail, lambda _: {"outside": math.nan}, lambda _: {}, lambda _: {"outside": np.float32(3)}]
@@ -374,7 +374,7 @@ def test_a_failing_metric_leaves_its_reason_and_the_others_go_on(digits, extract
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(28, "no space left"), torch.OutOfMemoryError("GPU"), None])
 def test_a_machine_out_of_memory_or_disk_is_no_score(digits, extractor, error):
-    def fail(_: Evidence) -> Values:
+    def fail(_: Observations) -> Values:
         if error is None:
             torch.empty(10**17)  # what PyTorch itself raises when the CPU has no such memory
         raise error

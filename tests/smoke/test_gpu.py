@@ -6,10 +6,10 @@ import json
 
 import pytest
 import torch
-
-from triptych import dataset, train_run
 from triptych.run import Run
 from triptych.scoring import score
+
+from triptych import dataset, train_run
 from triptych.spec import ScoringSpec
 from triptych.store import read_lines
 

@@ -16,10 +16,11 @@ import pytest
 
 from fake_study import LEVELS, TERMS, make, put
 from report_page import Page
-from triptych import report, text
+from triptych import report
 from triptych.errors import InputError
 from triptych.report import figures, headlines, limitations, matched, pictures, tables
 from triptych.report.collect import collect
+from triptych.text import duration, number
 
 EVIL = "pkg:<script>alert(1)</script>"
 
@@ -303,14 +304,14 @@ def test_band_is_from_the_lowest_seed_to_the_highest(study: Path) -> None:
     ],
 )
 def test_numbers_for_people(value: float | None, shown: str) -> None:
-    assert text.number(value) == shown
+    assert number(value) == shown
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(48.27, "48.3 s"), (192, "3 min 12 s"), (7500, "2 h 5 min"), (None, "–")]
 )
 def test_durations_for_people(seconds: float | None, shown: str) -> None:
-    assert text.duration(seconds) == shown
+    assert duration(seconds) == shown
 
 
 def sentences(folder: Path) -> str:

@@ -93,7 +93,7 @@ def test_a_study_from_before_these_measures_still_renders(copy: Path) -> None:
     put(copy / "metrics.json", [{k: v for k, v in m.items() if k != "axis"} for m in known])
     page = Page(report.write(copy))
     assert {"rankings", "responses", "translation"} & set(page.sections) == set()
-    assert "floor" not in page.sections["scores"]
+    assert "real baseline" not in page.sections["scores"]
     assert (
         "Not measured in this study: who copes best with translated images and who has the highest likelihood."
         in page.sections["answer"]
@@ -104,7 +104,7 @@ def test_a_study_from_before_these_measures_still_renders(copy: Path) -> None:
 def test_what_makes_a_score_readable_stands_beside_it(study: Path) -> None:
     told = re.sub(r"[ \n]+", " ", Page(study / "report.html").sections["scores"])
     assert "n = 10\N{NARROW NO-BREAK SPACE}000 images, in mnist-classifier@74a5988e" in told
-    assert "floor 0.8 log ceiling 412" in told
+    assert "real 0.8 log noise 412" in told
     assert "±\N{NO-BREAK SPACE}0.00012 over images" in told
     assert "n <= features: exact form, heavily biased" in told
     found = tables.scores(collect(study), "")
@@ -113,7 +113,7 @@ def test_what_makes_a_score_readable_stands_beside_it(study: Path) -> None:
     assert found["log_likelihood", "vae"].error == pytest.approx(statistics.mean(errors))
     with (study / "table.csv").open(newline="") as file:
         row = next(r for r in csv.DictReader(file) if (r["metric"], r["framework"]) == ("frechet_distance", "vae"))
-    assert [row[k] for k in ("n", "images", "floor", "ceiling", "error", "features")] == [
+    assert [row[k] for k in ("n", "images", "real_baseline", "noise_baseline", "error", "features")] == [
         "3",
         "10000",
         "0.8",
@@ -145,17 +145,19 @@ def test_notes_are_numbered_within_their_question(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("floor", "ceiling", "mean", "place", "log"),
+    ("real_baseline", "noise_baseline", "mean", "place", "log"),
     [
         (0.0, 10.0, 5.0, 100, False),
         (1.0, 100.0, 10.0, 100, True),
-        (0.9, 0.1, 0.7, 53.5, False),  # higher is better: the floor is still to the left
+        (0.9, 0.1, 0.7, 53.5, False),  # higher is better: real images are still on the left
         (0.0, 10.0, 10.0, 193, False),
         (0.0, 10.0, -10.0, 7, False),  # better than real images: the bar begins there
     ],
 )
-def test_bar_runs_from_floor_to_ceiling(floor: float, ceiling: float, mean: float, place: float, log: bool) -> None:
-    drawn, logarithmic = lines.bar({"gan": mean}, floor, ceiling, ["vae", "gan"])
+def test_bar_runs_from_real_images_to_noise(
+    real_baseline: float, noise_baseline: float, mean: float, place: float, log: bool
+) -> None:
+    drawn, logarithmic = lines.bar({"gan": mean}, real_baseline, noise_baseline, ["vae", "gan"])
     mark = ET.fromstring(drawn).find("g")
     assert mark is not None
     assert mark.get("class") == "f1"

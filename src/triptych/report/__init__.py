@@ -95,7 +95,7 @@ def _section(study: Study, condition: str, cells: Cells, album: pictures.Album) 
         "cells": cells,
         "groups": shown,
         "lines": {line.metric["metric"]: line for group in shown for line in group.primary},
-        "bounded": any(c.floor is not None or c.ceiling is not None for c in cells.values()),
+        "bounded": any(c.real_baseline is not None or c.noise_baseline is not None for c in cells.values()),
         "rankings": orders,
         "ranking": rankings.summary(orders) if orders else "",
         "stability": stability.stability(study, condition, cells),

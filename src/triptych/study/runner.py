@@ -212,14 +212,14 @@ def _rescoring(
     only = [
         metric.name
         for metric, name in zip(asked, changed.metrics or have, strict=True)
-        if (metrics is None or name in metrics) and (wanted.features is None or metric.spaces)
+        if (metrics is None or name in metrics) and (wanted.features is None or metric.per_feature_space)
     ]
     if not only:
         raise InputError(
             "none of these metrics is computed in further feature spaces",
             where="scoring.metrics",
             value=list(metrics or ()),
-            mend=plugins.suggest("", [metric.name for metric in asked if metric.spaces]),
+            mend=plugins.suggest("", [metric.name for metric in asked if metric.per_feature_space]),
         )
     return changed, only
 

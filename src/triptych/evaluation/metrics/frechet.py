@@ -31,7 +31,7 @@ from torch import Tensor
 from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import checked, real_and_samples
-from triptych.evaluation.observations import Evidence, Measured, Undefined
+from triptych.evaluation.observations import Measured, Observations, Undefined
 from triptych.rng import stream
 
 CUTS = tuple(range(2, 10))
@@ -112,12 +112,12 @@ def _neighbours(x: np.ndarray, cuts: int) -> list[np.ndarray]:
     return [ring[i * n // cuts : i * n // cuts + 2 * n // cuts] for i in range(cuts if cuts > 2 else 1)]
 
 
-def _compute(evidence: Evidence) -> Values:
-    real, samples = real_and_samples(evidence)
+def _compute(observed: Observations) -> Values:
+    real, samples = real_and_samples(observed)
     distance = with_error(real, samples)
     return {
         "frechet_distance": distance,
-        "frechet_infinity": extrapolated(real, samples, evidence.seed, distance.error),
+        "frechet_infinity": extrapolated(real, samples, observed.seed, distance.error),
     }
 
 
@@ -148,7 +148,7 @@ METRIC = Metric(
     ),
     compute=_compute,
     features=True,
-    spaces=True,
+    per_feature_space=True,
     source="Heusel et al. 2017, eq. 6; Chong and Forsyth 2020",
-    fooled="Copies of training images, which it rewards, and any fault that leaves mean and covariance as they are.",
+    blind_spots="Copies of training images, which it rewards, and any fault that leaves mean and covariance unchanged.",
 )

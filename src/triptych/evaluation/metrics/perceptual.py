@@ -16,7 +16,7 @@ import numpy as np
 from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import checked
-from triptych.evaluation.observations import Evidence, Undefined, mean_of
+from triptych.evaluation.observations import Observations, Undefined, mean_of
 
 
 def feature_errors(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -25,10 +25,10 @@ def feature_errors(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.square(x - y).sum(1)
 
 
-def _compute(evidence: Evidence) -> Values:
-    errors = feature_errors(evidence.features("real"), evidence.features("reconstructions"))
+def _compute(observed: Observations) -> Values:
+    errors = feature_errors(observed.features("real"), observed.features("reconstructions"))
     try:
-        real, read = (evidence.probabilities(of).argmax(1) for of in ("real", "reconstructions"))
+        real, read = (observed.probabilities(of).argmax(1) for of in ("real", "reconstructions"))
     except ValueError as error:
         return {"feature_error": mean_of(errors), "class_agreement": Undefined(str(error))}
     return {"feature_error": mean_of(errors), "class_agreement": mean_of(real == read)}
@@ -61,5 +61,5 @@ METRIC = Metric(
     compute=_compute,
     features=True,
     source="Dosovitskiy and Brox 2016",
-    fooled="Another image of the same class, which has nearly the same features.",
+    blind_spots="Another image of the same class, which has nearly the same features.",
 )

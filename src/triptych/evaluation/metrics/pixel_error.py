@@ -12,7 +12,7 @@ import torch
 from triptych import topics
 from triptych.evaluation.features import BATCH
 from triptych.evaluation.metrics import Metric, Output, Values
-from triptych.evaluation.observations import Evidence, Undefined, mean_of
+from triptych.evaluation.observations import Observations, Undefined, mean_of
 
 
 def squared_errors(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
@@ -21,8 +21,8 @@ def squared_errors(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     return torch.cat([((x.double() - y.double()) / 2).square().mean((1, 2, 3)) for x, y in pairs])
 
 
-def _compute(evidence: Evidence) -> Values:
-    errors = squared_errors(evidence.real, evidence.reconstructions)
+def _compute(observed: Observations) -> Values:
+    errors = squared_errors(observed.real, observed.reconstructions)
     psnr = Undefined("some image is reconstructed perfectly") if bool((errors == 0).any()) else None
     return {
         "reconstruction_mse": mean_of(errors),
@@ -56,5 +56,6 @@ METRIC = Metric(
     ),
     compute=_compute,
     source="Wang and Bovik 2009",
-    fooled="Blur, which it prefers to a sharp image half a pixel off; a shift can cost more than another digit does.",
+    blind_spots="Blur, which it prefers to a sharp image that is half a pixel off; a shift can cost more than "
+    "another digit.",
 )

@@ -23,7 +23,7 @@ import numpy as np
 from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import blocks, checked, products, real_and_samples, sides, spread
-from triptych.evaluation.observations import Evidence, Measured, mean_of
+from triptych.evaluation.observations import Measured, Observations, mean_of
 from triptych.topics import Topic
 
 K = 5
@@ -78,8 +78,8 @@ def _smallest(known: np.ndarray, distances: np.ndarray, k: int) -> np.ndarray:
     return np.partition(np.hstack([known, distances]), k - 1, axis=1)[:, :k]
 
 
-def _compute(evidence: Evidence) -> Values:
-    real, samples = real_and_samples(evidence)
+def _compute(observed: Observations) -> Values:
+    real, samples = real_and_samples(observed)
     return dict(prdc(spread(real, MOST), spread(samples, MOST)))
 
 
@@ -117,8 +117,9 @@ METRIC = Metric(
     ),
     compute=_compute,
     features=True,
-    most=MOST,
-    spaces=True,
+    max_images=MOST,
+    per_feature_space=True,
     source="Kynkaanniemi et al. 2019; Naeem et al. 2020",
-    fooled="Blur, which raises precision and density; one outlier with a large ball, which raises precision or recall.",
+    blind_spots="Blur, which raises precision and density; a single outlier with a large ball, which raises "
+    "precision or recall.",
 )

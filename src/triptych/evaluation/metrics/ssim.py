@@ -23,7 +23,7 @@ from torch import Tensor
 from triptych import topics
 from triptych.evaluation.features import BATCH
 from triptych.evaluation.metrics import Metric, Output, Values
-from triptych.evaluation.observations import Evidence, Undefined, mean_of
+from triptych.evaluation.observations import Observations, Undefined, mean_of
 
 WINDOW = 11  # pixels across
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first
@@ -62,8 +62,8 @@ def multiscale(images: Tensor, others: Tensor) -> Tensor:
     return torch.cat([value.reshape(-1) for value in values])
 
 
-def _compute(evidence: Evidence) -> Values:
-    real, others = evidence.real, evidence.reconstructions
+def _compute(observed: Observations) -> Values:
+    real, others = observed.real, observed.reconstructions
     side = min(real.shape[-2:])
     count = scales(side)
     return {
@@ -100,5 +100,5 @@ METRIC = Metric(
     ),
     compute=_compute,
     source="Wang et al. 2004; Wang, Simoncelli and Bovik 2003",
-    fooled="Large plain parts, such as a black border, which are alike in any reconstruction and raise the mean.",
+    blind_spots="Large plain areas, such as a black border: they are alike in every reconstruction and raise the mean.",
 )

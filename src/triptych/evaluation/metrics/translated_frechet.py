@@ -15,7 +15,7 @@ from triptych.data.transforms import background, random_translate
 from triptych.evaluation.corruptions import SHIFTS, subset
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics.frechet import with_error
-from triptych.evaluation.observations import Evidence
+from triptych.evaluation.observations import Observations
 from triptych.rng import stream
 from triptych.spec import Frozen
 
@@ -28,12 +28,12 @@ class Options(Frozen):
     share: float = Field(default=max(SHIFTS), gt=0, le=0.5)
 
 
-def _compute(evidence: Evidence, options: Options) -> Values:
-    order, fill = subset(evidence, len(evidence.real)), background(evidence.real)  # all, in an order of their own
-    generator = stream(evidence.seed, "probe/anywhere")
-    shifted = (random_translate(evidence.real[part], options.share, generator, fill) for part in order.split(PART))
-    features = np.concatenate([evidence.extractor(part) for part in shifted])
-    return {"translated_frechet": with_error(features, evidence.features("samples"))}
+def _compute(observed: Observations, options: Options) -> Values:
+    order, fill = subset(observed, len(observed.real)), background(observed.real)  # all, in an order of their own
+    generator = stream(observed.seed, "probe/anywhere")
+    shifted = (random_translate(observed.real[part], options.share, generator, fill) for part in order.split(PART))
+    features = np.concatenate([observed.extractor(part) for part in shifted])
+    return {"translated_frechet": with_error(features, observed.features("samples"))}
 
 
 METRIC = Metric(
@@ -56,5 +56,5 @@ METRIC = Metric(
     features=True,
     options=Options,
     source="Heusel et al. 2017, eq. 6, on shifted images",
-    fooled="Low after training on centred images only if the features do not see shifts.",
+    blind_spots="After training on centred images it is low only if the features do not see shifts.",
 )
