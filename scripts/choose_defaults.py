@@ -68,7 +68,9 @@ def trial(out: Path, framework: str, rate: float, options: dict[str, Any], image
         "status": run.outcome["status"],
     }
     row["fd_samples"] = frechet_distance(features, extract(run.sample(IMAGES_SCORED)))
-    row["fd_reconstructions"] = frechet_distance(features, extract(run.reconstruct(real))) if run.has_encoder else None
+    row["fd_reconstructions"] = (
+        frechet_distance(features, extract(run.reconstruct(real))) if run.model.can("reconstruct") else None
+    )
     values = [row[name] for name in ("fd_samples", "fd_reconstructions") if row[name] is not None]
     row["criterion"] = sum(map(math.log, values)) / len(values)
     return row

@@ -28,22 +28,22 @@ import gpu_page
 import torch
 from gpu_tools import Steps, differences, matrix_product, median_seconds, runtime_calls, said, waiting_sites
 from torch import Tensor
-from triptych.cost import flops_per_image
-from triptych.dataset import Dataset
-from triptych.environment import choose_device, environment, make_exact
-from triptych.lookup import names
-from triptych.plan import runs_of
-from triptych.reproduction.table1 import FRAMEWORKS, NOTEBOOK, PRINTED, TERMS
-from triptych.run import Run
-from triptych.scoring import score
-from triptych.state import initial
-from triptych.step import Diverged, step
-from triptych.train import Training
 
 from triptych import comparison, load_images, load_study, train_run
+from triptych.data.dataset import Dataset
 from triptych.errors import InputError
+from triptych.evaluation.run import Run
+from triptych.evaluation.scoring import score
+from triptych.papers.vae_vs_gan_vs_vaegan.table1 import FRAMEWORKS, NOTEBOOK, PRINTED, TERMS
+from triptych.plugins import names
 from triptych.spec import RunSpec, ScoringSpec
 from triptych.store import read_lines, to_json, write
+from triptych.study.plan import runs_of
+from triptych.training.cost import flops_per_image
+from triptych.training.environment import choose_device, environment, make_exact
+from triptych.training.loop import Training
+from triptych.training.state import initial
+from triptych.training.step import Diverged, Examples, batches_per_step, step
 
 ROOT = Path(__file__).resolve().parents[1]
 Result = dict[str, Any]
@@ -145,10 +145,11 @@ def other(check: Check) -> AbstractContextManager[Any]:
 
 
 def played(spec: RunSpec, batches: tuple[Tensor, ...], device: str) -> Steps:
-    """Steps from the start of a run."""
+    """Steps from the start of a run, one for each batch; turns that would see a fresh one see the same."""
     state, steps = initial(spec, batches[0].shape[1], device), []
     for number, batch in enumerate(batches):
-        terms = step(state, spec, batch.to(device), number / len(batches)).terms
+        examples = [Examples(batch.to(device))] * batches_per_step(state.framework)
+        terms = step(state, spec, examples, number / len(batches)).terms
         parameters = {
             name: [p.detach().double().cpu().flatten() for p in n.parameters()] for name, n in state.nets.items()
         }
@@ -193,7 +194,7 @@ def step_time(check: Check, result: Result) -> None:
     for spec in check.specs("paper", ["vae", "gan", "vaegan"]):
         training = check.training(spec)
         seconds = median_seconds(training.play, check.device)
-        tflops = training.batch * flops_per_image(spec, 1) / seconds / 1e12
+        tflops = training.step_images * flops_per_image(spec, 1) / seconds / 1e12
         result["frameworks"][spec.framework] = {
             "seconds": seconds,
             "iteration_seconds": median_seconds(training.advance, check.device),
@@ -227,7 +228,7 @@ def as_published(check: Check, result: Result) -> None:
     result |= {"printed": [printed(rate) for rate in sorted(RATES)], "runs": []}
     for rate, spec in published_runs(check):
         check.go_on()
-        row: Result = {"rate": rate, "seed": spec.seed, "iterations": 0, "of": spec.training.steps}
+        row: Result = {"rate": rate, "seed": spec.seed, "iterations": 0, "of": spec.training.steps()}
         result["runs"].append(row)
         train_published(check, spec, row)
         check.write()

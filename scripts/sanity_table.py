@@ -118,7 +118,7 @@ def observations(data: dataset.Dataset, images: int, cache: Path) -> dict[str, O
             real=real,
             sample=lambda n: samples[index[:n]],
             extractor=extractor,
-            reconstruct=reconstruct,
+            reconstruct=lambda images, labels: reconstruct(images),
             labels=labels,
             training=draw,
             cache=cache,

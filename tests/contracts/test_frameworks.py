@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import typing
 from pathlib import Path
 from typing import Any, Literal
@@ -15,13 +16,13 @@ from torch import Tensor, nn
 from triptych import plugins
 from triptych.data.dataset import Dataset, Split, batch_indices
 from triptych.errors import InputError
-from triptych.frameworks import Framework, framework_of
+from triptych.frameworks import Batch, Framework, Noise, Turn, framework_of
 from triptych.spec import RunSpec, StudySpec
 from triptych.study.plan import runs_of, validate
 from triptych.training.gradients import Cuts
 from triptych.training.loop import Training
 from triptych.training.state import State, digest, initial
-from triptych.training.step import Diverged, noise_of, play, set_modes, step, turns
+from triptych.training.step import Diverged, Examples, batch_of, play, set_modes, step, update_groups
 
 NAMES = plugins.names("frameworks")
 TINY: dict[str, Any] = {"data": {"size": 16}, "network": {"width": 0.03, "latent": 3}}
@@ -75,11 +76,26 @@ def batch() -> Tensor:
     return torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
+def examples() -> list[Examples]:
+    """The images of one step."""
+    return [Examples(batch())]
+
+
+def seen(state: State, spec: RunSpec, players: tuple[str, ...], turn: int = 0, progress: float = 0.0) -> Batch:
+    """What the terms see of `batch` when these players move."""
+    return batch_of(state, spec, Examples(batch()), players, turn, progress)
+
+
+def noise_of(spec: RunSpec, number: int, like: Tensor) -> Noise:
+    """The first draw of the noise of one step."""
+    return Noise(spec.seed, number, like, spec.network.latent)
+
+
 def phases(state: State) -> list[tuple[float, tuple[str, ...]]]:
     """The first moment at which each group of players moves."""
     first: dict[tuple[str, ...], float] = {}
     for percent in range(100):
-        first.setdefault(state.framework.moving(percent / 100), percent / 100)
+        first.setdefault(state.framework.active_players(percent / 100), percent / 100)
     return [(progress, moving) for moving, progress in first.items()]
 
 
@@ -112,10 +128,10 @@ def test_players_are_disjoint_and_own_every_parameter(spec: RunSpec):
 def test_losses_are_sums_of_terms_that_there_are(spec: RunSpec):
     state = initial(spec, 1)
     assert state.framework.losses.keys() == state.framework.players.keys()
-    for _, moving in phases(state):
+    for progress, moving in phases(state):
         assert set(moving) <= state.framework.players.keys()
-        set_modes(state, [moving])
-        terms = state.framework.terms(state.nets, batch(), noise_of(spec, 0, batch()), Cuts())
+        set_modes(state, [Turn(moving)])
+        terms = state.framework.terms(state.nets, seen(state, spec, moving, progress=progress))
         assert all(term.shape == () and term.isfinite() for term in terms.values())
         for player in moving:
             assert set(state.framework.losses[player]) <= terms.keys()
@@ -133,9 +149,9 @@ def test_gradients_are_returned_and_left_nowhere(spec: RunSpec):
     for parameter in state.nets.parameters():
         parameter.grad = torch.full_like(parameter, 7)
     parameters = [p.detach().clone() for p in state.nets.parameters()]
-    for _, moving in phases(state):
-        set_modes(state, [moving])
-        _, found = play(state, moving, batch(), noise_of(spec, 0, batch()))
+    for progress, moving in phases(state):
+        set_modes(state, [Turn(moving)])
+        _, found = play(state, seen(state, spec, moving, progress=progress))
         assert set(found) == set(moving)
         for player, gradients in found.items():
             assert [g.shape for g in gradients] == [p.shape for p in state.parameters(player)]
@@ -150,11 +166,12 @@ def test_gradients_are_returned_and_left_nowhere(spec: RunSpec):
 def test_a_player_alone_and_a_player_among_others_descend_the_same(spec: RunSpec):
     """No gradient holds another player's share, whoever else moves."""
     state = initial(spec, 1)
-    for _, moving in phases(state):
-        set_modes(state, [moving])
-        _, together = play(state, moving, batch(), noise_of(spec, 0, batch()))
+    for progress, moving in phases(state):
+        set_modes(state, [Turn(moving)])
+        shown = seen(state, spec, moving, progress=progress)
+        _, together = play(state, shown)
         for player in moving:
-            _, alone = play(state, (player,), batch(), noise_of(spec, 0, batch()))
+            _, alone = play(state, dataclasses.replace(shown, moving=(player,), cut=Cuts()))
             largest = max(float(g.abs().max()) for g in alone[player])
             for ours, theirs in zip(together[player], alone[player], strict=True):
                 torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * largest)
@@ -162,12 +179,15 @@ def test_a_player_alone_and_a_player_among_others_descend_the_same(spec: RunSpec
 
 @every_framework
 def test_a_loss_that_forgets_a_parameter_raises(name: str):
-    state = initial(spec_of(name), 1)
+    spec = spec_of(name)
+    state = initial(spec, 1)
     for player, networks in state.framework.players.items():
         stray = copy.deepcopy(state)
         stray.nets[networks[0]].register_parameter("stray", nn.Parameter(torch.zeros(1)))
-        with pytest.raises(ValueError, match=f"player '{player}' does not reach 1 of its"):
-            play(stray, state.framework.moving(0.0), batch(), noise_of(spec_of(name), 0, batch()))
+        moving = state.framework.active_players(0.0)
+        expected = rf"player '{player}' does not reach 1 of its \d+ parameters: {networks[0]}\.stray$"
+        with pytest.raises(ValueError, match=expected):
+            play(stray, seen(stray, spec, moving))
 
 
 @every_framework
@@ -193,7 +213,7 @@ def test_one_seed_gives_the_same_bits_whatever_the_global_generator_does(spec: R
         before = torch.random.get_rng_state()
         state = initial(spec, 1)
         for number in range(3):
-            step(state, spec, batch(), number / 3)
+            step(state, spec, examples(), number / 3)
         assert torch.equal(torch.random.get_rng_state(), before)
         results.append(everything(state))
     assert same(*results)
@@ -220,10 +240,9 @@ def test_noise_is_standard_normal_and_differs_between_steps_and_names():
 
 def descend_by_hand(state: State, spec: RunSpec, groups: list[tuple[str, ...]]) -> None:
     """Plain gradient descent: each group from where the ones before it left the networks."""
-    set_modes(state, groups)
+    set_modes(state, [Turn(group) for group in groups])
     for turn, group in enumerate(groups):
-        draw = state.framework.draw(turn, group)
-        _, found = play(state, group, batch(), noise_of(spec, state.step, batch(), draw))
+        _, found = play(state, seen(state, spec, group, turn))
         with torch.no_grad():
             for player in group:
                 for parameter, gradient in zip(state.parameters(player), found[player], strict=True):
@@ -241,8 +260,10 @@ def test_players_move_together_or_one_after_another_as_asked(name: str, order: t
     training = {"updates": "sequential", "order": order} if order else {}
     spec = spec_of(name, training=training, optimiser={"name": "SGD", "rate": 1e-3})
     stepped, by_hand = initial(spec, 1), initial(spec, 1)
-    measured = step(stepped, spec, batch(), 0.0)
-    descend_by_hand(by_hand, spec, [(player,) for player in order] if order else [by_hand.framework.moving(0.0)])
+    measured = step(stepped, spec, examples(), 0.0)
+    descend_by_hand(
+        by_hand, spec, [(player,) for player in order] if order else [by_hand.framework.active_players(0.0)]
+    )
     for ours, theirs in zip(stepped.nets.parameters(), by_hand.nets.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
     untouched = initial(spec, 1)
@@ -260,7 +281,7 @@ def test_who_moves_first_makes_a_difference(name: str):
         training = {"updates": "sequential", "order": order} if order else {}
         spec = spec_of(name, training=training)
         state = initial(spec, 1)
-        step(state, spec, batch(), 0.0)
+        step(state, spec, examples(), 0.0)
         results.append(digest(state.nets))
     assert len(set(results)) == 3
 
@@ -269,7 +290,9 @@ def test_who_moves_first_makes_a_difference(name: str):
 def test_without_an_order_the_last_player_moves_first(name: str):
     spec = spec_of(name, training={"updates": "sequential"})
     state = initial(spec, 1)
-    assert turns(spec, state, 0.0) == [(player,) for player in reversed(state.framework.moving(0.0))]
+    groups = [(player,) for player in reversed(state.framework.active_players(0.0))]
+    # All of them see the one batch of the step.
+    assert update_groups(spec, state.framework, 0.0) == [Turn(group, not place) for place, group in enumerate(groups)]
 
 
 def sequential(name: str, *order: str) -> StudySpec:
@@ -296,24 +319,24 @@ def test_networks_of_resting_players_keep_their_bits(spec: RunSpec):
     state = initial(spec, 1)
     for progress, moving in phases(state):
         before = {name: digest(net) for name, net in state.nets.items()}
-        step(state, spec, batch(), progress)
+        step(state, spec, examples(), progress)
         moved = {name for name, net in state.nets.items() if digest(net) != before[name]}
         assert moved == {name for player in moving for name in state.framework.players[player]}
 
 
 @every_framework
-def test_a_player_held_back_is_measured_and_keeps_its_weights(name: str, monkeypatch):
+def test_a_player_that_skips_an_update_is_measured_and_keeps_its_weights(name: str, monkeypatch):
     spec = spec_of(name)
     state = initial(spec, 1)
-    held, *others = state.framework.moving(0.0)
-    monkeypatch.setattr(state.framework, "held_back", lambda terms: (held,))
-    before = {player: [p.detach().clone() for p in state.parameters(player)] for player in (held, *others)}
-    measured = step(state, spec, batch(), 0.0)
-    assert measured.held_back == [held]
-    assert measured.gradient_norms[held] > 0
+    skipped, *others = state.framework.active_players(0.0)
+    monkeypatch.setattr(state.framework, "skipped_players", lambda terms: (skipped,))
+    before = {player: [p.detach().clone() for p in state.parameters(player)] for player in (skipped, *others)}
+    measured = step(state, spec, examples(), 0.0)
+    assert measured.skipped == [skipped]
+    assert measured.gradient_norms[skipped] > 0
     for player, parameters in before.items():
         moved = [not torch.equal(a, b) for a, b in zip(parameters, state.parameters(player), strict=True)]
-        assert any(moved) is (player != held)
+        assert any(moved) is (player != skipped)
 
 
 @every_spec
@@ -322,11 +345,11 @@ def test_measured_losses_and_norms_are_those_of_the_gradients(spec: RunSpec):
     spec = spec.model_copy(update={"training": spec.training.model_copy(update={"order": order})})
     state = initial(spec, 1)
     twin = copy.deepcopy(state)
-    measured = step(state, spec, batch(), 0.0)
-    (first, *_) = turns(spec, twin, 0.0)
-    set_modes(twin, turns(spec, twin, 0.0))
-    terms, found = play(twin, first, batch(), noise_of(spec, 0, batch()))
-    for player in first:
+    measured = step(state, spec, examples(), 0.0)
+    turns = update_groups(spec, twin.framework, 0.0)
+    set_modes(twin, turns)
+    terms, found = play(twin, seen(twin, spec, turns[0].players))
+    for player in turns[0].players:
         loss = sum(weight * terms[name].item() for name, weight in twin.framework.losses[player].items())
         norm = torch.cat([g.flatten() for g in found[player]]).double().norm().item()
         assert measured.losses[player] == pytest.approx(loss, rel=1e-5)
@@ -339,21 +362,21 @@ def test_measured_losses_and_norms_are_those_of_the_gradients(spec: RunSpec):
 def poisons(name: str) -> list[str]:
     """Where something that is not finite can come from: the images, or a weight of a network that moves."""
     framework = framework_of(spec_of(name))
-    return ["images", *(network for player in framework.moving(0.0) for network in framework.players[player])]
+    return ["images", *(network for player in framework.active_players(0.0) for network in framework.players[player])]
 
 
 @pytest.mark.parametrize(("name", "where"), [(name, where) for name in NAMES for where in poisons(name)])
 def test_divergence_is_raised_before_anything_has_changed(name: str, where: str):
     spec = spec_of(name)
     state = initial(spec, 1)
-    step(state, spec, batch(), 0.0)
+    step(state, spec, examples(), 0.0)
     x = batch()
     poisoned = x if where == "images" else next(state.nets[where].parameters()).detach()
     poisoned.view(-1)[0] = torch.inf
     before = everything(state)
     moments = {player: copy.deepcopy(optimiser.state_dict()) for player, optimiser in state.optimisers.items()}
     with pytest.raises(Diverged, match="at step 1"):
-        step(state, spec, x, 0.0)
+        step(state, spec, [Examples(x)], 0.0)
     assert same(before, everything(state))
     assert state.step == 1
     for player, optimiser in state.optimisers.items():
@@ -368,7 +391,7 @@ def test_a_gradient_that_overflows_is_divergence_though_every_term_is_finite(mon
     monkeypatch.setattr(type(state.framework), "losses", property(lambda self: losses))
     before = everything(state)
     with pytest.raises(Diverged, match="gradient of player 'vae' is"):
-        step(state, spec, batch(), 0.0)
+        step(state, spec, examples(), 0.0)
     assert same(before, everything(state))
 
 
@@ -413,7 +436,8 @@ def test_at_one_seed_every_framework_starts_alike_and_sees_the_same(small: Datas
         indices = batch_indices(0, number, len(small.train), 6)
         for run in runs.values():
             run.state.step = number
-            assert torch.equal(run.next_batch(), small.train.images(indices))
+            (shown,) = run.next_examples()
+            assert torch.equal(shown.images, small.train.images(indices)) and shown.labels is None
 
 
 def test_at_one_seed_every_framework_draws_the_same_noise():

@@ -129,7 +129,7 @@ def make(digits, extractor, linear):
             sample=lambda n: corrupt(other[:n], amount),
             extractor=extractor,
             **splits(),
-            reconstruct=lambda images: corrupt(images, amount),
+            reconstruct=lambda images, _: corrupt(images, amount),
             posterior=encode,
             decode=lambda latents: corrupt(decode(latents), amount),
             dis_l=lambda images: images[:, :, ::4, ::4].flatten(1),

@@ -18,10 +18,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from triptych.frameworks import Noise as Drawn
 from triptych.frameworks import framework_of
 from triptych.spec import RunSpec
 from triptych.training.state import State, initial, optimisers
-from triptych.training.step import noise_of, step
+from triptych.training.step import Examples, step
 
 Noise = Callable[[str], Tensor]
 PUBLISHED: dict[str, Any] = {
@@ -260,8 +261,8 @@ def check(spec: RunSpec, steps: int = 1, logit: float = 0.0) -> None:
     state.optimisers, notebook = optimisers(spec.optimiser, players), Notebook(nets, spec)
     for number in range(steps):
         x = batch(number)
-        printed = notebook.iterate(x, lambda draw, n=number, x=x: noise_of(spec, n, x, draw))
-        ours = step(state, spec, x, number / steps).terms
+        printed = notebook.iterate(x, lambda draw, n=number, x=x: Drawn(spec.seed, n, x, spec.network.latent, draw))
+        ours = step(state, spec, [Examples(x)], number / steps).terms
         assert {name: ours[name] for name in printed} == pytest.approx(printed, rel=1e-9, abs=1e-12)
     theirs, idle = dict(nets.named_parameters()), removed(nets)
     for name, parameter in state.nets.named_parameters():
@@ -319,7 +320,7 @@ def test_a_sure_discriminator_costs_at_most_100_and_teaches_nothing_through_a_ro
     """Real with logit 50 where fake is right: 1 - sigmoid is 0 in float32, and its logarithm is cut off at -100."""
     for cross_entropy, cost in (("sigmoid", 100.0), ("logits", abs(logit))):
         spec, state = judged_at(cross_entropy, logit, dtype)
-        measured = step(state, spec, batch(dtype=dtype), 0.0)
+        measured = step(state, spec, [Examples(batch(dtype=dtype))], 0.0)
         assert measured.terms["gan"] == pytest.approx(cost, rel=1e-3)
         assert (measured.gradient_norms["dis"] == 0) is (cross_entropy == "sigmoid")
         # Where all is called fake, the generator has what it wants, and a rounded 0 is a 0.

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from triptych import plugins
+from triptych.frameworks import Batch, Turn
 from triptych.frameworks.vaegan import VAEGAN
 from triptych.spec import RunSpec
+from triptych.training.gradients import Cuts
 from triptych.training.state import State, initial
-from triptych.training.step import play, set_modes, step
+from triptych.training.step import Examples, play, set_modes, step
 
 WEIGHTS = {"beta": 0.7, "encoder_weight": 1.3, "gamma": 0.4, "adversarial_weight": 0.6}
 
@@ -236,10 +239,11 @@ def inputs() -> tuple[Tensor, dict[str, Tensor]]:
 
 def found(state: State, progress: float) -> dict[str, list[Tensor]]:
     """Each moving player's gradient as a training step finds it."""
-    group = state.framework.moving(progress)
-    set_modes(state, [group])
+    group = state.framework.active_players(progress)
+    set_modes(state, [Turn(group)])
     x, noise = inputs()
-    return play(state, group, x, noise.__getitem__)[1]
+    drawn: Any = noise.__getitem__
+    return play(state, Batch(images=x, noise=drawn, cut=Cuts(), moving=group, progress=progress))[1]
 
 
 def descended(state: State, name: str, player: str) -> Tensor:
@@ -396,5 +400,5 @@ def test_a_step_calls_each_network_no_more_often_than_the_mathematics_asks(name:
 
     for network, module in state.nets.items():
         module.register_forward_hook(lambda *_, network=network: count(network))
-    step(state, spec, inputs()[0].float(), 0.0)
+    step(state, spec, [Examples(inputs()[0].float())], 0.0)
     assert seen == calls

@@ -28,6 +28,7 @@ from triptych.papers.vae_vs_gan_vs_vaegan.quirks import QUIRKS
 from triptych.spec import RunSpec, load_study
 from triptych.study.plan import runs_of
 from triptych.training import grids, loop
+from triptych.training.model import Model
 from triptych.training.state import initial
 
 # Grey boxes.
@@ -46,7 +47,9 @@ def test_translated_training_images_are_framed_in_exact_mid_grey(prepared: Path,
     images = dataset.open(prepared)
     parts = {"translate": 0.1, "translate_fill": 0.0}
     plain, shifted = (
-        loop.Training(tmp_path, tiny_run("as_published", training=training), images).next_batch().numpy()[:, 0]
+        loop.Training(tmp_path, tiny_run("as_published", training=training), images)
+        .next_examples()[0]
+        .images.numpy()[:, 0]
         for training in ({}, parts)
     )
     most = int(0.1 * 16)
@@ -94,7 +97,7 @@ def test_pictures_as_published_are_made_in_training_mode_and_leave_the_buffers_a
     before = {name: value.clone() for name, value in ours.networks.state_dict().items()}
     state = initial(ours.spec, 1)
     state.nets.load_state_dict(before)
-    during = grids.pictures(state, latents, images)
+    during = grids.pictures(Model.of(ours.spec, state, 1, 0), latents, images)
     assert all(torch.equal(value, before[name]) for name, value in state.nets.state_dict().items())
     enc, dec, dis = (state.nets[name].train() for name in ("enc", "dec", "dis"))
     with torch.no_grad():
@@ -105,7 +108,7 @@ def test_pictures_as_published_are_made_in_training_mode_and_leave_the_buffers_a
         (during[1], reconstructions),
         (ours.render(latents), samples),
         (ours.posterior(images)[1], log_variance),
-        (ours.dis_l(images), features),
+        (ours.features(images), features),
         (ours.decode(latents), samples),
         (ours.encode(images), codes),
         (ours.reconstruct(images), reconstructions),

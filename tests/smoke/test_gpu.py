@@ -6,10 +6,11 @@ import json
 
 import pytest
 import torch
-from triptych.run import Run
-from triptych.scoring import score
 
-from triptych import dataset, train_run
+from triptych import train_run
+from triptych.data import dataset
+from triptych.evaluation.run import Run
+from triptych.evaluation.scoring import score
 from triptych.spec import ScoringSpec
 from triptych.store import read_lines
 

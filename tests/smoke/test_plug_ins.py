@@ -17,13 +17,13 @@ print("a line that is no event")
 
 
 class Talkative(VAE):
-    def terms(self, nets, x, noise, cut):
+    def terms(self, nets, batch):
         print("{not json")
-        return super().terms(nets, x, noise, cut)
+        return super().terms(nets, batch)
 
 
 class Broken(VAE):
-    def terms(self, nets, x, noise, cut):
+    def terms(self, nets, batch):
         raise RuntimeError("the plug-in's own fault")
 """
 

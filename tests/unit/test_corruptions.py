@@ -58,7 +58,7 @@ def rows(name: str, observed: Observations) -> dict[str, dict]:
     return {row["metric"]: row for row in score(observed, load([name]))}
 
 
-# The probes
+# The corruptions
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2])
@@ -116,14 +116,14 @@ def test_brightness_dims_towards_black():
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_a_probe_is_seeded_and_its_damage_grows_with_its_strength(name):
-    images, probe = smooth(60), CORRUPTIONS[name]
+    images, corruption = smooth(60), CORRUPTIONS[name]
     assert torch.equal(corrupted(images, name, 0.0, 0, BLACK), images)
-    changed = [corrupted(images, name, strength, 0, BLACK) for strength in probe.strengths]
+    changed = [corrupted(images, name, strength, 0, BLACK) for strength in corruption.strengths]
     damages = [float((x - images).square().mean()) for x in changed]
     assert damages[0] > 0 and all(a < b for a, b in itertools.pairwise(damages))
     assert all(x.shape == images.shape and x.abs().max() <= 1 + 1e-6 for x in changed)
-    assert torch.equal(corrupted(images, name, probe.strengths[0], 0, BLACK), changed[0])
-    other = corrupted(images, name, probe.strengths[0], 1, BLACK)
+    assert torch.equal(corrupted(images, name, corruption.strengths[0], 0, BLACK), changed[0])
+    other = corrupted(images, name, corruption.strengths[0], 1, BLACK)
     assert torch.equal(other, changed[0]) == (name in ("brightness", "blur"))
 
 
@@ -168,7 +168,7 @@ def test_an_output_that_cannot_be_had_leaves_its_reason():
 
 def test_a_perfect_autoencoder_follows_every_change_and_undoes_none():
     images = squares(60)
-    observed = seen(images, reconstruct=lambda x: x, posterior=lambda x: (ink(x), ink(x)))
+    observed = seen(images, reconstruct=lambda x, _: x, posterior=lambda x: (ink(x), ink(x)))
     found = rows("translation", observed)
     assert found["translation_error"]["value"] == 0
     assert found["translation_error"]["curve"] == [[share, 0] for share in (0, *SHIFTS)]
@@ -187,7 +187,7 @@ def test_a_perfect_autoencoder_follows_every_change_and_undoes_none():
 
 
 def test_who_ignores_the_image_errs_equally_at_every_shift():
-    found = rows("translation", seen(squares(60), reconstruct=torch.ones_like))
+    found = rows("translation", seen(squares(60), reconstruct=lambda x, _: torch.ones_like(x)))
     assert found["translation_error"]["value"] == pytest.approx(1 - 16 / SIDE**2)
     assert found["translation_agreement"]["value"] == 0
     assert found["translation_agreement"]["note"] == "of the shifted images themselves 1.000"
@@ -199,7 +199,7 @@ def test_who_ignores_the_image_errs_equally_at_every_shift():
 def test_who_knows_only_the_centre_errs_more_the_farther_the_shift():
     middle = torch.full((1, 1, SIDE, SIDE), -1.0)
     middle[:, :, 6:14, 6:14] = 1
-    found = rows("translation", seen(middle.repeat(40, 1, 1, 1), reconstruct=lambda x: middle.expand_as(x) * 0.9))
+    found = rows("translation", seen(middle.repeat(40, 1, 1, 1), reconstruct=lambda x, _: middle.expand_as(x) * 0.9))
     curve = [y for _, y in found["translation_error"]["curve"]]
     assert all(a < b for a, b in itertools.pairwise(curve))
     assert found["translation_error"]["value"] == pytest.approx(np.mean(curve[1:]))
@@ -218,7 +218,7 @@ def test_code_distance_is_scaled_by_that_of_different_images():
     def posterior(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return 3 * places(x), places(x)
 
-    row = rows("translation", seen(images, reconstruct=lambda x: x, posterior=posterior))["code_distance"]
+    row = rows("translation", seen(images, reconstruct=lambda x, _: x, posterior=posterior))["code_distance"]
     pairs = torch.pdist(places(images)).square().mean()
     for share, value in row["curve"]:  # an axis is one shift long, a diagonal two squared
         step = round(share * SIDE) ** 2 / float(pairs)
@@ -253,7 +253,7 @@ def test_without_a_classifier_agreement_alone_is_undefined():
         real=squares(20),
         sample=squares,
         extractor=Extractor(name="ink", sha256="0" * 64, dimension=1, embed=ink),
-        reconstruct=lambda x: x,
+        reconstruct=lambda x, _: x,
     )
     found = rows("translation", observed)
     assert found["translation_agreement"]["undefined"] == "no classifier: the data have no labels"
@@ -292,7 +292,7 @@ def test_the_order_of_images_does_not_matter(name):
 
     def found(order: torch.Tensor) -> dict[str, float]:
         observed = seen(
-            images[order], order % 3, reconstruct=lambda x: 0.8 * x, dis_l=ink, posterior=lambda x: (ink(x), ink(x))
+            images[order], order % 3, reconstruct=lambda x, _: 0.8 * x, dis_l=ink, posterior=lambda x: (ink(x), ink(x))
         )
         return {metric: row["value"] for metric, row in rows(name, observed).items()}
 
@@ -300,7 +300,7 @@ def test_the_order_of_images_does_not_matter(name):
 
 
 def test_one_image_gives_values_or_reasons():
-    observed = seen(squares(1), reconstruct=lambda x: 0.5 * x, posterior=lambda x: (ink(x), ink(x)))
+    observed = seen(squares(1), reconstruct=lambda x, _: 0.5 * x, posterior=lambda x: (ink(x), ink(x)))
     for name in ("translation", "robustness", "shift_response", "translated_frechet"):
         for row in rows(name, observed).values():
             assert (row["value"] is None) == bool(row["undefined"])

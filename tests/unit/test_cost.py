@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from triptych.frameworks import Noise
 from triptych.frameworks.losses import (
     cross_entropy_fake,
     cross_entropy_real,
@@ -17,7 +18,7 @@ from triptych.spec import RunSpec
 from triptych.study.presets import PRESETS
 from triptych.training import cost
 from triptych.training.state import initial
-from triptych.training.step import noise_of, step
+from triptych.training.step import Examples, step
 
 BATCH = 2
 # GFLOP an image: the most that a step may take, and what it takes.
@@ -58,7 +59,7 @@ def test_what_is_counted_without_numbers_is_what_a_real_step_takes(framework: st
     spec = paper(framework, options, "SGD")
     state = initial(spec, 1)
     with FlopCounterMode(display=False) as counter:
-        measured = step(state, spec, torch.zeros(BATCH, 1, 64, 64), 0.0)
+        measured = step(state, spec, [Examples(torch.zeros(BATCH, 1, 64, 64))], 0.0)
     assert round(counter.get_total_flops() / BATCH) == cost.flops_per_image(spec, 1)
     assert all(norm > 0 for norm in measured.gradient_norms.values())
 
@@ -86,7 +87,7 @@ def test_three_separate_gradients_would_take_a_tenth_more():
     spec = paper("vaegan")
     nets = initial(spec, 1, "meta").nets
     x = torch.empty(BATCH, 1, 64, 64, device="meta")
-    noise = noise_of(spec, 0, x)
+    noise = Noise(spec.seed, 0, x, spec.network.latent)
     with FlopCounterMode(display=False) as counter:
         mean, log_variance = nets["enc"](x)
         x_tilde, x_p = nets["dec"](reparameterise(mean, log_variance, noise("z"))), nets["dec"](noise("z_p"))

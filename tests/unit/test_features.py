@@ -17,7 +17,8 @@ from triptych.errors import InputError
 from triptych.evaluation.classifier import Classifier, accuracy, resize, train
 from triptych.evaluation.features import Extractor, choose, default_names, in_batches, mnist_extractor
 from triptych.evaluation.features import classifier as rung
-from triptych.evaluation.observations import Observations, prior_latents
+from triptych.evaluation.observations import Observations
+from triptych.training.model import prior_latents
 
 WEIGHTS = resources.files("triptych.evaluation") / "weights"
 

@@ -146,7 +146,7 @@ LOW, MIDDLE, HIGH = 0.1, 0.68, 1.5
 
 
 @pytest.mark.parametrize(
-    ("data", "generated", "held_back"),
+    ("data", "generated", "skipped"),
     [
         (LOW, LOW, ("dis",)),
         (LOW, MIDDLE, ("dis",)),
@@ -156,19 +156,19 @@ LOW, MIDDLE, HIGH = 0.1, 0.68, 1.5
         (MIDDLE, HIGH, ("dec",)),
         (MIDDLE, MIDDLE, ()),
         (LOW, HIGH, ()),
-        (HIGH, LOW, ()),  # both would be held back, so neither is
+        (HIGH, LOW, ()),  # both would skip, so neither does
         (0.329, MIDDLE, ("dis",)),
         (0.331, MIDDLE, ()),
         (MIDDLE, 1.029, ()),
         (MIDDLE, 1.031, ("dec",)),
     ],
 )
-def test_the_equilibrium_rule(data: float, generated: float, held_back: tuple[str, ...]):
+def test_the_equilibrium_rule(data: float, generated: float, skipped: tuple[str, ...]):
     terms = {"dis_data": data, "dis_generated": generated}
-    assert VAEGAN(Options(equilibrium=0.35)).held_back(terms) == held_back
+    assert VAEGAN(Options(equilibrium=0.35)).skipped_players(terms) == skipped
 
 
-def test_without_the_equilibrium_rule_nobody_is_held_back():
+def test_without_the_equilibrium_rule_nobody_skips():
     game = VAEGAN(Options())
     for data, generated in itertools.product((LOW, MIDDLE, HIGH), repeat=2):
-        assert game.held_back({"dis_data": data, "dis_generated": generated}) == ()
+        assert game.skipped_players({"dis_data": data, "dis_generated": generated}) == ()

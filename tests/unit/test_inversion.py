@@ -122,7 +122,7 @@ def test_of_images_that_the_decoder_made_all_inverted_values_are_ideal():
 
 
 def test_the_budget_is_an_option_and_the_encoder_stands_beside():
-    given = observed(large(normals(30, LATENT)), large, reconstruct=lambda x: x - 0.2)
+    given = observed(large(normals(30, LATENT)), large, reconstruct=lambda x, _: x - 0.2)
     note = rows(given, images=10, restarts=2, steps=12)["inverted_mse"]["note"]
     assert note.startswith("10 images, best of 2 starts, 12 steps") and note.endswith("by the encoder 0.0100")
 

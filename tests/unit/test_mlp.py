@@ -14,7 +14,7 @@ from triptych.errors import InputError
 from triptych.spec import NetworkSpec, RunSpec
 from triptych.training import cost
 from triptych.training.state import digest, initial
-from triptych.training.step import step
+from triptych.training.step import Examples, step
 
 WU_50 = NetworkSpec(family="mlp", width=1.0, latent=50)
 WU_10 = NetworkSpec(family="mlp", width=1.0, latent=10, options={"hidden": [64, 256, 256, 1024]})
@@ -90,7 +90,7 @@ def test_every_framework_moves_all_its_players_on_them(framework):
     before = {name: digest(net) for name, net in state.nets.items()}
     x = torch.rand(4, 3, 18, 18, generator=torch.Generator().manual_seed(0)) * 2 - 1
     for progress in (0.0, 0.9):
-        step(state, spec, x, progress)
+        step(state, spec, [Examples(x)], progress)
     assert all(digest(net) != before[name] for name, net in state.nets.items())
 
 

@@ -277,7 +277,7 @@ def test_an_extractor_that_gives_nan_gives_a_reason(name):
         embed=lambda images: images.flatten(1) * torch.nan,
         logits=lambda f: f[:, :3],
     )
-    given = observed(real, pixels(1, 200), reconstruct=lambda images: images)
+    given = observed(real, pixels(1, 200), reconstruct=lambda images, _: images)
     assert all(isinstance(reason, str) for reason in outcomes([name], given.seen_by(broken)).values())
 
 
@@ -315,7 +315,7 @@ def test_without_training_images_or_with_few_memorisation_has_a_reason():
 
 def test_without_labels_reconstructions_still_have_a_feature_error():
     real = pixels(0, 50)
-    found = outcomes(["perceptual", "ssim"], observed(real, real, reconstruct=lambda images: images * 0.5))
+    found = outcomes(["perceptual", "ssim"], observed(real, real, reconstruct=lambda images, _: images * 0.5))
     assert found["feature_error"] == pytest.approx(float((real.double() / 2).square().sum((1, 2, 3)).mean()))
     assert found["class_agreement"] == "no classifier: the data have no labels"
 

@@ -270,13 +270,14 @@ def trained_up_to_a_break(folder: Path, spec: RunSpec, data: dataset.Dataset, mo
 
 def test_a_poisoned_batch_ends_the_run_where_it_stands(data, tiny_run, tmp_path, monkeypatch):
     """Nothing of that step is kept: the run is the one whose budget ended before it, buffers included."""
-    next_batch = loop.Training.next_batch
+    next_examples = loop.Training.next_examples
 
     def poisoned(self):
-        return next_batch(self) * (float("nan") if self.state.step == 7 else 1)
+        factor = float("nan") if self.state.step == 7 else 1
+        return [each._replace(images=each.images * factor) for each in next_examples(self)]
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Training, "next_batch", poisoned)
+        patch.setattr(loop.Training, "next_examples", poisoned)
         outcome = trained(tmp_path / "poisoned", tiny_run("vaegan"), data)
     assert (outcome["status"], outcome["images"]) == ("diverged", 112)
     assert outcome["message"].endswith("at step 7"), "and no word of weights that had to be undone"

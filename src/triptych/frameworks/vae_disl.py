@@ -67,15 +67,15 @@ class VAEDisl(Framework):
         return ("gen", "dis") if progress < self.options.pretraining else ("vae",)
 
     def terms(self, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
-        x = batch.images
+        x, active = batch.images, self.active_players(batch.progress)
         real, target = nets["dis"](x)
         terms = {}
-        if "vae" in batch.moving:
+        if "vae" in active:
             mean, log_variance = nets["enc"](x)
             _, features = nets["dis"](nets["dec"](reparameterise(mean, log_variance, batch.noise("z"))))
             terms["prior"] = gaussian_kl(mean, log_variance, self.options.reduction).mean()
             terms["llike"] = squared_error(target, features, self.options.reduction).mean()
-        if "dis" in batch.moving:
+        if "dis" in active:
             generator = nets["gen"] if self._pretrains else nets["dec"]
             fake, _ = nets["dis"](generator(batch.noise("z_p")))
             terms["gan"] = (cross_entropy_real(real) + cross_entropy_fake(fake)).mean()
