@@ -51,7 +51,7 @@ class Frozen(BaseModel):
 
 
 class DataSpec(Frozen):
-    """Which images, and how they become squares of `size` pixels.
+    """Which images, and how they become squares of `size` pixels; `options` are the source's own.
 
     `dequantise` adds uniform noise of one grey level to every pixel, so that images have a density (Uria et al. 2013,
     arXiv:1306.0186); the noise is drawn once, and every run sees the same.
@@ -59,12 +59,13 @@ class DataSpec(Frozen):
 
     source: str = "mnist"
     path: str | None = None
+    options: dict[str, Any] = {}
     size: int = Field(default=32, ge=16, le=128)
     channels: Literal[1, 3] | None = None
     fit: Literal["crop", "pad", "stretch"] | None = None
     broken: Literal["error", "skip"] = "error"
     dequantise: bool = False
-    omit_when_default: ClassVar[tuple[str, ...]] = ("dequantise",)
+    omit_when_default: ClassVar[tuple[str, ...]] = ("dequantise", "options")
 
 
 class NetworkSpec(Frozen):

@@ -110,7 +110,7 @@ def load(names: Iterable[str]) -> list[Metric]:
     """The metrics of these names, or "package.module:Name" from outside; InputError for an unknown one."""
     metrics: list[Metric] = []
     for name in names:
-        metric = plugins.find("metrics", name, "METRIC", where="metrics")
+        metric = plugins.find("metrics", name, where="metrics")
         if not isinstance(metric, Metric):
             raise InputError(
                 "not a Metric", where="metrics", value=name, mend="It must name a triptych.evaluation.metrics.Metric."
