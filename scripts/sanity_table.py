@@ -23,7 +23,7 @@ from triptych.data.transforms import translate
 from triptych.evaluation.classifier import resize
 from triptych.evaluation.features import mnist_extractor
 from triptych.evaluation.metrics import Output, load, score
-from triptych.evaluation.observations import Evidence
+from triptych.evaluation.observations import Observations
 from triptych.evaluation.scoring import drawn
 from triptych.rng import stream
 from triptych.spec import DataSpec
@@ -100,8 +100,8 @@ IGNORES = {
 }
 
 
-def evidences(data: dataset.Dataset, images: int, cache: Path) -> dict[str, Evidence]:
-    """Evidence by corruption; "none" is the floor: real images against other real images."""
+def observations(data: dataset.Dataset, images: int, cache: Path) -> dict[str, Observations]:
+    """Observations by corruption; "none" is the real baseline: real images against other real images."""
     real, labels = drawn(data.test)(images)
     assert data.train.labels is not None
     others, kinds = drawn(data.train)(images)
@@ -109,10 +109,12 @@ def evidences(data: dataset.Dataset, images: int, cache: Path) -> dict[str, Evid
     rest = drawn(data.train, left_out=images)
     extractor = mnist_extractor()
 
-    def of(samples: Tensor, reconstruct: Callable[[Tensor], Tensor], training: dataset.Split | None = None) -> Evidence:
+    def of(
+        samples: Tensor, reconstruct: Callable[[Tensor], Tensor], training: dataset.Split | None = None
+    ) -> Observations:
         draw = rest if training is None else drawn(training)
         index = torch.arange(images) % len(samples)
-        return Evidence(
+        return Observations(
             real=real,
             sample=lambda n: samples[index[:n]],
             extractor=extractor,
@@ -124,9 +126,9 @@ def evidences(data: dataset.Dataset, images: int, cache: Path) -> dict[str, Evid
 
     found = {"none": of(others, lambda x: x)}
     for name, corrupt in CORRUPTIONS.items():
-        evidence = of(corrupt(others), lambda x: x)
-        evidence.reconstructions = corrupt(real)
-        found[name] = evidence
+        observed = of(corrupt(others), lambda x: x)
+        observed.reconstructions = corrupt(real)
+        found[name] = observed
     found["classes"] = of(others[kinds < 5], lambda x: x)
     found["copies"] = of(others, lambda x: x, data.train)
     return found
@@ -142,8 +144,8 @@ def measure(images: int, training: int | None = None) -> dict[str, dict[str, dic
             fewer = dataset.Split(data.train.pixels[:training], data.train.labels[:training], data.train.device)
             data = dataclasses.replace(data, train=fewer)
         return {
-            name: {row["metric"]: row for row in score(evidence, load(METRICS))}
-            for name, evidence in evidences(data, images, Path(folder)).items()
+            name: {row["metric"]: row for row in score(observed, load(METRICS))}
+            for name, observed in observations(data, images, Path(folder)).items()
         }
 
 
@@ -152,12 +154,12 @@ def outputs() -> list[Output]:
     return [output for metric in load(METRICS) for output in metric.outputs]
 
 
-def verdict(output: Output, floor: dict, row: dict) -> str:
+def verdict(output: Output, baseline: dict, row: dict) -> str:
     """ "seen" if the change exceeds what matters and five standard errors, "ignored" if it does not matter."""
-    if row["value"] is None or floor["value"] is None:
+    if row["value"] is None or baseline["value"] is None:
         return ""
-    change = abs(row["value"] - floor["value"])
-    errors = sum((r["error"] or 0.0) ** 2 for r in (row, floor)) ** 0.5
+    change = abs(row["value"] - baseline["value"])
+    errors = sum((r["error"] or 0.0) ** 2 for r in (row, baseline)) ** 0.5
     if change > max(output.smallest_effect, 5 * errors):
         return "seen"
     return "ignored" if change <= max(output.smallest_effect, 2 * errors) else "between"
@@ -165,12 +167,12 @@ def verdict(output: Output, floor: dict, row: dict) -> str:
 
 def table(found: dict[str, dict[str, dict]]) -> list[str]:
     columns = ["none", *CORRUPTIONS, "classes", "copies"]
-    lines = ["| score | floor | noise | blur | shift | five classes | copies |", "|" + "---|" * 7]
+    lines = ["| score | real images | noise | blur | shift | five classes | copies |", "|" + "---|" * 7]
     for output in outputs():
         cells = [f"`{output.metric}`"]
         for column in columns:
             row = found[column][output.metric]
-            about_samples = output.question != "reconstruction"
+            about_samples = output.topic.name != "reconstruction"
             if row["value"] is None or (not about_samples and column in ("classes", "copies")):
                 cells.append("–")
                 continue

@@ -20,7 +20,7 @@ import torch
 from triptych.data import dataset
 from triptych.evaluation import features, metrics
 from triptych.evaluation.run import Run
-from triptych.evaluation.scoring import evidence_of, metrics_of
+from triptych.evaluation.scoring import metrics_of, observe
 from triptych.spec import ScoringSpec
 
 
@@ -38,22 +38,24 @@ def main() -> None:
     run, data = Run(folder), dataset.open(folder.resolve().parents[1] / "data")
     with tempfile.TemporaryDirectory() as fitted:
         (first, *spaces) = features.choose(None, data, Path(fitted))
-        evidence = evidence_of(run, data, images, first)
+        observed = observe(run, data, images, first)
         shared = {
-            "samples": lambda: evidence.samples,
-            "reconstructions": lambda: evidence.reconstructions,
-            "codes": lambda: evidence.codes,
-            **{f"features of {of}": lambda of=of: evidence.features(of) for of in ("real", "training", "samples")},
+            "samples": lambda: observed.samples,
+            "reconstructions": lambda: observed.reconstructions,
+            "codes": lambda: observed.codes,
+            **{f"features of {of}": lambda of=of: observed.features(of) for of in ("real", "training", "samples")},
         }
         found = {name: seconds(work) for name, work in shared.items()}
         asked = metrics_of(ScoringSpec())
         for metric in asked:
-            found[metric.name] = seconds(lambda metric=metric: metrics.score(evidence, [metric]))
+            found[metric.name] = seconds(lambda metric=metric: metrics.score(observed, [metric]))
         for space in spaces:
             found[f"all in {space.name}"] = seconds(
-                lambda space=space: metrics.score(evidence, [m for m in asked if m.spaces], [space]) if space else None
+                lambda space=space: (
+                    metrics.score(observed, [m for m in asked if m.per_feature_space], [space]) if space else None
+                )
             )
-            found[f"all in {space.name}"] -= sum(found[m.name] for m in asked if m.spaces)
+            found[f"all in {space.name}"] -= sum(found[m.name] for m in asked if m.per_feature_space)
     print(f"| {run.spec.framework}, {images:,} images | seconds |\n|---|---|")
     for name, value in found.items():
         print(f"| {name} | {value:.1f} |")

@@ -46,31 +46,31 @@ def _metrics() -> Iterator[str]:
     yield "All are computed on held-out test images and as many samples, at most `scoring.images` of each. A difference"
     yield "smaller than the smallest effect does not matter; `scoring.smallest_effect` in a study overrules it. The"
     yield "files say in a comment where each number comes from. Holm's adjustment runs over the comparisons of one"
-    yield "question, primary and secondary metrics apart. What they see and what they miss on real digits:"
+    yield "topic, primary and secondary metrics apart. What they see and what they miss on real digits:"
     yield "[sanity.md](../results/sanity.md). What they cost: [metric-costs.md](../results/metric-costs.md).\n"
     for name in plugins.names("metrics"):
         module = importlib.import_module(f"triptych.evaluation.metrics.{name}")
         metric: metrics.Metric = module.METRIC
-        yield f"## [{name}](../../src/triptych/metrics/{name}.py)\n"
+        yield f"## [{name}](../../src/triptych/evaluation/metrics/{name}.py)\n"
         yield _prose(module) + "\n"
         outputs = [*metric.outputs, *([metric.per_class] if metric.per_class else [])]
         yield from _table(
-            ("score", "what it says", "question", "unit", "better", "smallest effect", "family"),
+            ("score", "what it says", "topic", "unit", "better", "smallest effect", "role"),
             [
-                (f"`{o.metric}`", o.about, o.question, o.unit, DIRECTIONS[o.better], f"{o.smallest_effect:g}", o.family)
+                (f"`{o.metric}`", o.about, o.topic.name, o.unit, DIRECTIONS[o.better], f"{o.smallest_effect:g}", o.role)
                 for o in outputs
             ],
         )
         if metric.source:
             yield f"Source: {metric.source.rstrip('.')}.\n"
-        if metric.fooled:
-            yield f"What fools it: {metric.fooled[0].lower()}{metric.fooled[1:].rstrip('.')}.\n"
+        if metric.blind_spots:
+            yield f"What fools it: {metric.blind_spots[0].lower()}{metric.blind_spots[1:].rstrip('.')}.\n"
         if metric.features:
             yield "In the features of the extractor that stands beside every score" + (
-                ", and in every further feature space.\n" if metric.spaces else ".\n"
+                ", and in every further feature space.\n" if metric.per_feature_space else ".\n"
             )
-        if metric.most:
-            yield f"On at most {metric.most:,} images of a kind.\n"
+        if metric.max_images:
+            yield f"On at most {metric.max_images:,} images of a kind.\n"
         if metric.options is not None:
             yield f"Options, `[scoring.options.{name}]`:\n"
             yield from _fields(metric.options)

@@ -119,7 +119,7 @@ def _score(metric: str, run: RunSpec, noise: np.random.Generator) -> dict[str, A
     value: float | None = size * mended * (1 + 0.03 * noise.normal()) / (1 if "frechet" in metric else 1000)
     if metric == "collapsed":
         value = 0.0
-    if _game(run) == "gan" and output.question == "reconstruction":
+    if _game(run) == "gan" and output.topic.name == "reconstruction":
         value = None
     curve = []
     if value and metric in CURVES:
@@ -139,6 +139,6 @@ def _score(metric: str, run: RunSpec, noise: np.random.Generator) -> dict[str, A
         "features": "",
         "note": "",
         "curve": curve,
-        "floor": None,
-        "ceiling": None,
+        "real_baseline": None,
+        "noise_baseline": None,
     }

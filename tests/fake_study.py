@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -12,25 +13,26 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from triptych import text
+from triptych import text, topics
 
 FRAMEWORKS = ("vae", "gan", "vaegan")
 STEPS = (640, 1280, 2560, 5120, 10240, 20000)
 FEATURES = "mnist-classifier@74a5988e"
+TOPICS = {topic.name: topic for topic in topics.BUILT_IN}
 SHIFTS = (0.0, 0.05, 0.1, 0.15, 0.2)
 
 
 def _metric(
     name: str,
     label: str,
-    question: str,
+    topic: str,
     better: str,
     effect: float = 0.0,
     unit: str = "",
     *,
     primary: bool = False,
     about: str = "",
-    axis: str = "",
+    **more: Any,
 ) -> dict[str, Any]:
     """One entry of metrics.json."""
     return {
@@ -39,10 +41,14 @@ def _metric(
         "unit": unit,
         "better": better,
         "smallest_effect": effect,
-        "family": "primary" if primary else "secondary",
+        "role": "primary" if primary else "secondary",
         "about": about or f"What {label} is.",
-        "question": question,
-        "axis": axis,
+        "topic": dataclasses.asdict(TOPICS[topic]),
+        "axis": "",
+        "gap": "",
+        "counted": False,
+        "unshifted": "",
+        **more,
     }
 
 
@@ -71,12 +77,21 @@ METRICS: list[dict[str, Any]] = [
         primary=True,
         axis="shift, share of the side",
     ),
-    _metric("translated_mse", "Reconstruction error, translated", "translation", "lower", 0.002),
-    _metric("translated_frechet", "Fréchet distance, translated", "translation", "lower", 2.0),
+    _metric(
+        "translated_mse",
+        "Reconstruction error, translated",
+        "translation",
+        "lower",
+        0.002,
+        unshifted="reconstruction_mse",
+    ),
+    _metric(
+        "translated_frechet", "Fréchet distance, translated", "translation", "lower", 2.0, unshifted="frechet_distance"
+    ),
     _metric("blur_error", "Error under blur", "robustness", "lower", 0.002, axis="blur, SD in pixels"),
-    _metric("log_likelihood", "Log-likelihood", "likelihood", "higher", 5.0, "nats", primary=True),
+    _metric("log_likelihood", "Log-likelihood", "likelihood", "higher", 5.0, "nats", primary=True, gap="ais_gap"),
     _metric("active_units", "Active units", "latent", "none", unit="units"),
-    _metric("collapsed", "Collapsed", "stability", "none"),
+    _metric("collapsed", "Collapsed", "stability", "none", counted=True),
     _metric("frechet_distance@pixels", "Fréchet distance (pixels)", "samples", "lower"),
     _metric("kid@pixels", "KID (pixels)", "samples", "lower", unit="1e-3"),
 ]
@@ -98,7 +113,7 @@ LEVELS = {
     "frechet_distance@pixels": {"vae": 12.0, "gan": 19.0, "vaegan": 17.5},
     "kid@pixels": {"vae": 44.0, "gan": 21.0, "vaegan": 21.6},
 }
-BOUNDS: dict[str, tuple[float | None, float | None]] = {  # floor, ceiling
+BOUNDS: dict[str, tuple[float | None, float | None]] = {  # of real images, of noise
     "frechet_distance": (0.8, 412.0),
     "kid": (-0.02, 310.0),
     "coverage": (0.97, 0.0),
@@ -249,7 +264,7 @@ def _score(
     level = LEVELS[name].get(game)
     wobble = 1 + 0.04 * math.sin(7 * seed + len(framework) + len(text.condition(condition))) + 0.3 * diverged
     value = None if level is None else level if name == "collapsed" else level * wobble
-    floor, ceiling = BOUNDS.get(name, (None, None))
+    real_baseline, noise_baseline = BOUNDS.get(name, (None, None))
     return {
         "run": run,
         "framework": framework,
@@ -257,14 +272,20 @@ def _score(
         "condition": condition,
         "metric": name,
         "value": value,
-        "error": value * 0.01 if value and m["question"] in ("reconstruction", "likelihood", "translation") else None,
+        "error": value * 0.01
+        if value and m["topic"]["name"] in ("reconstruction", "likelihood", "translation")
+        else None,
         "undefined": "no encoder" if level is None else None,
         "unit": m["unit"],
         "better": m["better"],
         "n": 10_000,
-        "features": f"pixels@{sha('pixels')[:8]}" if "@" in name else FEATURES if m["question"] == "samples" else "",
-        "floor": floor,
-        "ceiling": ceiling,
+        "features": f"pixels@{sha('pixels')[:8]}"
+        if "@" in name
+        else FEATURES
+        if m["topic"]["name"] == "samples"
+        else "",
+        "real_baseline": real_baseline,
+        "noise_baseline": noise_baseline,
         "note": NOTES.get(name, "") if value else "",
         "curve": [[x, value * (0.4 + 6 * x)] for x in CURVES.get(name, ())] if value else [],
     }
@@ -300,7 +321,7 @@ def _verdicts(frameworks: tuple[str, ...], seeds: int, condition: dict[str, Any]
                 "high": None if gap is None else gap + 1,
                 "p_adjusted": 0.01,
                 "seeds_needed": 9 if verdict == "undecided" else None,
-                "family": m["family"],
+                "role": m["role"],
                 "condition": condition,
                 "sentence": f"{a} against {b} by {m['label']}: {verdict} ({why}).",
             }

@@ -112,16 +112,17 @@ def run(
 
 def _load(path: Path, device: str | None, workers: int | None, threads: int | None) -> StudySpec:
     """A study from its file, paths in it taken from where the file lies, execution as asked for here."""
-    from triptych.data.sources import guess_source
+    from triptych.data.sources import guess_source, path_is_file
     from triptych.spec import load_study
 
     study = load_study(path)
     own = {"device": device, "workers": workers, "threads": threads}
     execution = study.execution.model_copy(update={key: value for key, value in own.items() if value is not None})
     data = study.data
-    if data.path is not None:
+    known = "source" in data.model_fields_set
+    if data.path is not None and not (known and not path_is_file(data.source)):
         absolute = str((path.parent / data.path).resolve())
-        source = data.source if "source" in data.model_fields_set else guess_source(absolute)[0]
+        source = data.source if known else guess_source(absolute)[0]
         data = data.model_copy(update={"path": absolute, "source": source})
     return study.model_copy(update={"execution": execution, "data": data})
 

@@ -1,7 +1,8 @@
 """Names to objects: a module's name in one of our folders, or "package.module:Name" from anywhere else.
 
 This is the whole plug-in mechanism. A framework, a metric, a data source or a network family is one file in its
-folder; dropping the file there makes its name known, and nothing has to be registered.
+folder; dropping the file there makes its name known, and nothing has to be registered. From outside the package,
+"package.module:Name" names an object, and "package.module" the object of the kind's usual name in that module.
 """
 
 from __future__ import annotations
@@ -12,22 +13,27 @@ import importlib.util
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from triptych.errors import InputError
 
 
 class Kind(NamedTuple):
-    """One kind of plug-in: what people call it, the package of the built-in ones, and what a file of it defines."""
+    """One kind of plug-in: what people call it, the package of the built-in ones, and what a file of it defines.
+
+    A `whole` kind is a module as a whole, of which several objects are used: "package.module:Name" does not name one.
+    """
 
     noun: str
     package: str
     attribute: str
+    whole: bool = False
 
 
 KINDS = {
     "frameworks": Kind("framework", "triptych.frameworks", "FRAMEWORK"),
-    "networks": Kind("network family", "triptych.networks", "build"),
+    "networks": Kind("network family", "triptych.networks", "build", whole=True),
     "metrics": Kind("metric", "triptych.evaluation.metrics", "METRIC"),
     "features": Kind("feature space", "triptych.evaluation.features", "extractor"),
     "sources": Kind("data source", "triptych.data.sources", "load"),
@@ -40,7 +46,7 @@ def names(kind: str) -> list[str]:
 
     A file is a plug-in if it defines the kind's attribute; other files in the folder are what plug-ins share.
     """
-    _, package, attribute = KINDS[kind]
+    _, package, attribute, _ = KINDS[kind]
     spec = importlib.util.find_spec(package)
     assert spec is not None and spec.submodule_search_locations is not None
     defines = re.compile(rf"^(def |class )?{attribute}\b", re.MULTILINE)
@@ -56,26 +62,81 @@ def suggest(name: str, choices: Iterable[str]) -> str:
     return f"{hint}Known: {', '.join(choices)}."
 
 
-def find(kind: str, name: str, attribute: str = "", where: str = "") -> object:
+def is_outside(name: str) -> bool:
+    """Whether a plug-in of this name comes from outside the package, so that its file may change under the name."""
+    return ":" in name or "." in name
+
+
+def module_of(kind: str, name: str, where: str = "") -> ModuleType:
+    """The module of the plug-in of one kind called `name`.
+
+    Raises InputError for an unknown name, with the nearest known one, and for a module that cannot be imported.
+    """
+    noun, package, attribute, whole = KINDS[kind]
+    module_name, colon, object_name = name.partition(":")
+    if not is_outside(name):
+        if name not in names(kind):
+            outside = '"package.module"' if whole else '"package.module:Name"'
+            hint = f"{suggest(name, names(kind))} From outside the package: {outside}."
+            raise InputError(f"unknown {noun}", where=where, value=name, mend=hint)
+        module_name = f"{package}.{name}"
+    elif whole and colon:
+        hint = f'Write "{module_name}"; its file defines `{attribute}`.'
+        raise InputError(f"a {noun} is a module, without a name after it", where=where, value=name, mend=hint)
+    elif colon and not object_name:
+        hint = f'Write "{module_name}:Name", or "{module_name}" for its `{attribute}`.'
+        raise InputError(f"no name after the colon of a {noun}", where=where, value=name, mend=hint)
+    try:
+        return importlib.import_module(module_name)
+    except Exception as error:  # a module from outside can fail to import in any way
+        if not is_outside(name):
+            raise
+        what = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        hint = "Run the command from the folder that holds the package, or put that folder on PYTHONPATH."
+        raise InputError(
+            f"cannot load {name!r} ({what})",
+            where=where,
+            mend=hint if isinstance(error, ModuleNotFoundError) else "",
+        ) from error
+
+
+def find(kind: str, name: str, where: str = "") -> object:
     """The plug-in of one kind called `name`, or whatever "package.module:Name" points at.
 
-    `attribute` asks for another object of the same file than the kind's own. Raises InputError, with the nearest
-    known name, when there is none.
+    Raises InputError for an unknown name, and where the module has no such object.
     """
-    noun, package, own = KINDS[kind]
-    attribute = attribute or own
-    if ":" in name:
-        module_name, _, attribute = name.partition(":")
-    elif name in names(kind):
-        module_name = f"{package}.{name}"
-    else:
-        raise InputError(
-            f"unknown {noun}",
-            where=where,
-            value=name,
-            mend=suggest(name, names(kind)) + ' From outside the package: "package.module:Name".',
-        )
+    return member(kind, name, name.partition(":")[2] or KINDS[kind].attribute, where)
+
+
+def member(kind: str, name: str, attribute: str, where: str = "") -> Any:
+    """Another object of the file that defines the plug-in; raises InputError where the file has none of that name."""
+    module = module_of(kind, name, where)
     try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"cannot load {name!r} ({error})", where=where) from error
+        return getattr(module, attribute)
+    except AttributeError:
+        file = getattr(module, "__file__", None) or module.__name__
+        raise InputError(
+            f"cannot load {name!r} ({file} does not define `{attribute}`, which a {KINDS[kind].noun} needs)",
+            where=where,
+        ) from None
+
+
+def function(kind: str, name: str, attribute: str = "", where: str = "") -> Any:
+    """A plug-in that must be callable, or another function of its file; raises InputError for anything else."""
+    found = member(kind, name, attribute, where) if attribute else find(kind, name, where)
+    if not callable(found):
+        attribute = attribute or name.partition(":")[2] or KINDS[kind].attribute
+        what = f"`{attribute}` of the {KINDS[kind].noun} is a {type(found).__name__}, not a function"
+        raise InputError(what, where=where, value=name)
+    return found
+
+
+def options_of(kind: str, name: str, base: type, where: str = "") -> Any:
+    """The class `Options` in the plug-in's file, None where it has none; raises InputError for what is no `base`."""
+    found = getattr(module_of(kind, name, where), "Options", None)
+    if found is not None and not (isinstance(found, type) and issubclass(found, base)):
+        hint = f"Make it a subclass of {base.__module__}.{base.__name__}."
+        raise InputError(
+            f"`Options` of the {KINDS[kind].noun} is no class of options", where=where, value=name, mend=hint
+        )
+    return found

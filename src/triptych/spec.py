@@ -33,21 +33,25 @@ from triptych.plugins import suggest
 class Frozen(BaseModel):
     """A value: no unknown keys, no change after it is made.
 
-    The fields named in `later` are left out of dumps while they have their defaults, so that studies from before
-    there were such fields keep their runs' names.
+    The fields named in `omit_when_default` are left out of dumps while they have their defaults, so that runs keep the
+    names that they had before these fields existed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    later: ClassVar[tuple[str, ...]] = ()
+    omit_when_default: ClassVar[tuple[str, ...]] = ()
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields, values = type(self).model_fields, dump(self)
-        return {key: value for key, value in values.items() if key not in self.later or value != fields[key].default}
+        return {
+            key: value
+            for key, value in values.items()
+            if key not in self.omit_when_default or value != fields[key].default
+        }
 
 
 class DataSpec(Frozen):
-    """Which images, and how they become squares of `size` pixels.
+    """Which images, and how they become squares of `size` pixels; `options` are the source's own.
 
     `dequantise` adds uniform noise of one grey level to every pixel, so that images have a density (Uria et al. 2013,
     arXiv:1306.0186); the noise is drawn once, and every run sees the same.
@@ -55,12 +59,13 @@ class DataSpec(Frozen):
 
     source: str = "mnist"
     path: str | None = None
+    options: dict[str, Any] = {}
     size: int = Field(default=32, ge=16, le=128)
     channels: Literal[1, 3] | None = None
     fit: Literal["crop", "pad", "stretch"] | None = None
     broken: Literal["error", "skip"] = "error"
     dequantise: bool = False
-    later: ClassVar[tuple[str, ...]] = ("dequantise",)
+    omit_when_default: ClassVar[tuple[str, ...]] = ("dequantise", "options")
 
 
 class NetworkSpec(Frozen):
@@ -126,7 +131,7 @@ class TrainingSpec(Frozen):
     translate_fill: float | None = Field(default=None, ge=-1, le=1)
     log_images: int = Field(default=640, ge=1)
     snapshots: int = Field(default=0, ge=0, le=100)
-    later: ClassVar[tuple[str, ...]] = ("translate_fill", "snapshots")
+    omit_when_default: ClassVar[tuple[str, ...]] = ("translate_fill", "snapshots")
 
     def steps(self, batches: int = 1) -> int:
         """The number of steps of so many batches each; a budget that is no whole number of steps is rounded up."""

@@ -14,7 +14,7 @@ import triptych
 
 ROOT = Path(triptych.__file__).parent
 LEVELS = [
-    {"errors", "text"},
+    {"errors", "text", "topics"},
     {"plugins", "rng", "store", "imagefile"},
     {"spec"},
     {"directory"},

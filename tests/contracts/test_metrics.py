@@ -18,25 +18,14 @@ import numpy as np
 import pytest
 import torch
 
-from triptych import plugins
+from triptych import plugins, topics
 from triptych.errors import InputError
 from triptych.evaluation.classifier import resize
 from triptych.evaluation.features import Extractor, mnist_extractor
 from triptych.evaluation.metrics import Metric, Output, Values, load, score
-from triptych.evaluation.observations import Evidence
+from triptych.evaluation.observations import Observations
 
 NAMES = plugins.names("metrics")
-QUESTIONS = {
-    "samples",
-    "diversity",
-    "reconstruction",
-    "latent",
-    "likelihood",
-    "translation",
-    "robustness",
-    "stability",
-    "convergence",
-}
 FIELDS = {"metric", "value", "error", "unit", "better", "undefined", "n", "features", "note", "curve"}
 COUNT = 500
 LATENT = 8
@@ -50,7 +39,7 @@ OF_SAMPLES = {
     output.metric
     for metric in load(NAMES)
     for output in metric.outputs_for([str(i) for i in range(10)])
-    if output.question in ("samples", "diversity")
+    if output.topic.name in ("samples", "diversity")
 }
 
 # what stands when samples and reconstructions are the real images themselves
@@ -122,20 +111,20 @@ LOG = [
 
 @pytest.fixture(scope="module")
 def make(digits, extractor, linear):
-    """`make(corruption, amount)` is the evidence of corrupted digits; its features serve all metrics."""
+    """`make(corruption, amount)` gives the observations of corrupted digits; its features serve all metrics."""
     real, other, labels = digits
     encode, decode = linear
 
     @functools.cache
-    def evidence(corruption: str, amount: float = 0) -> Evidence:
+    def observed(corruption: str, amount: float = 0) -> Observations:
         if corruption == "classes":
             some = other[labels < amount]
-            found = Evidence(
+            found = Observations(
                 real=real, sample=lambda n: some[torch.arange(n) % len(some)], extractor=extractor, **splits()
             )
             return replace(found, history={640: found})
         corrupt = {"none": lambda images, _: images, "noise": noisy, "blur": blurred}[corruption]
-        found = Evidence(
+        found = Observations(
             real=real,
             sample=lambda n: corrupt(other[:n], amount),
             extractor=extractor,
@@ -148,12 +137,12 @@ def make(digits, extractor, linear):
         )
         return replace(found, history={640: found})
 
-    return evidence
+    return observed
 
 
 @functools.cache
 def splits() -> dict[str, Any]:
-    """What all evidence here has: labels, training and validation images, a log."""
+    """What all observations here have: labels, training and validation images, a log."""
 
     def draw(start: int) -> Callable[[int], tuple[torch.Tensor, torch.Tensor]]:
         images, labels = some_digits(start)
@@ -162,17 +151,17 @@ def splits() -> dict[str, Any]:
     return {"labels": some_digits(0)[1][::2], "training": draw(3), "validation": draw(4), "log": LOG}
 
 
-def copy_of(images: torch.Tensor, extractor: Extractor) -> Evidence:
-    """Evidence of a framework without encoder that samples the real images themselves."""
-    return Evidence(real=images, sample=lambda n: images[:n], extractor=extractor, **splits() | {"labels": None})
+def copy_of(images: torch.Tensor, extractor: Extractor) -> Observations:
+    """Observations of a framework without encoder that samples the real images themselves."""
+    return Observations(real=images, sample=lambda n: images[:n], extractor=extractor, **splits() | {"labels": None})
 
 
-def scored(name: str, given: Evidence) -> list[dict[str, Any]]:
+def scored(name: str, given: Observations) -> list[dict[str, Any]]:
     """The rows of one metric, cheaply."""
     return score(given, load([name]), options=OPTIONS)
 
 
-def values(name: str, given: Evidence) -> dict[str, float]:
+def values(name: str, given: Observations) -> dict[str, float]:
     """The defined values of one metric."""
     return {row["metric"]: row["value"] for row in scored(name, given) if row["value"] is not None}
 
@@ -194,14 +183,14 @@ def test_outputs_are_declared_in_full(name):
     for output in outputs:
         assert output.better in ("lower", "higher", "none")
         assert output.smallest_effect > 0 and math.isfinite(output.smallest_effect)
-        assert output.family in ("primary", "secondary") and output.question in QUESTIONS
+        assert output.role in ("primary", "secondary") and output.topic in topics.BUILT_IN
         assert output.label and output.unit and output.about.endswith(".")
 
 
 def test_names_of_outputs_are_unique_and_the_primary_ones_few():
     outputs = [output for metric in load(NAMES) for output in metric.outputs_for(["a", "b"])]
     assert len({output.metric for output in outputs}) == len(outputs)
-    primary = {output.metric for output in outputs if output.family == "primary"}
+    primary = {output.metric for output in outputs if output.role == "primary"}
     assert primary == {
         "frechet_distance",
         "coverage",
@@ -214,7 +203,7 @@ def test_names_of_outputs_are_unique_and_the_primary_ones_few():
 @pytest.mark.parametrize("name", NAMES)
 def test_source_and_blind_spot_are_told(name):
     (metric,) = load([name])
-    assert metric.source and metric.fooled
+    assert metric.source and metric.blind_spots
     assert all(output.metric.partition("@")[2] == "pixels" for output in metric.outputs_in("pixels"))
 
 
@@ -224,7 +213,7 @@ def test_rows_are_whole_and_values_finite(name, make, extractor):
         assert set(row) == FIELDS
         assert row["undefined"] is None and isinstance(row["value"], float) and math.isfinite(row["value"])
         assert row["error"] is None or (row["error"] >= 0 and math.isfinite(row["error"]))
-        assert 0 < row["n"] <= min(COUNT, load([name])[0].most or COUNT)
+        assert 0 < row["n"] <= min(COUNT, load([name])[0].max_images or COUNT)
         assert bool(row["curve"]) <= bool(axes(name)[row["metric"]])
         looks = load([name])[0].features
         looks = row["metric"] in looks if isinstance(looks, tuple) else looks
@@ -249,7 +238,7 @@ def test_the_real_images_themselves_are_ideal(name, digits, extractor):
 @pytest.mark.parametrize("name", NAMES)
 def test_order_does_not_matter(name, make, shuffled):
     (metric,) = load([name])
-    if name in BY_PLACE or (metric.most is not None and metric.most < COUNT):
+    if name in BY_PLACE or (metric.max_images is not None and metric.max_images < COUNT):
         pytest.skip("takes some of the images, or draws something for each, and others in another order")
     # float32 features may change in their last bits with an image's place in its batch
     assert values(name, shuffled) == pytest.approx(values(name, make("noise", 0.1)), rel=1e-4, abs=1e-4)
@@ -257,7 +246,7 @@ def test_order_does_not_matter(name, make, shuffled):
 
 @pytest.fixture(scope="module")
 def shuffled(make):
-    """The evidence of noise in another order."""
+    """The observations of noise in another order."""
     given, order = make("noise", 0.1), torch.randperm(COUNT, generator=torch.Generator().manual_seed(0))
     flipped = given.samples.flip(0)
     return dataclasses.replace(
@@ -271,12 +260,12 @@ def test_a_seed_gives_the_same_values_again(name, make):
     assert values(name, dataclasses.replace(given, _features={})) == values(name, given)
 
 
-def bearing_on(*questions: str) -> list[str]:
-    """The metrics with an output that has a direction and bears on one of these questions."""
+def bearing_on(*names: str) -> list[str]:
+    """The metrics with an output that has a direction and bears on one of these topics."""
     return [
         metric.name
         for metric in load(NAMES)
-        if any(output.question in questions and output.better != "none" for output in metric.outputs)
+        if any(output.topic.name in names and output.better != "none" for output in metric.outputs)
     ]
 
 
@@ -287,7 +276,7 @@ def test_growing_corruption_never_looks_better(name, corruption, amounts, make):
     for output in load([name])[0].outputs:
         # blur removes what is untypical, and samples in dense places are what precision and density reward
         rewards_blur = corruption == "blur" and output.metric in ("precision", "density")
-        if output.better == "none" or output.question not in ("samples", "reconstruction") or rewards_blur:
+        if output.better == "none" or output.topic.name not in ("samples", "reconstruction") or rewards_blur:
             continue
         if output.metric == "copied_share":  # a corrupted copy is none
             continue
@@ -298,7 +287,7 @@ def test_growing_corruption_never_looks_better(name, corruption, amounts, make):
 def test_losing_classes_never_looks_more_diverse(name, make):
     steps = [values(name, make("classes", kept)) for kept in (10, 6, 3, 1)]
     for output in load([name])[0].outputs:
-        if output.question == "diversity" and output.better != "none":
+        if output.topic.name == "diversity" and output.better != "none":
             assert_worsens(output, [step[output.metric] for step in steps])
 
 
@@ -315,9 +304,9 @@ def assert_worsens(output: Output, found: list[float]) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_framework_lacks_is_undefined_with_the_reason(name, make, extractor):
     (metric,) = load([name])
-    questions = {output.metric: output.question for output in metric.outputs_for(extractor.label_names)}
+    names = {output.metric: output.topic.name for output in metric.outputs_for(extractor.label_names)}
     for row in scored(name, make("classes", 10)):
-        if questions[row["metric"]] in ("samples", "diversity"):
+        if names[row["metric"]] in ("samples", "diversity"):
             assert row["undefined"] is None
         assert row["undefined"] in (None, "no encoder", "no decoder from latents", "no discriminator")
         assert (row["value"] is None) == (row["undefined"] is not None)
@@ -356,7 +345,7 @@ def test_class_shares_sum_to_one_and_follow_the_labels(digits, make):
     assert np.abs(shares - expected).sum() / 2 < 0.02  # the classifier errs on less than one image in fifty
 
 
-def outside(compute: Callable[[Evidence], Values]) -> Metric:
+def outside(compute: Callable[[Observations], Values]) -> Metric:
     """A metric from outside the package."""
     output = Output(
         metric="outside",
@@ -364,15 +353,15 @@ def outside(compute: Callable[[Evidence], Values]) -> Metric:
         unit="",
         better="none",
         smallest_effect=1.0,
-        family="secondary",
+        role="secondary",
         about="From outside.",
-        question="samples",
+        topic=topics.SAMPLES,
     )
     return Metric(name="outside", outputs=(output,), compute=compute)
 
 
 def test_a_failing_metric_leaves_its_reason_and_the_others_go_on(digits, extractor):
-    def fail(_: Evidence) -> Values:
+    def fail(_: Observations) -> Values:
         raise RuntimeError("out of luck")
 
     metrics = [fail, lambda _: {"outside": math.nan}, lambda _: {}, lambda _: {"outside": np.float32(3)}]
@@ -385,7 +374,7 @@ def test_a_failing_metric_leaves_its_reason_and_the_others_go_on(digits, extract
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(28, "no space left"), torch.OutOfMemoryError("GPU"), None])
 def test_a_machine_out_of_memory_or_disk_is_no_score(digits, extractor, error):
-    def fail(_: Evidence) -> Values:
+    def fail(_: Observations) -> Values:
         if error is None:
             torch.empty(10**17)  # what PyTorch itself raises when the CPU has no such memory
         raise error

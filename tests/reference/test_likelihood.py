@@ -22,7 +22,7 @@ from triptych.evaluation.likelihood import Target
 from triptych.evaluation.metrics import Values
 from triptych.evaluation.metrics import likelihood as likelihood_metric
 from triptych.evaluation.metrics import parzen as parzen_metric
-from triptych.evaluation.observations import Evidence, Measured, Undefined
+from triptych.evaluation.observations import Measured, Observations, Undefined
 from triptych.rng import stream
 
 W = torch.tensor([[1.0, 0], [1, 1], [0, 2]]).double()
@@ -236,7 +236,7 @@ BUDGET = likelihood_metric.Options(
 )
 
 
-def evidence_of(noise: float, **given: object) -> Evidence:
+def observe(noise: float, **given: object) -> Observations:
     """A linear decoder of 2 x 2 pixels and test images that are its own, with that much noise on pixels from 0 to 1."""
     shape = 0.3 * torch.randn(2, 4, generator=stream(5, "decoder"))
 
@@ -253,14 +253,14 @@ def evidence_of(noise: float, **given: object) -> Evidence:
         "validation": lambda most: (made(most, "validation"), None),
         **given,
     }
-    return Evidence(real=made(60, "test"), sample=lambda n: made(n, "samples"), extractor=mnist_extractor(), **own)
+    return Observations(real=made(60, "test"), sample=lambda n: made(n, "samples"), extractor=mnist_extractor(), **own)
 
 
-def exact_mean(evidence: Evidence, sigma: float) -> float:
+def exact_mean(observed: Observations, sigma: float) -> float:
     """The exact mean log density, on pixels from 0 to 1, of the images that the metric looks at."""
-    assert evidence.decode is not None
-    images = (evidence.real[evidence.some(BUDGET.images)].flatten(1).double() + 1) / 2
-    weights = evidence.decode(torch.eye(2)).view(2, 4).T.double() / 2
+    assert observed.decode is not None
+    images = (observed.real[observed.some(BUDGET.images)].flatten(1).double() + 1) / 2
+    weights = observed.decode(torch.eye(2)).view(2, 4).T.double() / 2
     covariance = weights @ weights.T + sigma**2 * torch.eye(4).double()
     return float(MultivariateNormal(torch.full((4,), 0.5).double(), covariance).log_prob(images).mean())
 
@@ -272,17 +272,17 @@ def measured(values: Values, name: str) -> Measured:
 
 
 def test_the_metric_finds_the_noise_and_the_exact_log_likelihood_on_pixels_from_0_to_1():
-    evidence = evidence_of(noise=0.1)
-    values = likelihood_metric.METRIC.compute(evidence, BUDGET)
+    observed = observe(noise=0.1)
+    values = likelihood_metric.METRIC.compute(observed, BUDGET)
     sigma, bound = measured(values, "observation_sigma").value, measured(values, "log_likelihood")
     assert sigma == pytest.approx(0.1, rel=0.25)
-    assert bound.value == pytest.approx(exact_mean(evidence, sigma), abs=0.1)
+    assert bound.value == pytest.approx(exact_mean(observed, sigma), abs=0.1)
     assert bound.error is not None and 0.05 < bound.error < 1
     assert max(bound.curve, key=lambda point: point[1])[0] == sigma
     assert -0.1 < measured(values, "ais_gap").value < 1 <= measured(values, "ais_ess").value <= 8
     assert values["importance_bound"] == Undefined("no encoder")
     assert "mean nothing" not in bound.note and "8 bits" not in bound.note
-    again = likelihood_metric.METRIC.compute(evidence, BUDGET)
+    again = likelihood_metric.METRIC.compute(observed, BUDGET)
     assert again == values
 
 
@@ -290,35 +290,35 @@ def test_an_encoder_adds_its_importance_bound_and_a_given_sigma_is_kept():
     def posterior(images: Tensor) -> tuple[Tensor, Tensor]:
         return torch.zeros(len(images), 2), torch.zeros(len(images), 2)
 
-    evidence = evidence_of(noise=0.1, posterior=posterior)
-    values = likelihood_metric.METRIC.compute(evidence, BUDGET.model_copy(update={"sigma": 0.3}))
+    observed = observe(noise=0.1, posterior=posterior)
+    values = likelihood_metric.METRIC.compute(observed, BUDGET.model_copy(update={"sigma": 0.3}))
     assert measured(values, "observation_sigma").value == 0.3 and measured(values, "log_likelihood").curve == ()
     for name in ("importance_bound", "log_likelihood"):
-        assert measured(values, name).value == pytest.approx(exact_mean(evidence, 0.3), abs=0.1)
+        assert measured(values, name).value == pytest.approx(exact_mean(observed, 0.3), abs=0.1)
 
 
 def test_what_makes_a_number_worthless_stands_beside_it_or_in_its_place():
     hasty = BUDGET.model_copy(update={"temperatures": 4, "sigma": 0.005, "chains": 1})
-    note = measured(likelihood_metric.METRIC.compute(evidence_of(noise=0.1), hasty), "log_likelihood").note
+    note = measured(likelihood_metric.METRIC.compute(observe(noise=0.1), hasty), "log_likelihood").note
     assert re.search(r"differences below \d+ nats mean nothing", note)
     edge = BUDGET.model_copy(update={"smallest_sigma": 0.3})
-    chosen = measured(likelihood_metric.METRIC.compute(evidence_of(noise=0.1), edge), "observation_sigma")
+    chosen = measured(likelihood_metric.METRIC.compute(observe(noise=0.1), edge), "observation_sigma")
     assert chosen.value == pytest.approx(0.3) and "at the edge of the candidates" in chosen.note
-    coarse = evidence_of(noise=0.1)
+    coarse = observe(noise=0.1)
     coarse.real = scale(torch.arange(240, dtype=torch.uint8).view(60, 1, 2, 2))
     note = measured(likelihood_metric.METRIC.compute(coarse, edge), "log_likelihood").note
     assert "8 bits, whose density is inflated" in note
     for missing, reason in (("decode", "no decoder from latents"), ("validation", "no validation images")):
         with pytest.raises(ValueError, match=reason):
-            likelihood_metric.METRIC.compute(evidence_of(noise=0.1, **{missing: None}), BUDGET)
+            likelihood_metric.METRIC.compute(observe(noise=0.1, **{missing: None}), BUDGET)
 
 
 def test_the_parzen_metric_chooses_its_bandwidth_on_validation_images_and_stays_below_the_truth():
-    evidence = evidence_of(noise=0.1)
-    evidence.n = 2000
-    value = measured(parzen_metric.METRIC.compute(evidence, parzen_metric.Options(images=40)), "parzen_log_likelihood")
-    assert exact_mean(evidence, 0.1) - 1 < value.value < exact_mean(evidence, 0.1) + 0.1
+    observed = observe(noise=0.1)
+    observed.n = 2000
+    value = measured(parzen_metric.METRIC.compute(observed, parzen_metric.Options(images=40)), "parzen_log_likelihood")
+    assert exact_mean(observed, 0.1) - 1 < value.value < exact_mean(observed, 0.1) + 0.1
     best = max(value.curve, key=lambda point: point[1])[0]
     assert f"2000 samples, bandwidth {best:.3g}" in value.note and 0.05 <= best < 0.2
     with pytest.raises(ValueError, match="no validation images"):
-        parzen_metric.METRIC.compute(evidence_of(0.1, validation=None), parzen_metric.Options())
+        parzen_metric.METRIC.compute(observe(0.1, validation=None), parzen_metric.Options())

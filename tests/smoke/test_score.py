@@ -42,13 +42,13 @@ def lines(study: Path) -> dict[tuple[str, str], dict]:
     return {(line["framework"], line["metric"]): line for line in store.read_lines(study / "scores.jsonl")}
 
 
-def test_every_score_stands_between_floor_and_ceiling_with_its_error(finished):
+def test_every_score_stands_between_both_baselines_with_its_error(finished):
     found = lines(finished)
     for framework in ("vae", "gan"):
         line = found[framework, "frechet_distance"]
-        assert 0 < line["floor"] < line["ceiling"]
+        assert 0 < line["real_baseline"] < line["noise_baseline"]
         assert line["error"] > 0 and line["n"] == 100
-    assert found["vae", "reconstruction_mse"]["floor"] == 0
+    assert found["vae", "reconstruction_mse"]["real_baseline"] == 0
     assert found["gan", "reconstruction_mse"]["undefined"] == "no encoder"
     spaces = {line["features"].partition("@")[0] for line in found.values() if line["features"]}
     assert spaces == {"pixels", "random"}  # without labels
@@ -84,7 +84,7 @@ def test_a_number_of_images_changes_all_scores(study):
 def test_one_run_can_be_scored_but_not_in_another_way(study, triptych):
     run = next((study / "runs").glob("vae-*"))
     done = triptych("score", run, "--metrics", "frechet")
-    assert done.returncode == 0 and "frechet_distance" in done.stdout and "ceiling" in done.stdout
+    assert done.returncode == 0 and "frechet_distance" in done.stdout and "noise" in done.stdout
     before = lines(study)
     refused = triptych("score", run, "--metrics", "sharpness")
     assert refused.returncode == 2 and "Score the whole study" in refused.stderr

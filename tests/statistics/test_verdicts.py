@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -17,19 +17,21 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
+from triptych import topics
 from triptych.errors import InputError
 from triptych.text import condition_key
 from triptych.verdicts import stats, wording
-from triptych.verdicts.comparisons import Question, Verdict, judge, questions_for
+from triptych.verdicts.comparisons import Comparison, Verdict, comparisons_for, judge
 
+TOPICS = {topic.name: asdict(topic) for topic in topics.BUILT_IN}
 FD = {
     "metric": "fd",
     "label": "Fréchet distance",
     "unit": "",
     "better": "lower",
     "smallest_effect": 2.0,
-    "family": "primary",
-    "question": "samples",
+    "role": "primary",
+    "topic": TOPICS["samples"],
 }
 PSNR = {
     "metric": "psnr",
@@ -37,8 +39,8 @@ PSNR = {
     "unit": "dB",
     "better": "higher",
     "smallest_effect": 0.5,
-    "family": "secondary",
-    "question": "reconstruction",
+    "role": "secondary",
+    "topic": TOPICS["reconstruction"],
 }
 SHARE = {
     "metric": "share",
@@ -46,8 +48,8 @@ SHARE = {
     "unit": "",
     "better": "none",
     "smallest_effect": None,
-    "family": "secondary",
-    "question": "diversity",
+    "role": "secondary",
+    "topic": TOPICS["diversity"],
 }
 METRICS = [FD, PSNR, SHARE]
 THREE = ["vae", "gan", "vaegan"]
@@ -75,7 +77,7 @@ def lines(metric: dict, framework: str, values, condition: dict | None = None) -
 
 def one(metric: dict, a, b, **keywords) -> Verdict:
     scores = lines(metric, "vaegan", a) + lines(metric, "vae", b)
-    (verdict,) = judge(scores, questions_for(["vaegan", "vae"], [metric]), **keywords)
+    (verdict,) = judge(scores, comparisons_for(["vaegan", "vae"], [metric]), **keywords)
     return verdict
 
 
@@ -92,11 +94,11 @@ def by_the_rule(record: dict) -> str:
 
 
 def test_every_pair_by_every_metric_with_a_direction_is_asked():
-    asked = questions_for(THREE, METRICS, ["x=1", "x=2"])
+    asked = comparisons_for(THREE, METRICS, ["x=1", "x=2"])
     assert len(asked) == 2 * 2 * 3
     assert {(q.a, q.b) for q in asked} == {("vae", "gan"), ("vae", "vaegan"), ("gan", "vaegan")}
     assert {q.metric for q in asked} == {"fd", "psnr"}
-    assert {q.family for q in asked if q.metric == "psnr"} == {"secondary"}
+    assert {q.role for q in asked if q.metric == "psnr"} == {"secondary"}
 
 
 def test_a_clear_win_reads_as_one():
@@ -132,22 +134,22 @@ def test_undecided_says_how_many_seeds_would_settle_it():
     assert re.search(r"95 % interval [\d.]+ lower to [\d.]+ higher, 3 seeds, p = ", v.sentence)
 
 
-def test_a_gan_without_encoder_is_undefined_and_leaves_the_family():
+def test_a_gan_without_encoder_is_undefined_and_leaves_the_group():
     scores = [*lines(PSNR, "vae", [20.0, 20.1, 20.3]), *lines(PSNR, "vaegan", [19.0, 19.1, 19.2])]
     scores += lines(PSNR, "gan", ["no encoder"] * 3)
-    result = {(v.a, v.b): v for v in judge(scores, questions_for(THREE, METRICS[1:]))}
+    result = {(v.a, v.b): v for v in judge(scores, comparisons_for(THREE, METRICS[1:]))}
     undefined = result["vae", "gan"]
     assert undefined.verdict == "undefined"
     assert undefined.sentence == "Undefined, VAE against GAN: GAN has no PSNR (no encoder)."
     assert result["vae", "vaegan"].comparisons == 1
-    alone = judge(scores, questions_for(["vae", "vaegan"], [PSNR]))[0]
+    alone = judge(scores, comparisons_for(["vae", "vaegan"], [PSNR]))[0]
     assert result["vae", "vaegan"].p_adjusted == alone.p_adjusted
 
 
 def test_families_are_adjusted_apart():
     draw = np.random.default_rng(3)
     scores = [x for m in (FD, PSNR) for f in THREE for x in lines(m, f, draw.normal(20, 1, 5))]
-    result = judge(scores, questions_for(THREE, METRICS))
+    result = judge(scores, comparisons_for(THREE, METRICS))
     for metric in (FD, PSNR):
         mine = [v for v in result if v.metric == metric["metric"]]
         kept = [x for x in scores if x["metric"] == metric["metric"]]
@@ -171,11 +173,11 @@ def test_one_seed_is_undecided_with_a_reason():
     )
 
 
-def test_an_untestable_question_still_counts_in_its_family():
+def test_an_untestable_comparison_still_counts_in_its_group():
     scores = lines(FD, "vae", [10.0, 11.0, 12.5]) + lines(FD, "gan", [20.0, 21.0, 22.0]) + lines(FD, "vaegan", [9.0])
-    result = {(v.a, v.b): v for v in judge(scores, questions_for(THREE, [FD]))}
+    result = {(v.a, v.b): v for v in judge(scores, comparisons_for(THREE, [FD]))}
     assert result["vae", "gan"].comparisons == 3
-    alone = judge(scores, questions_for(["vae", "gan"], [FD]))[0]
+    alone = judge(scores, comparisons_for(["vae", "gan"], [FD]))[0]
     assert result["vae", "gan"].p_adjusted == pytest.approx(3 * alone.p_adjusted)
 
 
@@ -219,7 +221,7 @@ def test_conditions_are_kept_apart():
         scores += lines(FD, "vae", [20.0, 21.0, 22.0], condition)
         scores += lines(FD, "vaegan", [20.1 + gap, 21.0 + gap, 22.2 + gap], condition)
     conditions = [{"optimiser.name": "Adam"}, {"optimiser.name": "SGD"}]
-    adam, sgd = judge(scores, questions_for(["vaegan", "vae"], [FD], conditions))
+    adam, sgd = judge(scores, comparisons_for(["vaegan", "vae"], [FD], conditions))
     assert (adam.verdict, sgd.verdict) == ("worse", "better")
     assert adam.sentence.startswith("With optimiser.name=Adam: VAE-GAN's samples are worse")
 
@@ -276,11 +278,11 @@ def test_bad_scores_are_refused_with_their_place(change: dict, message: str):
     scores = [line | {"features": "own"} for line in scores]
     scores[2] |= change
     with pytest.raises(InputError, match=message) as caught:
-        judge(scores, questions_for(["vaegan", "vae"], [FD]))
+        judge(scores, comparisons_for(["vaegan", "vae"], [FD]))
     assert "scores" in caught.value.where
 
 
-def test_bad_questions_are_refused():
+def test_bad_comparisons_are_refused():
     for arguments, message in (
         (("fd", "vae", "vae", 1.0), "itself"),
         (("fd", "vae", "gan", -1.0), "positive"),
@@ -288,11 +290,11 @@ def test_bad_questions_are_refused():
         (("fd", "vae", "gan", None, "primary", "", "up"), "direction"),
     ):
         with pytest.raises(InputError, match=message):
-            Question(*arguments)
+            Comparison(*arguments)
     with pytest.raises(InputError, match="direction"):
         judge(
             lines(SHARE, "vae", [0.1]) + lines(SHARE, "gan", [0.2]),
-            [Question(metric="share", a="vae", b="gan", smallest_effect=None)],
+            [Comparison(metric="share", a="vae", b="gan", smallest_effect=None)],
         )
     with pytest.raises(InputError, match="alpha"):
         judge([], [], alpha=0.0)
@@ -323,7 +325,7 @@ def studies(draw):
 @settings(max_examples=150, deadline=None)
 @given(studies(), st.sampled_from([0.01, 0.05, 0.2]))
 def test_the_verdict_follows_from_the_record_alone(scores: list[dict], alpha: float):
-    for v in judge(scores, questions_for(THREE, METRICS), alpha=alpha):
+    for v in judge(scores, comparisons_for(THREE, METRICS), alpha=alpha):
         record = json.loads(json.dumps(v.to_dict(), allow_nan=False))
         assert record == v.to_dict()
         assert record["verdict"] == by_the_rule(record)
@@ -342,7 +344,7 @@ def test_the_verdict_follows_from_the_record_alone(scores: list[dict], alpha: fl
 @settings(max_examples=100, deadline=None)
 @given(studies())
 def test_swapping_a_and_b_mirrors_the_verdict(scores: list[dict]):
-    asked = questions_for(THREE, METRICS)
+    asked = comparisons_for(THREE, METRICS)
     swapped = [replace(q, a=q.b, b=q.a) for q in asked]
     for v, w in zip(judge(scores, asked), judge(scores, swapped), strict=True):
         assert w.verdict == MIRROR.get(v.verdict, v.verdict)
@@ -357,7 +359,7 @@ def test_swapping_a_and_b_mirrors_the_verdict(scores: list[dict]):
 @settings(max_examples=150, deadline=None)
 @given(studies())
 def test_every_sentence_contains_the_numbers_it_rests_on(scores: list[dict]):
-    for v in judge(scores, questions_for(THREE, METRICS), diverged={"gan": 2}):
+    for v in judge(scores, comparisons_for(THREE, METRICS), diverged={"gan": 2}):
         text = v.sentence
         assert text.endswith(".")
         assert "\n" not in text
@@ -390,13 +392,13 @@ def test_every_sentence_contains_the_numbers_it_rests_on(scores: list[dict]):
 
 @pytest.mark.parametrize("n", [3, 5, 10])
 def test_false_verdicts_stay_at_their_level_under_the_null(n: int):
-    """Nobody differs: any better or worse in the family, two measures of one question, is false.
+    """Nobody differs: any better or worse in the group, two measures of one topic, is false.
 
     4 binomial deviations of slack.
     """
     draws, draw = 1000, np.random.default_rng(n)
-    open_ended = {"smallest_effect": None, "family": "primary", "question": "samples"}
-    asked, false = questions_for(THREE, [FD | open_ended, PSNR | open_ended]), 0
+    open_ended = {"smallest_effect": None, "role": "primary", "topic": TOPICS["samples"]}
+    asked, false = comparisons_for(THREE, [FD | open_ended, PSNR | open_ended]), 0
     for _ in range(draws):
         luck = draw.normal(size=(2, n))
         scores = [
@@ -406,20 +408,22 @@ def test_false_verdicts_stay_at_their_level_under_the_null(n: int):
             for line in lines(metric, f, (luck[k] + draw.normal(size=n)).tolist())
         ]
         false += any(v.verdict in MIRROR for v in judge(scores, asked))
-    # Below: one question of the six alone errs at 0.05 / 6.
+    # Below: one comparison of the six alone errs at 0.05 / 6.
     assert 0.05 / 6 < false / draws < 0.05 + 4 * math.sqrt(0.05 * 0.95 / draws)
 
 
-def test_each_question_is_a_family_of_its_own():
-    """What is asked besides takes nothing from a question, and primary and secondary measures do not share."""
+def test_each_topic_is_a_group_of_its_own():
+    """Other topics take nothing from this one, and primary and secondary measures do not share."""
     draw = np.random.default_rng(0)
     scores = [line for metric in (FD, PSNR) for f in THREE for line in lines(metric, f, draw.normal(size=5).tolist())]
-    alone = judge(scores, questions_for(THREE, [FD | {"question": "samples"}]))
-    for other in ({"question": "reconstruction"}, {"question": "samples", "family": "secondary"}):
-        both = judge(scores, questions_for(THREE, [FD | {"question": "samples", "family": "primary"}, PSNR | other]))
+    alone = judge(scores, comparisons_for(THREE, [FD | {"topic": TOPICS["samples"]}]))
+    for other in ({"topic": TOPICS["reconstruction"]}, {"topic": TOPICS["samples"], "role": "secondary"}):
+        both = judge(
+            scores, comparisons_for(THREE, [FD | {"topic": TOPICS["samples"], "role": "primary"}, PSNR | other])
+        )
         assert [v.p_adjusted for v in both[:3]] == [v.p_adjusted for v in alone]
     together = judge(
-        scores, questions_for(THREE, [m | {"question": "samples", "family": "primary"} for m in (FD, PSNR)])
+        scores, comparisons_for(THREE, [m | {"topic": TOPICS["samples"], "role": "primary"} for m in (FD, PSNR)])
     )
     assert {v.comparisons for v in together} == {6} and {v.comparisons for v in alone} == {3}
 
@@ -428,7 +432,7 @@ def test_false_equivalence_stays_at_its_level_at_the_margin():
     """The true difference of each pair is the smallest effect, where equivalence is easiest to feign."""
     draws, n, draw = 1000, 5, np.random.default_rng(11)
     metrics = [FD | {"metric": f"fd{k}"} for k in range(4)]
-    asked, false = questions_for(["vae", "vaegan"], metrics), 0
+    asked, false = comparisons_for(["vae", "vaegan"], metrics), 0
     for _ in range(draws):
         scores = []
         for metric in metrics:

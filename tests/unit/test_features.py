@@ -1,4 +1,4 @@
-"""Extractors fitted to data, and evidence: the shipped classifier's worth, what is kept, independence of batches."""
+"""Extractors fitted to data, and observations: the shipped classifier, what is kept, independence of batches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from triptych.errors import InputError
 from triptych.evaluation.classifier import Classifier, accuracy, resize, train
 from triptych.evaluation.features import Extractor, choose, default_names, in_batches, mnist_extractor
 from triptych.evaluation.features import classifier as rung
-from triptych.evaluation.observations import Evidence
+from triptych.evaluation.observations import Observations
 from triptych.training.model import prior_latents
 
 WEIGHTS = resources.files("triptych.evaluation") / "weights"
@@ -262,7 +262,7 @@ def test_random_weights_are_the_same_for_all_data(tmp_path):
     assert same == {name for name in one_ if "running" not in name}
 
 
-# evidence
+# observations
 
 
 def test_evidence_is_made_once_and_only_when_asked_for():
@@ -273,20 +273,20 @@ def test_evidence_is_made_once_and_only_when_asked_for():
         return torch.zeros(n, 1, 32, 32)
 
     real = torch.zeros(5, 1, 32, 32)
-    evidence = Evidence(real=real, sample=sample, extractor=mnist_extractor(), n=7)
+    observed = Observations(real=real, sample=sample, extractor=mnist_extractor(), n=7)
     assert calls == []
-    assert evidence.features("samples").shape == (7, 64)
-    assert evidence.samples is evidence.samples and evidence.features("samples") is evidence.features("samples")
+    assert observed.features("samples").shape == (7, 64)
+    assert observed.samples is observed.samples and observed.features("samples") is observed.features("samples")
     assert calls == [7]
     with pytest.raises(ValueError, match="no encoder"):
-        _ = evidence.reconstructions
+        _ = observed.reconstructions
 
 
 def test_features_of_real_images_are_kept_by_their_content(tmp_path):
     extractor, real = mnist_extractor(), torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(0))
 
     def features(images: torch.Tensor) -> np.ndarray:
-        return Evidence(real=images, sample=torch.zeros, extractor=extractor, cache=tmp_path / "features").features(
+        return Observations(real=images, sample=torch.zeros, extractor=extractor, cache=tmp_path / "features").features(
             "real"
         )
 

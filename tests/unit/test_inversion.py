@@ -10,7 +10,7 @@ from triptych.evaluation.features import Extractor
 from triptych.evaluation.inversion import invert
 from triptych.evaluation.metrics import load, score
 from triptych.evaluation.metrics.pixel_error import squared_errors
-from triptych.evaluation.observations import Evidence
+from triptych.evaluation.observations import Observations
 from triptych.rng import stream
 
 LATENT = 6
@@ -89,7 +89,7 @@ def test_it_starts_from_the_nearest_of_many_draws():
     assert found.mean() < 0.3 * squared_errors(images, images.roll(1, 0)).mean()
 
 
-def evidence(images: Tensor, decode=None, **beside) -> Evidence:
+def observed(images: Tensor, decode=None, **beside) -> Observations:
     extractor = Extractor(
         name="pixels",
         sha256="0" * 64,
@@ -98,7 +98,7 @@ def evidence(images: Tensor, decode=None, **beside) -> Evidence:
         logits=lambda x: x[:, 0:3:2],
         label_names=("a", "b"),
     )
-    return Evidence(
+    return Observations(
         real=images, sample=lambda n: images[:n], extractor=extractor, decode=decode, latent=LATENT, **beside
     )
 
@@ -108,12 +108,12 @@ def large(latents: Tensor) -> Tensor:
     return linear(latents).repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
-def rows(given: Evidence, **options) -> dict[str, dict]:
+def rows(given: Observations, **options) -> dict[str, dict]:
     return {row["metric"]: row for row in score(given, load(["inversion"]), options={"inversion": options})}
 
 
 def test_of_images_that_the_decoder_made_all_inverted_values_are_ideal():
-    found = rows(evidence(large(normals(30, LATENT)), large))
+    found = rows(observed(large(normals(30, LATENT)), large))
     ideal = {"inverted_mse": 0, "inverted_ssim": 1, "inverted_feature_error": 0, "inverted_agreement": 1}
     assert {name: row["value"] for name, row in found.items()} == pytest.approx(ideal, abs=1e-3)
     note = found["inverted_mse"]["note"]
@@ -122,13 +122,13 @@ def test_of_images_that_the_decoder_made_all_inverted_values_are_ideal():
 
 
 def test_the_budget_is_an_option_and_the_encoder_stands_beside():
-    given = evidence(large(normals(30, LATENT)), large, reconstruct=lambda x, _: x - 0.2)
+    given = observed(large(normals(30, LATENT)), large, reconstruct=lambda x, _: x - 0.2)
     note = rows(given, images=10, restarts=2, steps=12)["inverted_mse"]["note"]
     assert note.startswith("10 images, best of 2 starts, 12 steps") and note.endswith("by the encoder 0.0100")
 
 
 def test_without_a_decoder_or_its_gradient_there_is_a_reason():
     images = large(normals(4, LATENT))
-    assert {row["undefined"] for row in rows(evidence(images)).values()} == {"no decoder from latents"}
-    stuck = evidence(images, lambda z: large(z.detach()))
+    assert {row["undefined"] for row in rows(observed(images)).values()} == {"no decoder from latents"}
+    stuck = observed(images, lambda z: large(z.detach()))
     assert {row["undefined"] for row in rows(stuck).values()} == {"the decoder is not differentiable"}

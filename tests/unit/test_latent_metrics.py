@@ -22,7 +22,7 @@ from triptych.evaluation.metrics.attributes import thirds
 from triptych.evaluation.metrics.interpolation import nearest_distances, slerp
 from triptych.evaluation.metrics.linear_probe import fit
 from triptych.evaluation.morphology import measure
-from triptych.evaluation.observations import Evidence, Measured
+from triptych.evaluation.observations import Measured, Observations
 
 LATENT_METRICS = ["active_units", "aggregate_posterior", "linear_probe", "interpolation", "attributes"]
 
@@ -40,8 +40,8 @@ def flat(codes: Tensor) -> Tensor:
     return codes[:, None, None]
 
 
-def codec(codes: Tensor, log_variance: float = -20.0, **given: Any) -> Evidence:
-    """Evidence of images that are their own codes, under an isometric decoder."""
+def codec(codes: Tensor, log_variance: float = -20.0, **given: Any) -> Observations:
+    """Observations of images that are their own codes, under an isometric decoder."""
 
     def posterior(images: Tensor) -> tuple[Tensor, Tensor]:
         means = images.flatten(1)
@@ -49,15 +49,15 @@ def codec(codes: Tensor, log_variance: float = -20.0, **given: Any) -> Evidence:
 
     latent = codes.shape[1]
     known = {"posterior": posterior, "decode": flat, "latent": latent} | given
-    return Evidence(real=flat(codes), sample=lambda n: flat(normal(n, latent)), extractor=pixels(latent), **known)
+    return Observations(real=flat(codes), sample=lambda n: flat(normal(n, latent)), extractor=pixels(latent), **known)
 
 
-def rows(name: str, evidence: Evidence) -> dict[str, dict[str, Any]]:
-    return {row["metric"]: row for row in score(evidence, load([name]))}
+def rows(name: str, observed: Observations) -> dict[str, dict[str, Any]]:
+    return {row["metric"]: row for row in score(observed, load([name]))}
 
 
-def values(name: str, evidence: Evidence) -> dict[str, float]:
-    return {key: row["value"] for key, row in rows(name, evidence).items()}
+def values(name: str, observed: Observations) -> dict[str, float]:
+    return {key: row["value"] for key, row in rows(name, observed).items()}
 
 
 # ---- active units
@@ -271,7 +271,7 @@ def read_shapes(images: Tensor) -> tuple[Tensor, Tensor]:
     return codes, torch.zeros_like(codes)
 
 
-def shapes(**given: Any) -> Evidence:
+def shapes(**given: Any) -> Observations:
     def uniform(n: int, seed: int) -> Tensor:
         unit = torch.rand(n, 2, generator=torch.Generator().manual_seed(seed))
         return draw_shapes(unit * torch.tensor([6.0, 0.6]) + torch.tensor([10.0, -0.3]))
@@ -282,7 +282,7 @@ def shapes(**given: Any) -> Evidence:
         "latent": 2,
         "training": lambda n: (uniform(300, 1), None),
     }
-    return Evidence(real=uniform(100, 0), sample=lambda n: uniform(n, 2), extractor=pixels(1024), **(known | given))
+    return Observations(real=uniform(100, 0), sample=lambda n: uniform(n, 2), extractor=pixels(1024), **(known | given))
 
 
 def test_in_ideal_codes_a_vector_does_what_it_stands_for():
@@ -329,7 +329,7 @@ def test_thirds_are_the_least_and_the_most():
 # ---- all of them
 
 
-def assert_worsens(name: str, output: str, steps: list[Evidence]) -> None:
+def assert_worsens(name: str, output: str, steps: list[Observations]) -> None:
     """Every step is worse in the declared direction, and together by more than the smallest effect."""
     (declared,) = (each for each in load([name])[0].outputs if each.metric == output)
     found = [values(name, step)[output] * (1 if declared.better == "lower" else -1) for step in steps]
@@ -345,8 +345,8 @@ def test_a_growing_corruption_of_the_latent_space_never_looks_better():
     separate = codes + 3 * labels[:, None]
     noisy = [separate + 2 * amount * normal(400, 4, seed=2) for amount in amounts]
     training = [lambda most, kept=kept: (flat(kept[200:]), labels[200:]) for kept in noisy]
-    probed = [codec(x[:200], labels=labels[:200], training=draw) for x, draw in zip(noisy, training, strict=True)]
-    assert_worsens("linear_probe", "linear_probe", probed)
+    corrupted = [codec(x[:200], labels=labels[:200], training=draw) for x, draw in zip(noisy, training, strict=True)]
+    assert_worsens("linear_probe", "linear_probe", corrupted)
     wiggly = [lambda z, a=amount: flat(z + a * torch.sin(5 * z)) for amount in amounts]
     detours = [values("interpolation", codec(codes, decode=decode))["path_ratio"] for decode in wiggly]
     assert detours == sorted(detours) and detours[-1] > 1.2 * detours[0]
@@ -371,11 +371,11 @@ def test_order_does_not_matter():
 
 
 def test_a_framework_without_encoder_has_a_way_between_samples_and_nothing_else():
-    evidence = codec(normal(20, 3), posterior=None, labels=torch.zeros(20))
-    found = {key: row for name in LATENT_METRICS for key, row in rows(name, evidence).items()}
+    observed = codec(normal(20, 3), posterior=None, labels=torch.zeros(20))
+    found = {key: row for name in LATENT_METRICS for key, row in rows(name, observed).items()}
     assert {key for key, row in found.items() if row["value"] is not None} == {"path_length", "path_ratio"}
     assert {row["undefined"] for row in found.values() if row["value"] is None} == {"no encoder"}
-    assert all(output.question == "latent" for metric in load(LATENT_METRICS) for output in metric.outputs)
+    assert all(output.topic.name == "latent" for metric in load(LATENT_METRICS) for output in metric.outputs)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -18,7 +18,7 @@ from fake_study import LEVELS, TERMS, make, put
 from report_page import Page
 from triptych import report
 from triptych.errors import InputError
-from triptych.report import answers, caveats, figures, matched, pictures, tables
+from triptych.report import figures, headlines, limitations, matched, pictures, tables
 from triptych.report.collect import collect
 from triptych.text import duration, number
 
@@ -126,7 +126,7 @@ def test_every_verdict_sentence_is_there(study: Path) -> None:
     sentences = [v["sentence"] for v in json.loads((study / "verdicts.json").read_text())]
     assert all(sentence in told for sentence in sentences)
     assert told.index("by Fréchet distance") < told.index("by KID")  # primary before secondary
-    assert "answered at its own level" in told
+    assert "judged at its own level" in told
 
 
 def test_names_from_users_stay_text(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_headline_follows_from_the_verdicts(
     pairs = (("vae", "gan"), ("vae", "vaegan"), ("gan", "vaegan"))
     put(copy / "verdicts.json", [verdict(a, b, o, 12) for (a, b), o in zip(pairs, outcomes, strict=True)])
     whole = collect(copy)
-    answer = answers.answers(whole, "", tables.scores(whole, ""))[0]
+    answer = headlines.headlines(whole, "", tables.scores(whole, ""))[0]
     assert (answer.question, answer.headline, answer.leaders) == ("Who samples best?", headline, leaders)
     assert answer.lines[0][1].count("about 12 seeds would settle it") == outcomes.count("undecided")
 
@@ -316,11 +316,11 @@ def test_durations_for_people(seconds: float | None, shown: str) -> None:
 
 
 def sentences(folder: Path) -> str:
-    return " ".join(caveats.limits(collect(folder)))
+    return " ".join(limitations.limits(collect(folder)))
 
 
 def test_settings_that_all_share_are_told(study: Path) -> None:
-    facts = answers.facts(collect(study))
+    facts = headlines.facts(collect(study))
     assert (facts["network"], facts["optimiser"]) == ("width 0.25, 128 latents", "Adam at 0.001")
     told = sentences(study)
     assert (
@@ -348,7 +348,7 @@ def test_settings_that_a_framework_has_to_itself_are_not_told_of_all(copy: Path)
 
 def test_settings_that_a_grid_varies_are_still_the_same_for_all(tmp_path: Path) -> None:
     folder = make(tmp_path / "s", conditions=({"optimiser.name": "RMSprop"}, {"optimiser.name": "Adam"}), seeds=2)
-    assert answers.facts(collect(folder))["optimiser"] == ""
+    assert headlines.facts(collect(folder))["optimiser"] == ""
     assert "one optimiser setting (varied)" in sentences(folder)
     assert "differ in their" not in sentences(folder)
 

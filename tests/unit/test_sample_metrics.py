@@ -20,7 +20,7 @@ from triptych.evaluation.metrics.prdc import prdc
 from triptych.evaluation.metrics.sharpness import gradient_energy
 from triptych.evaluation.metrics.ssim import scales
 from triptych.evaluation.metrics.vendi import vendi_score
-from triptych.evaluation.observations import Evidence, Measured, Undefined
+from triptych.evaluation.observations import Measured, Observations, Undefined
 
 OF_FEATURES = ["frechet", "kid", "prdc", "vendi", "memorisation"]
 
@@ -233,10 +233,10 @@ def test_scales_leave_the_window_room(side, count):
 # bad input
 
 
-def evidence(real: torch.Tensor, samples: torch.Tensor, **others) -> Evidence:
-    """Evidence of images [N, 1, 4, 4] whose features are their pixels."""
+def observed(real: torch.Tensor, samples: torch.Tensor, **others) -> Observations:
+    """Observations of images [N, 1, 4, 4] whose features are their pixels."""
     pixels = Extractor(name="pixels", sha256="0" * 64, dimension=16, embed=lambda images: images.flatten(1))
-    return Evidence(
+    return Observations(
         real=real, sample=lambda n: samples[:n], extractor=pixels, training=lambda n: (real.flip(0), None), **others
     )
 
@@ -245,7 +245,7 @@ def pixels(seed: int, n: int) -> torch.Tensor:
     return torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def outcomes(names: list[str], given: Evidence) -> dict[str, float | str]:
+def outcomes(names: list[str], given: Observations) -> dict[str, float | str]:
     """The value of every output, or why it has none."""
     return {
         row["metric"]: row["undefined"] if row["value"] is None else row["value"] for row in score(given, load(names))
@@ -255,14 +255,14 @@ def outcomes(names: list[str], given: Evidence) -> dict[str, float | str]:
 @pytest.mark.parametrize("name", OF_FEATURES)
 def test_one_image_or_one_kind_of_real_image_gives_a_reason(name):
     for count, kind in ((1, pixels(0, 1)), (200, pixels(0, 1).expand(200, 1, 4, 4))):
-        reasons = outcomes([name], evidence(kind, pixels(1, count)))
+        reasons = outcomes([name], observed(kind, pixels(1, count)))
         assert all(isinstance(reason, str) for reason in reasons.values()), reasons
         assert count == 1 or set(reasons.values()) == {"all real images have the same features"}
 
 
 @pytest.mark.parametrize("name", OF_FEATURES)
 def test_samples_that_are_all_the_same_have_scores(name):
-    found = outcomes([name], evidence(pixels(0, 200), pixels(1, 1).expand(200, 1, 4, 4)))
+    found = outcomes([name], observed(pixels(0, 200), pixels(1, 1).expand(200, 1, 4, 4)))
     assert all(isinstance(value, float) for value in found.values())
     assert found.get("recall", 0) == 0 and found.get("vendi", 1) == pytest.approx(1)
 
@@ -277,7 +277,7 @@ def test_an_extractor_that_gives_nan_gives_a_reason(name):
         embed=lambda images: images.flatten(1) * torch.nan,
         logits=lambda f: f[:, :3],
     )
-    given = evidence(real, pixels(1, 200), reconstruct=lambda images, _: images)
+    given = observed(real, pixels(1, 200), reconstruct=lambda images, _: images)
     assert all(isinstance(reason, str) for reason in outcomes([name], given.seen_by(broken)).values())
 
 
@@ -306,16 +306,16 @@ def test_a_blank_image_has_no_cosine():
 
 
 def test_without_training_images_or_with_few_memorisation_has_a_reason():
-    given = evidence(pixels(0, 99), pixels(1, 99))
+    given = observed(pixels(0, 99), pixels(1, 99))
     assert set(outcomes(["memorisation"], given).values()) == {"needs 100 samples and as many test images"}
-    without = evidence(pixels(0, 200), pixels(1, 200))
+    without = observed(pixels(0, 200), pixels(1, 200))
     without.training = None
     assert set(outcomes(["memorisation"], without).values()) == {"the training images are not at hand"}
 
 
 def test_without_labels_reconstructions_still_have_a_feature_error():
     real = pixels(0, 50)
-    found = outcomes(["perceptual", "ssim"], evidence(real, real, reconstruct=lambda images, _: images * 0.5))
+    found = outcomes(["perceptual", "ssim"], observed(real, real, reconstruct=lambda images, _: images * 0.5))
     assert found["feature_error"] == pytest.approx(float((real.double() / 2).square().sum((1, 2, 3)).mean()))
     assert found["class_agreement"] == "no classifier: the data have no labels"
 
@@ -323,7 +323,7 @@ def test_without_labels_reconstructions_still_have_a_feature_error():
 def test_memorisation_takes_fewer_images_in_more_features_and_says_how_many():
     real, samples = (torch.from_numpy(normals(seed, 400, 3200)) for seed in (0, 1))
     wide = Extractor(name="wide", sha256="0" * 64, dimension=3200, embed=lambda images: images.flatten(1))
-    given = Evidence(
+    given = Observations(
         real=real[:, None, None],
         sample=lambda n: samples[:n, None, None],
         extractor=wide,

@@ -13,9 +13,9 @@ from triptych.data import dataset
 from triptych.errors import InputError
 from triptych.evaluation import features, metrics
 from triptych.evaluation.metrics.frechet import frechet_distance
-from triptych.evaluation.observations import Evidence
+from triptych.evaluation.observations import Observations
 from triptych.evaluation.run import Run
-from triptych.evaluation.scoring import evidence_of
+from triptych.evaluation.scoring import observe
 from triptych.spec import RunSpec
 from triptych.training import loop
 
@@ -82,21 +82,21 @@ def test_a_resumed_run_keeps_the_same_snapshots(run: Run, data, tmp_path: Path):
 
 def test_convergence_is_the_mean_score_over_the_moments_and_its_curve_the_scores(run: Run, data, tmp_path: Path):
     (extractor, *_) = features.choose(("pixels",), data, tmp_path)
-    evidence = evidence_of(run, data, 60, extractor)
-    assert sorted(evidence.history) == run.snapshots
+    observed = observe(run, data, 60, extractor)
+    assert sorted(observed.history) == run.snapshots
     rows = {
         row["metric"]: row
-        for row in metrics.score(evidence, metrics.load(["convergence"]), options={"convergence": {"images": 50}})
+        for row in metrics.score(observed, metrics.load(["convergence"]), options={"convergence": {"images": 50}})
     }
     row = rows["frechet_convergence"]
     expected = [
-        frechet_distance(evidence.features("real"), extractor(run.at(images).sample(50))) for images in run.snapshots
+        frechet_distance(observed.features("real"), extractor(run.at(images).sample(50))) for images in run.snapshots
     ]
     assert row["curve"] == [
         [images, pytest.approx(value)] for images, value in zip(run.snapshots, expected, strict=True)
     ]
     assert row["value"] == pytest.approx(np.mean(expected)) and row["n"] == 50
-    some = evidence.real[evidence.some(50)]
+    some = observed.real[observed.some(50)]
     errors = [float(((run.at(i).reconstruct(some) - some).double() / 2).square().mean()) for i in run.snapshots]
     assert [y for _, y in rows["mse_convergence"]["curve"]] == pytest.approx(errors)
 
@@ -104,7 +104,7 @@ def test_convergence_is_the_mean_score_over_the_moments_and_its_curve_the_scores
 def test_without_snapshots_convergence_says_what_it_takes(data, tmp_path: Path):
     (extractor, *_) = features.choose(("pixels",), data, tmp_path)
     real = data.test.images(torch.arange(60))
-    rows = metrics.score(Evidence(real, lambda n: real[:n], extractor), metrics.load(["convergence"]))
+    rows = metrics.score(Observations(real, lambda n: real[:n], extractor), metrics.load(["convergence"]))
     assert {row["undefined"] for row in rows} == {"no weights were kept during training (training.snapshots)"}
 
 
@@ -112,10 +112,10 @@ def test_validation_frechet_is_the_distance_to_validation_images(data, tmp_path:
     (extractor, *_) = features.choose(("pixels",), data, tmp_path)
     real, samples = data.test.images(torch.arange(60)), data.train.images(torch.arange(60))
     others = data.validation.images(torch.arange(60))
-    evidence = Evidence(
+    observed = Observations(
         real=real, sample=lambda n: samples[:n], extractor=extractor, validation=lambda most: (others[:most], None)
     )
-    (row,) = metrics.score(evidence, metrics.load(["validation_frechet"]))
+    (row,) = metrics.score(observed, metrics.load(["validation_frechet"]))
     assert row["value"] == pytest.approx(frechet_distance(extractor(others), extractor(samples)))
     assert row["value"] != pytest.approx(frechet_distance(extractor(real), extractor(samples)))
 

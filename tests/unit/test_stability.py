@@ -9,7 +9,7 @@ import torch
 from triptych.evaluation.features import Extractor
 from triptych.evaluation.metrics import load, score
 from triptych.evaluation.metrics.stability import swing
-from triptych.evaluation.observations import Evidence
+from triptych.evaluation.observations import Observations
 
 TIME = np.linspace(0, 1, 400)
 RNG = np.random.default_rng(0)
@@ -50,7 +50,7 @@ NAMES = tuple("abcdefgh")
 SAMPLES = torch.eye(8).repeat(10, 1)
 
 
-def evidence(shown: int, classes: bool = True, **beside) -> Evidence:
+def observed(shown: int, classes: bool = True, **beside) -> Observations:
     """Images that are one-hot rows of pixels; the samples show the first classes only."""
     images, samples = (x.reshape(-1, 1, 2, 4) for x in (SAMPLES, SAMPLES[torch.arange(80) % shown]))
     extractor = Extractor(
@@ -61,22 +61,22 @@ def evidence(shown: int, classes: bool = True, **beside) -> Evidence:
         logits=(lambda x: 9 * x) if classes else None,
         label_names=NAMES if classes else None,
     )
-    return Evidence(real=images, sample=lambda n: samples[:n], extractor=extractor, **beside)
+    return Observations(real=images, sample=lambda n: samples[:n], extractor=extractor, **beside)
 
 
-def row(metric: str, given: Evidence) -> dict:
+def row(metric: str, given: Observations) -> dict:
     return next(row for row in score(given, load(["stability"])) if row["metric"] == metric)
 
 
 @pytest.mark.parametrize(("shown", "collapsed"), [(8, 0), (4, 0), (3, 1), (1, 1)])
 def test_fewer_than_half_of_the_classes_is_collapse(shown, collapsed):
-    found = row("collapsed", evidence(shown))
+    found = row("collapsed", observed(shown))
     assert found["value"] == collapsed and found["note"] == f"{shown} of 8 classes shown"
 
 
 @pytest.mark.parametrize(("shown", "collapsed"), [(8, 0), (2, 0), (1, 1)])
 def test_without_classes_the_variance_of_samples_decides(shown, collapsed):
-    assert row("collapsed", evidence(shown, classes=False))["value"] == collapsed
+    assert row("collapsed", observed(shown, classes=False))["value"] == collapsed
 
 
 @pytest.mark.parametrize(("active", "collapsed"), [(0, 1), (1, 1), (2, 0), (30, 0)])
@@ -87,7 +87,7 @@ def test_fewer_than_one_in_twenty_active_units_is_collapse(active, collapsed):
         mean = images.flatten(1)[:, :1] * scale
         return mean, mean
 
-    found = row("collapsed", evidence(8, posterior=posterior))
+    found = row("collapsed", observed(8, posterior=posterior))
     assert found["value"] == collapsed and found["note"].endswith(f"{active} of 30 units active")
 
 
@@ -96,7 +96,7 @@ def lines(**players: np.ndarray) -> list[dict]:
 
 
 def test_the_least_steady_player_is_the_value_and_all_stand_beside():
-    found = row("loss_oscillation", evidence(8, log=lines(dec=TIME, dis=np.sin(40 * np.pi * TIME))))
+    found = row("loss_oscillation", observed(8, log=lines(dec=TIME, dis=np.sin(40 * np.pi * TIME))))
     assert found["value"] == pytest.approx(8**-0.5, abs=5e-3)
     assert found["note"] == f"dec 0.000, dis {found['value']:.3f}; n counts lines of the log"
 
@@ -105,7 +105,7 @@ def test_a_player_who_does_not_move_in_every_interval_is_judged_by_those_it_move
     log = lines(dec=TIME)
     for line in log[::2]:
         line["losses"]["dis"] = 1.0
-    assert row("loss_oscillation", evidence(8, log=log))["value"] == pytest.approx(0, abs=1e-9)
+    assert row("loss_oscillation", observed(8, log=log))["value"] == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -118,5 +118,5 @@ def test_a_player_who_does_not_move_in_every_interval_is_judged_by_those_it_move
     ],
 )
 def test_a_log_that_says_too_little_gives_a_reason_and_collapse_stands(log, reason):
-    assert row("loss_oscillation", evidence(8, log=log))["undefined"] == reason
-    assert row("collapsed", evidence(8, log=log))["value"] == 0
+    assert row("loss_oscillation", observed(8, log=log))["undefined"] == reason
+    assert row("collapsed", observed(8, log=log))["value"] == 0

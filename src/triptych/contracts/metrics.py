@@ -11,7 +11,7 @@ import torch
 from triptych.contracts.base import Broken, Check, NotApplicable, global_generator_untouched
 from triptych.evaluation.features._extractor import Extractor
 from triptych.evaluation.metrics import Metric, load, score
-from triptych.evaluation.observations import Evidence
+from triptych.evaluation.observations import Observations
 from triptych.rng import stream
 
 COUNT, SIZE = 120, 16
@@ -35,7 +35,7 @@ def _images(seed: int) -> torch.Tensor:
     return ((-squares / 0.02).exp() * 2 - 1)[:, None]
 
 
-def observations(noise: float) -> Evidence:
+def observations(noise: float) -> Observations:
     """What may be observed of a model whose samples and reconstructions are real images with so much noise."""
 
     def damaged(images: torch.Tensor) -> torch.Tensor:
@@ -44,7 +44,7 @@ def observations(noise: float) -> Evidence:
 
     real, others = _images(0), _images(1)
     half = SIZE // 2
-    return Evidence(
+    return Observations(
         real=real,
         sample=lambda n: damaged(others)[torch.arange(n) % COUNT],
         extractor=_extractor(),
@@ -108,7 +108,7 @@ def no_global_generator(metric: Metric) -> None:
 def direction(metric: Metric) -> None:
     clean, noisy = _values(metric, 0.0), _values(metric, 1.5)
     pairs = [(output, clean.get(output.metric), noisy.get(output.metric)) for output in metric.outputs]
-    judged = [(output, a, b) for output, a, b in pairs if output.family == "primary" and output.better != "none"]
+    judged = [(output, a, b) for output, a, b in pairs if output.role == "primary" and output.better != "none"]
     judged = [(output, a, b) for output, a, b in judged if a is not None and b is not None]
     if not judged:
         raise NotApplicable("no primary output with a direction has a value here")

@@ -1,11 +1,12 @@
-"""Probes: corruptions of images by strength, for asking how a framework answers a change that it can be told of.
+"""Corruptions of images by strength, for measuring how a framework responds to a change of its input.
 
-A probe is one line of `PROBES`. What leaves the frame is lost and what becomes free is background: the median border
-value of the real images, by channel, not grey. Directions, signs, places and noise come from a generator, so that
-every framework at one seed is asked the same question, and every strength goes the same way.
+A corruption is one line of `CORRUPTIONS`. What leaves the frame is lost, and what becomes free is filled with
+background: the median border value of the real images, by channel, not grey. Directions, signs, places and noise come
+from a generator, so that every framework sees the same corrupted images at one seed, and all strengths have the same
+direction.
 
-Probes that change what an image shows (`restores` False) ask whether the reconstruction follows; those that damage
-it ask whether the reconstruction restores it (as in Vincent et al. 2008, denoising autoencoders).
+For corruptions that change what an image shows (`restores` False) the reconstruction should follow; for those that
+damage the image, the reconstruction should restore it (as in Vincent et al. 2008, denoising autoencoders).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Generator, Tensor
 
 from triptych.data.transforms import translate
 from triptych.evaluation.features import BATCH
-from triptych.evaluation.observations import Evidence
+from triptych.evaluation.observations import Observations
 from triptych.rng import stream
 
 SHIFTS = (0.05, 0.1, 0.15, 0.2)
@@ -29,30 +30,30 @@ SHIFTS = (0.05, 0.1, 0.15, 0.2)
 _DIRECTIONS = torch.tensor([(1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1)])
 
 
-class Probe(NamedTuple):
+class Corruption(NamedTuple):
     """A corruption: `apply(images, strength, generator, fill)` of images [B, C, H, W] in [-1, 1], the same shape."""
 
     apply: Callable[[Tensor, float, Generator, Tensor], Tensor]
     strengths: tuple[float, ...]
     axis: str
     restores: bool = False
-    """Whether a reconstruction is held against the image before the corruption, not after."""
+    """Whether a reconstruction is compared with the image before the corruption, not after it."""
 
 
-def probed(images: Tensor, name: str, strength: float, seed: int, fill: Tensor) -> Tensor:
-    """Images [B, C, H, W] under one probe; at strength 0 they are the images themselves."""
+def corrupted(images: Tensor, name: str, strength: float, seed: int, fill: Tensor) -> Tensor:
+    """Images [B, C, H, W] under one corruption; at strength 0 they are the images themselves."""
     if strength == 0:
         return images
-    return PROBES[name].apply(images, strength, stream(seed, f"probe/{name}"), fill)
+    return CORRUPTIONS[name].apply(images, strength, stream(seed, f"probe/{name}"), fill)
 
 
-def subset(evidence: Evidence, most: int) -> Tensor:
-    """Indices of at most `most` real images, evenly spaced in an order that is the images' own.
+def subset(observed: Observations, most: int) -> Tensor:
+    """Indices of at most `most` real images, evenly spaced in an order that depends only on the images.
 
-    They are ordered by a fixed random projection, so that which image is chosen, and what chance does to it, does not
-    hang on where it stands.
+    They are ordered by a fixed random projection, so that which images are chosen, and which random numbers each one
+    gets, does not depend on their positions.
     """
-    images = evidence.real
+    images = observed.real
     direction = torch.randn(images[0].numel(), generator=stream(0, "probe/order"), dtype=torch.float64)
     keys = torch.cat([part.flatten(1).double() @ direction for part in images.split(BATCH)])
     count = min(most, len(images))
@@ -112,16 +113,16 @@ def _occlude(images: Tensor, share: float, generator: Generator, fill: Tensor) -
     return torch.where((hidden[0][:, :, None] & hidden[1][:, None, :])[:, None], fill, images)
 
 
-PROBES = {
-    "translation": Probe(_translate, SHIFTS, "shift, share of the side"),
-    "rotation": Probe(_rotate, (10, 20, 30), "rotation, degrees"),
-    "scale": Probe(_scale, (0.1, 0.2, 0.3), "larger or smaller, share"),
-    "brightness": Probe(lambda x, by, *_: (x + 1) * (1 - by) - 1, (0.2, 0.4, 0.6), "dimmed, share"),
-    "blur": Probe(apply=_blur, strengths=(0.02, 0.04, 0.06), axis="blur, SD in shares of the side", restores=True),
-    "noise": Probe(
+CORRUPTIONS = {
+    "translation": Corruption(_translate, SHIFTS, "shift, share of the side"),
+    "rotation": Corruption(_rotate, (10, 20, 30), "rotation, degrees"),
+    "scale": Corruption(_scale, (0.1, 0.2, 0.3), "larger or smaller, share"),
+    "brightness": Corruption(lambda x, by, *_: (x + 1) * (1 - by) - 1, (0.2, 0.4, 0.6), "dimmed, share"),
+    "blur": Corruption(apply=_blur, strengths=(0.02, 0.04, 0.06), axis="blur, SD in shares of the side", restores=True),
+    "noise": Corruption(
         apply=_noise, strengths=(0.1, 0.2, 0.3), axis="noise, SD in shares of the grey range", restores=True
     ),
-    "occlusion": Probe(
+    "occlusion": Corruption(
         apply=_occlude, strengths=(0.2, 0.3, 0.4), axis="occluding square, share of the side", restores=True
     ),
 }

@@ -1,4 +1,4 @@
-"""Evidence: what may be observed of one run, made lazily and once, and shared by every metric.
+"""Observations: what a metric may see of one run, made lazily and once, and shared by every metric.
 
 Real images are test images. Samples come from prior latents, the same for every framework at one seed
 (`triptych.training.model.prior_latents`); reconstructions are of the real images. What a framework cannot do (a GAN
@@ -67,14 +67,14 @@ def ratio_of_means(above: Tensor | np.ndarray, below: Tensor | np.ndarray, **bes
 
 
 @dataclass
-class Evidence:
+class Observations:
     """Observations of one run, from callables; all images are [B, C, H, W] in [-1, 1], on the CPU.
 
     `sample(n)` gives n samples, by default as many as there are real images. `reconstruct(images, labels)` gives
     reconstructions of a batch, `posterior(images)` mean and log variance [B, latent] of q(z|x), `decode(latents)`
     images, differentiable in the latents, and `dis_l(images)` features [B, F] of the discriminator; each is None for a
     framework that has no such thing, and `lacks` says why. `labels` [N] are those of the real images; `training` and
-    `validation` draw from those splits; `log` holds the rows of the training log, `history` the evidence of earlier
+    `validation` draw from those splits; `log` holds the rows of the training log, `history` the observations of earlier
     moments by the images seen until then. `cache` is a folder that keeps the features of real and training images,
     which all runs of a study share; None keeps nothing.
     """
@@ -93,7 +93,7 @@ class Evidence:
     training: Draw | None = None
     validation: Draw | None = None
     log: list[dict[str, Any]] = field(default_factory=list, repr=False)
-    history: dict[int, Evidence] = field(default_factory=dict, repr=False)
+    history: dict[int, Observations] = field(default_factory=dict, repr=False)
     n: int = 0
     cache: Path | None = None
     _features: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
@@ -193,7 +193,7 @@ class Evidence:
         """
         if of not in self._features:
             if of == "training":
-                images, _ = self.training_images(self.extractor.most)
+                images, _ = self.training_images(self.extractor.max_images)
             elif of == "validation":
                 images, _ = self.validation_images(self.n)
             else:
@@ -214,8 +214,8 @@ class Evidence:
             raise ValueError(f"no classifier: {without}")
         return probabilities
 
-    def seen_by(self, extractor: Extractor) -> Evidence:
-        """The same evidence in other features; what has been made of images is shared."""
+    def seen_by(self, extractor: Extractor) -> Observations:
+        """The same observations in other features; what has been computed from images is shared."""
         other = copy.copy(self)
         other.extractor, other._features = extractor, {}
         return other

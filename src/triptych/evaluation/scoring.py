@@ -1,7 +1,7 @@
-"""From a finished run to its scores: evidence made once, every metric a function of it.
+"""From a finished run to its scores: observations are made once, and every metric is a function of them.
 
-Beside every score stand its floor and its ceiling: what the same metric gives at the same n when other real images
-take the place of samples, and when noise does.
+Every score comes with two baselines: what the same metric gives at the same n when other real images take the place
+of samples (`real_baseline`), and when noise does (`noise_baseline`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from triptych.errors import InputError
 from triptych.evaluation import features, metrics
 from triptych.evaluation.features import BATCH, Extractor
 from triptych.evaluation.metrics import Metric
-from triptych.evaluation.observations import Draw, Evidence
+from triptych.evaluation.observations import Draw, Observations
 from triptych.evaluation.run import Run
 from triptych.rng import stream
 from triptych.spec import ScoringSpec
@@ -48,9 +48,14 @@ def describe(scoring: ScoringSpec, extractors: Sequence[Extractor]) -> list[Row]
     Raises InputError for a smallest effect of a metric that is not computed, or a negative one.
     """
     asked, primary, spaces = metrics_of(scoring), extractors[0], extractors[1:]
-    outputs = [vars(output) for metric in asked for output in metric.outputs_for(primary.label_names)]
+    outputs = [dataclasses.asdict(output) for metric in asked for output in metric.outputs_for(primary.label_names)]
     for extractor in spaces:
-        outputs += [vars(o) for metric in asked if metric.spaces for o in metric.outputs_in(extractor.name)]
+        outputs += [
+            dataclasses.asdict(o)
+            for metric in asked
+            if metric.per_feature_space
+            for o in metric.outputs_in(extractor.name)
+        ]
     own, known = scoring.smallest_effect, [output["metric"] for output in outputs]
     for name, effect in own.items():
         where = f"scoring.smallest_effect.{name}"
@@ -61,7 +66,7 @@ def describe(scoring: ScoringSpec, extractors: Sequence[Extractor]) -> list[Row]
     return [{**output, "smallest_effect": own.get(output["metric"], output["smallest_effect"])} for output in outputs]
 
 
-def evidence_of(run: Run, dataset: Dataset, images: int, extractor: Extractor, cache: Path | None = None) -> Evidence:
+def observe(run: Run, dataset: Dataset, images: int, extractor: Extractor, cache: Path | None = None) -> Observations:
     """What may be observed of a run: as many samples as test images, at most `images` of each."""
     real, labels = drawn(dataset.test)(images)
     history = {seen: _observed(run.at(seen), real, extractor) for seen in run.snapshots}
@@ -76,10 +81,10 @@ def evidence_of(run: Run, dataset: Dataset, images: int, extractor: Extractor, c
     )
 
 
-def _observed(run: Run, real: Tensor, extractor: Extractor) -> Evidence:
+def _observed(run: Run, real: Tensor, extractor: Extractor) -> Observations:
     """What the networks of a run show by themselves."""
     model = run.model
-    return Evidence(
+    return Observations(
         real=real,
         sample=run.sample,
         extractor=extractor,
@@ -135,11 +140,11 @@ def score(
     extractors = features.choose(scoring.features, dataset, fitted)
     asked = [metric for metric in metrics_of(scoring) if only is None or metric.name in only]
     bounds = references(dataset, scoring, asked, extractors, fitted, watch)
-    evidence = evidence_of(run, dataset, scoring.images, extractors[0], fitted)
-    rows = metrics.score(evidence, asked, extractors[1:], scoring.options, watch)
+    observed = observe(run, dataset, scoring.images, extractors[0], fitted)
+    rows = metrics.score(observed, asked, extractors[1:], scoring.options, watch)
     spec = run.spec
     who = {"run": spec.id, "framework": spec.framework, "seed": spec.seed, "condition": spec.condition}
-    nothing = {"floor": None, "ceiling": None}
+    nothing = {"real_baseline": None, "noise_baseline": None}
     lines = [{**who, **row, **bounds.get(row["metric"], nothing)} for row in rows]
     if only is not None:
         new = {line["metric"] for line in lines}
@@ -155,10 +160,11 @@ def references(
     folder: Path,
     watch: Watch = lambda name: None,
 ) -> dict[str, dict[str, float | None]]:
-    """Floor and ceiling by output: the metric's value when other real images, and when noise, are the samples.
+    """Both baselines by output: the metric's value when other real images, and when noise, are the samples.
 
-    The floor's samples are training images, the ceiling's uniform noise; reconstructions are perfect and noise. What
-    needs a decoder or codes has neither. Kept in `folder`, for they are the same for every run of a study.
+    For the real baseline the samples are training images and the reconstructions perfect; for the noise baseline both
+    are uniform noise. What needs a decoder or codes has neither. Kept in `folder`: they are the same for every run of
+    a study.
     """
     key = json.dumps(
         [
@@ -170,36 +176,36 @@ def references(
         ]
     )
     name = hashlib.sha256(key.encode()).hexdigest()[:16]
-    made: dict[str, dict[str, float | None]] = {}
+    values: dict[str, dict[str, float | None]] = {}
 
-    def compute(bound: str, place: Callable[[Dataset, int, Extractor, Path], Evidence]) -> None:
-        path = folder / f"{bound}-{name}.json"
+    def compute(baseline: str, observe_baseline: Callable[[Dataset, int, Extractor, Path], Observations]) -> None:
+        path = folder / f"{baseline}-{name}.json"
         try:
-            made[bound] = store.read_json(path)
+            values[baseline] = store.read_json(path)
         except (OSError, ValueError):
-            evidence = place(dataset, scoring.images, extractors[0], folder)
-            rows = metrics.score(evidence, asked, extractors[1:], scoring.options, watch)
-            made[bound] = {row["metric"]: row["value"] for row in rows}
-            store.write(path, store.to_json(made[bound]))
+            observed = observe_baseline(dataset, scoring.images, extractors[0], folder)
+            rows = metrics.score(observed, asked, extractors[1:], scoring.options, watch)
+            values[baseline] = {row["metric"]: row["value"] for row in rows}
+            store.write(path, store.to_json(values[baseline]))
 
-    # Runs scored side by side compute each once: one takes the floor, the next, not waiting, the ceiling.
+    # Runs scored side by side compute each once: one takes the first, the next, not waiting, the second.
     for wait in (False, True):
-        for bound, place in (("floor", _real), ("ceiling", _noise)):
-            if bound not in made:
-                with store.locked(folder, wait, bound) as mine:
-                    if mine:
-                        compute(bound, place)
-    floors, ceilings = made["floor"], made["ceiling"]
-    return {output: {"floor": floors[output], "ceiling": ceilings[output]} for output in floors}
+        for baseline, observe_baseline in (("real_baseline", _real), ("noise_baseline", _noise)):
+            if baseline not in values:
+                with store.locked(folder, wait, baseline) as locked:
+                    if locked:
+                        compute(baseline, observe_baseline)
+    real, noise = values["real_baseline"], values["noise_baseline"]
+    return {output: {"real_baseline": real[output], "noise_baseline": noise[output]} for output in real}
 
 
 def _code(metric: Metric) -> str:
-    """The hash of the file that a metric stands in: values kept from before it was edited are not its own."""
+    """The hash of the file that defines a metric: values kept from before it was edited do not count."""
     file = sys.modules[metric.compute.__module__].__file__
     return store.sha256(Path(file).read_bytes()) if file else metric.name
 
 
-def _real(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> Evidence:
+def _real(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> Observations:
     """Real images in the place of samples: training images, which are then not among the training images."""
     real, labels = drawn(dataset.test)(images)
     others = drawn(dataset.train)(len(real))[0]
@@ -207,7 +213,7 @@ def _real(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> E
     def sample(n: int) -> Tensor:  # with fewer training than test images, some stand twice
         return others if n == len(others) else others[torch.arange(n) % len(others)]
 
-    return Evidence(
+    return Observations(
         real=real,
         sample=sample,
         extractor=extractor,
@@ -219,7 +225,7 @@ def _real(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> E
     )
 
 
-def _noise(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> Evidence:
+def _noise(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> Observations:
     """Uniform noise in the place of samples and of reconstructions."""
     real, labels = drawn(dataset.test)(images)
 
@@ -229,7 +235,7 @@ def _noise(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> 
     def reconstruct(batch: Tensor, labels: Tensor | None) -> Tensor:
         return noise(len(batch))
 
-    return Evidence(
+    return Observations(
         real=real,
         sample=noise,
         extractor=extractor,

@@ -1,13 +1,14 @@
 """Network families: one file each, every one giving the same three networks to all frameworks.
 
-A family's file defines `Options` (a pydantic model of its own options), `build(spec, options, size, channels)`, which
+A family's file defines `Options` (a subclass of `triptych.spec.Frozen`), `build(spec, options, size, channels)`, which
 returns {"enc", "dec", "dis"} with
 
     enc: images [B, C, S, S] -> (mean [B, L], log variance [B, L])
     dec: latents [B, L] -> images [B, C, S, S] in [-1, 1]
     dis: images [B, C, S, S] -> (logits [B], Dis_l features [B, F])
 
-and `initialise(module, options, generator)`, which draws one module's weights.
+and `initialise(module, options, generator)`, which draws one module's weights. `family = "package.module"` takes such
+a file from outside the package.
 """
 
 from __future__ import annotations
@@ -18,21 +19,40 @@ import torch
 from torch import nn
 
 from triptych import plugins
+from triptych.errors import InputError
 from triptych.rng import stream
 from triptych.spec import Frozen, NetworkSpec, checked
 
+WHERE = "network.family"
+NETWORKS = {"enc", "dec", "dis"}
+
 
 def options_of(spec: NetworkSpec) -> Frozen:
-    """The family's own options, validated."""
-    kind: Any = plugins.find("networks", spec.family, "Options", "network.family")
+    """The family's own options, validated; raises InputError for a family whose file is not complete."""
+    for name in ("build", "initialise"):
+        plugins.function("networks", spec.family, name, WHERE)
+    plugins.member("networks", spec.family, "Options", WHERE)
+    kind: Any = plugins.options_of("networks", spec.family, Frozen, WHERE)
     return checked(kind, spec.options, "network.options")
 
 
 def describe(spec: NetworkSpec, size: int, channels: int) -> nn.ModuleDict:
     """The three networks on the meta device: shapes without memory or numbers, at any size."""
-    family: Any = plugins.find("networks", spec.family, "build", "network.family")
+    options, build_family = options_of(spec), plugins.function("networks", spec.family, "build", WHERE)
     with torch.device("meta"):
-        return nn.ModuleDict(family(spec, options_of(spec), size, channels))
+        networks = build_family(spec, options, size, channels)
+    complete = isinstance(networks, dict) and networks.keys() == NETWORKS
+    if not complete or not all(isinstance(network, nn.Module) for network in networks.values()):
+        what = f"`build` of the network family returned {_shown(networks)}, not the three networks"
+        raise InputError(what, where=WHERE, value=spec.family, mend='Return {"enc": ..., "dec": ..., "dis": ...}.')
+    return nn.ModuleDict(networks)
+
+
+def _shown(found: object) -> str:
+    """What `build` returned, in short."""
+    if not isinstance(found, dict):
+        return f"a {type(found).__name__}"
+    return "{" + ", ".join(f"{key!r}: {type(value).__name__}" for key, value in found.items()) + "}"
 
 
 def build(spec: NetworkSpec, size: int, channels: int, seed: int, device: str = "cpu") -> nn.ModuleDict:
@@ -42,7 +62,7 @@ def build(spec: NetworkSpec, size: int, channels: int, seed: int, device: str = 
     """
     if device == "meta":
         return describe(spec, size, channels)
-    initialise: Any = plugins.find("networks", spec.family, "initialise", "network.family")
+    initialise = plugins.function("networks", spec.family, "initialise", WHERE)
     networks = describe(spec, size, channels).to_empty(device="cpu")
     for name, network in networks.items():
         initialise(network, options_of(spec), stream(seed, f"weights/{name}"))

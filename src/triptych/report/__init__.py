@@ -14,9 +14,9 @@ from typing import Any
 from triptych import store, text
 from triptych.directory import StudyDirectory
 from triptych.report import (
-    answers,
-    caveats,
     figures,
+    headlines,
+    limitations,
     lines,
     matched,
     pictures,
@@ -54,7 +54,7 @@ def write(study_dir: Path) -> Path:
 
 def _plotted(study: Study) -> list[Row]:
     """The metrics that get a figure of their own: the primary ones, or all where there is none."""
-    return answers.directed(study, "primary") or answers.directed(study)
+    return headlines.directed(study, "primary") or headlines.directed(study)
 
 
 def _figures(study: Study, cells: dict[str, Cells], folder: Path) -> None:
@@ -86,16 +86,16 @@ def _section(study: Study, condition: str, cells: Cells, album: pictures.Album) 
     shown = lines.groups(study, cells)
     return {
         "name": condition,
-        "answers": answers.answers(study, condition, cells),
+        "headlines": headlines.headlines(study, condition, cells),
         "pairs": list(dict.fromkeys((v["a"], v["b"]) for v in study.verdicts_of(None, condition))),
         "verdicts": {
-            question: [(m, study.verdicts_of(m["metric"], condition)) for m in metrics]
-            for question, metrics in answers.questions(study).items()
+            topic: [(m, study.verdicts_of(m["metric"], condition)) for m in metrics]
+            for topic, metrics in headlines.by_topic(study).items()
         },
         "cells": cells,
         "groups": shown,
         "lines": {line.metric["metric"]: line for group in shown for line in group.primary},
-        "bounded": any(c.floor is not None or c.ceiling is not None for c in cells.values()),
+        "bounded": any(c.real_baseline is not None or c.noise_baseline is not None for c in cells.values()),
         "rankings": orders,
         "ranking": rankings.summary(orders) if orders else "",
         "stability": stability.stability(study, condition, cells),
@@ -104,7 +104,7 @@ def _section(study: Study, condition: str, cells: Cells, album: pictures.Album) 
         "curves": figures.svgs(figures.curves(study, condition), f"{condition}/terms"),
         "gradients": figures.svgs(figures.curves(study, condition, "gradient_norms"), f"{condition}/norms"),
         "dots": figures.svgs(figures.scores(study, cells, _plotted(study)), f"{condition}/scores"),
-        "responses": {q: figures.svgs(panels, f"{condition}/{q}") for q, panels in responses.items()},
+        "responses": {t: figures.svgs(panels, f"{condition}/{t.name}") for t, panels in responses.items()},
         "costs": matched.costs(study, condition),
         "certificate": matched.certificate(study, condition),
     }
@@ -173,22 +173,22 @@ def _page(study: Study, cells: dict[str, Cells]) -> str:
     pages.filters |= {
         "number": number,
         "display": display,
-        "title_of": answers.title,
         "listed": listed,
         "condition": text.condition,
     }
     return pages.get_template("page.html.j2").render(
         study=study,
-        facts=answers.facts(study),
-        certainty=answers.certainty(study),
-        troubles=caveats.troubles(study),
-        limits=caveats.limits(study),
-        levels=answers.levels(study),
-        unasked=answers.unasked(study),
+        facts=headlines.facts(study),
+        certainty=headlines.certainty(study),
+        troubles=limitations.troubles(study),
+        limits=limitations.limits(study),
+        levels=headlines.levels(study),
+        unmeasured=headlines.unmeasured(study),
         sections=sections,
         translated=translated,
         contents=_contents(sections, translated),
         spread=stability.measures(study),
+        counted=stability.counted(study),
         versions=_versions(study),
         album=album,
         better=tables.BETTER,

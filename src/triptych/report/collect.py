@@ -81,7 +81,7 @@ def collect(study_dir: Path) -> Study:
     seeds = sorted({*_seeds(config), *(r.seed for r in runs)}) or [0]
     known = {m["metric"] for m in metrics}
     metrics += [
-        {"metric": name, "family": "secondary"} for name in _distinct(s["metric"] for s in scores) if name not in known
+        {"metric": name, "role": "secondary"} for name in _distinct(s["metric"] for s in scores) if name not in known
     ]
     return Study(
         toml=toml,

@@ -21,10 +21,11 @@ from markupsafe import Markup, escape
 
 from triptych import imagefile, store
 from triptych.directory import RunRecord
-from triptych.report.answers import questions
 from triptych.report.collect import Row, Study
+from triptych.report.headlines import by_topic
 from triptych.report.tables import Cell, Cells
 from triptych.text import finite, number
+from triptych.topics import Topic
 from triptych.verdicts.wording import display
 
 PAPER = ["#0072b2", "#d55e00", "#009e73", "#aa4499", "#b8860b", "#555555"]
@@ -91,11 +92,11 @@ def curves(study: Study, condition: str, group: str = "terms") -> list[Panel]:
     return panels
 
 
-def responses(study: Study, condition: str) -> dict[str, list[Panel]]:
-    """One panel a metric that has a curve, by the question it bears on: mean over seeds and range at each x."""
+def responses(study: Study, condition: str) -> dict[Topic, list[Panel]]:
+    """One panel per metric that has a curve, by topic: mean over seeds and range at each x."""
     rows = study.scores_of(condition)
-    found: dict[str, list[Panel]] = {}
-    for question, metrics in questions(study).items():
+    found: dict[Topic, list[Panel]] = {}
+    for topic, metrics in by_topic(study).items():
         for metric in metrics:
             own = {f: rows.get((metric["metric"], f), []) for f in study.frameworks}
             series = {f: track for f in own if (track := track_of([_points(row) for row in own[f]]))}
@@ -107,7 +108,7 @@ def responses(study: Study, condition: str) -> dict[str, list[Panel]]:
                     for f, t in series.items()
                 )
                 panel = Panel(label, f"{label} against {axis}: {told}.", _curve(study, series, axis=axis))
-                found.setdefault(question, []).append(panel)
+                found.setdefault(topic, []).append(panel)
     return found
 
 

@@ -1,6 +1,6 @@
 """The score table line by line: each metric's cells, and beside them what makes a number readable.
 
-That is the number of images, the features, the floor and the ceiling (the same metric with other real images, and
+That is the number of images, the features, both baselines (the same metric with other real images, and
 with noise, in place of samples), a bar from the one to the other, and the notes as numbered footnotes.
 """
 
@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
-from triptych.report.answers import questions
 from triptych.report.collect import Row, Study
+from triptych.report.headlines import by_topic
 from triptych.report.tables import Cell, Cells
 from triptych.text import number
+from triptych.topics import Topic
 from triptych.verdicts.wording import display
 
 SHAPES = [
@@ -39,8 +40,8 @@ class Line:
     cells: dict[str, Cell]
     images: str
     features: list[str]
-    floor: float | None
-    ceiling: float | None
+    real_baseline: float | None
+    noise_baseline: float | None
     bar: Markup
     log: bool
     marks: dict[str, list[int]]
@@ -48,22 +49,22 @@ class Line:
 
 @dataclass(frozen=True)
 class Group:
-    """The lines that bear on one question."""
+    """The lines that bear on one topic."""
 
-    question: str
+    topic: Topic
     primary: list[Line] = field(default_factory=list)
     secondary: list[Line] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 def groups(study: Study, cells: Cells) -> list[Group]:
-    """The score table by question, primary metrics apart from the others."""
+    """The score table by topic, primary metrics apart from the others."""
     found = []
-    for question, metrics in questions(study).items():
-        group = Group(question)
+    for topic, metrics in by_topic(study).items():
+        group = Group(topic)
         for metric in metrics:
             line = _line(metric, {f: cells[metric["metric"], f] for f in study.frameworks}, group.notes)
-            (group.primary if metric.get("family") == "primary" else group.secondary).append(line)
+            (group.primary if metric.get("role") == "primary" else group.secondary).append(line)
         found.append(group)
     return found
 
@@ -72,17 +73,17 @@ def _line(metric: Row, cells: dict[str, Cell], notes: list[str]) -> Line:
     """One line; the notes of its cells are added to `notes`."""
     notes += [n for n in dict.fromkeys(n for c in cells.values() for n in c.notes) if n not in notes]
     images = sorted({n for c in cells.values() if c.values for n in c.images})
-    floor = next((c.floor for c in cells.values() if c.floor is not None), None)
-    ceiling = next((c.ceiling for c in cells.values() if c.ceiling is not None), None)
+    real_baseline = next((c.real_baseline for c in cells.values() if c.real_baseline is not None), None)
+    noise_baseline = next((c.noise_baseline for c in cells.values() if c.noise_baseline is not None), None)
     means = {f: c.mean for f, c in cells.items() if c.mean is not None}
-    drawn, log = bar(means, floor, ceiling, list(cells))
+    drawn, log = bar(means, real_baseline, noise_baseline, list(cells))
     return Line(
         metric=metric,
         cells=cells,
         images=" to ".join(number(n, 8) for n in (images[:1] + images[1:][-1:])),
         features=list(dict.fromkeys(name for c in cells.values() for name in c.features)),
-        floor=floor,
-        ceiling=ceiling,
+        real_baseline=real_baseline,
+        noise_baseline=noise_baseline,
         bar=drawn,
         log=log,
         marks={f: [notes.index(n) + 1 for n in c.notes] for f, c in cells.items()},
@@ -90,29 +91,31 @@ def _line(metric: Row, cells: dict[str, Cell], notes: list[str]) -> Line:
 
 
 def bar(
-    means: dict[str, float], floor: float | None, ceiling: float | None, frameworks: list[str]
+    means: dict[str, float], real_baseline: float | None, noise_baseline: float | None, frameworks: list[str]
 ) -> tuple[Markup, bool]:
-    """An inline `<svg>` with the means between floor (left) and ceiling (right), and whether it is logarithmic.
+    """An inline `<svg>` with the means between real images (left) and noise (right), and whether it is logarithmic.
 
-    Empty without a mean, or where floor and ceiling do not tell two ends.
+    Empty without a mean, or where the two baselines are not two different numbers.
     """
-    if not means or floor is None or ceiling is None or floor == ceiling:
+    if not means or real_baseline is None or noise_baseline is None or real_baseline == noise_baseline:
         return Markup(""), False
-    every = [floor, ceiling, *means.values()]
+    every = [real_baseline, noise_baseline, *means.values()]
     log = min(every) > 0 and max(every) / min(every) > DECADE
     scale = math.log if log else float
-    start, end = (scale(x) for x in ((min(every), max(every)) if floor < ceiling else (max(every), min(every))))
+    start, end = (
+        scale(x) for x in ((min(every), max(every)) if real_baseline < noise_baseline else (max(every), min(every)))
+    )
 
     def at(x: float) -> str:
         return f"{EDGE + (WIDE - 2 * EDGE) * (scale(x) - start) / (end - start):.1f}"
 
-    ends = "".join(f'<line x1="{at(x)}" y1="2" x2="{at(x)}" y2="{HIGH - 2}"/>' for x in (floor, ceiling))
+    ends = "".join(f'<line x1="{at(x)}" y1="2" x2="{at(x)}" y2="{HIGH - 2}"/>' for x in (real_baseline, noise_baseline))
     kinds = [(f, i % len(SHAPES)) for i, f in enumerate(frameworks) if f in means]
     marks = "".join(
         f'<g class="f{kind}" transform="translate({at(means[f])} {HIGH / 2:g})">{SHAPES[kind]}</g>' for f, kind in kinds
     )
-    told = "; ".join(f"{display(f)} {number(x)}" for f, x in means.items())
-    words = f"From floor {number(floor)} (real images) to ceiling {number(ceiling)} (noise): {told}."
+    described = "; ".join(f"{display(f)} {number(x)}" for f, x in means.items())
+    words = f"From real images, {number(real_baseline)}, to noise, {number(noise_baseline)}: {described}."
     axis = f'<line x1="{EDGE}" y1="{HIGH / 2:g}" x2="{WIDE - EDGE}" y2="{HIGH / 2:g}"/>'
     box = f'<svg class="bar" role="img" viewBox="0 0 {WIDE} {HIGH}" aria-label="{escape(words)}">'
     return Markup(f"{box}{axis}{ends}{marks}</svg>"), log

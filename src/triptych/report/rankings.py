@@ -10,8 +10,8 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from triptych.report.answers import directed
 from triptych.report.collect import Row, Study
+from triptych.report.headlines import directed
 from triptych.report.tables import Cells, beaten
 from triptych.text import count, listed
 from triptych.verdicts.wording import display

@@ -19,7 +19,7 @@ BETTER = {"lower": "↓ lower is better", "higher": "↑ higher is better", "non
 class Cell:
     """One metric of one framework: mean over seeds with its 95 % t interval, or the reason there is none.
 
-    Beside it stand what the scores tell of it: standard error over images (the mean over seeds), floor and ceiling,
+    With it come the standard error over images (the mean over seeds), both baselines,
     the numbers of images, the feature extractors and the notes, all that were seen.
     """
 
@@ -30,8 +30,8 @@ class Cell:
     reasons: list[tuple[int, str]] = field(default_factory=list)  # (seed, why undefined)
     leads: bool = False
     error: float | None = None
-    floor: float | None = None
-    ceiling: float | None = None
+    real_baseline: float | None = None
+    noise_baseline: float | None = None
     images: list[int] = field(default_factory=list)
     features: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -79,8 +79,8 @@ def _cell(rows: list[Row], first: bool) -> Cell:
         reasons=reasons,
         leads=first and bool(values),
         error=stats.mean(errors).point if errors else None,
-        floor=next((x for s in rows if (x := finite(s.get("floor"))) is not None), None),
-        ceiling=next((x for s in rows if (x := finite(s.get("ceiling"))) is not None), None),
+        real_baseline=next((x for s in rows if (x := finite(s.get("real_baseline"))) is not None), None),
+        noise_baseline=next((x for s in rows if (x := finite(s.get("noise_baseline"))) is not None), None),
         images=sorted({int(n) for s in rows if (n := finite(s.get("n"))) is not None}),
         features=seen(rows, "features"),
         notes=_notes(rows),
@@ -121,7 +121,7 @@ def as_csv(study: Study, cells: dict[str, Cells]) -> str:
     sheet = io.StringIO()
     out = csv.writer(sheet, lineterminator="\n")
     known = ("metric", "label", "unit", "better")
-    numbers = ("mean", "low", "high", "error", "floor", "ceiling")
+    numbers = ("mean", "low", "high", "error", "real_baseline", "noise_baseline")
     out.writerow(["condition", *known, "framework", "n", *numbers, "images", "features", "undefined"])
     for condition in study.conditions:
         for m, f in itertools.product(study.metrics, study.frameworks):

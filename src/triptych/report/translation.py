@@ -13,8 +13,6 @@ from triptych.text import condition as text_of
 from triptych.text import finite, number
 
 KEY = "training.translate"
-TESTS = {"reconstruction_mse": "translated_mse", "frechet_distance": "translated_frechet"}
-"""A metric on centred test images, and the same on translated ones."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Table:
 def translation(study: Study, cells: dict[str, Cells]) -> list[Table]:
     """A table for every combination of the grid's other values; `cells` are the scores by condition."""
     labels = {m["metric"]: str(m.get("label") or m["metric"]) for m in study.metrics}
-    measured = [pair for pair in TESTS.items() if all(name in labels for name in pair)]
+    measured = [(m["unshifted"], m["metric"]) for m in study.metrics if str(m.get("unshifted", "")) in labels]
     varied: dict[str, dict[float, str]] = {}
     for condition, point in study.points.items():
         if (shift := finite(point.get(KEY))) is not None:

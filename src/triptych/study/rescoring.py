@@ -28,13 +28,13 @@ def rescoring(scoring: ScoringSpec, wanted: ScoringSpec, data: dataset.Dataset) 
     only = [
         metric.name
         for metric, name in zip(chosen, changed.metrics or have, strict=True)
-        if (metrics is None or name in metrics) and (wanted.features is None or metric.spaces)
+        if (metrics is None or name in metrics) and (wanted.features is None or metric.per_feature_space)
     ]
     if not only:
         raise InputError(
             "none of these metrics is computed in further feature spaces",
             where="scoring.metrics",
             value=list(metrics or ()),
-            mend=plugins.suggest("", [metric.name for metric in chosen if metric.spaces]),
+            mend=plugins.suggest("", [metric.name for metric in chosen if metric.per_feature_space]),
         )
     return changed, only

@@ -352,8 +352,8 @@ def summarise(folder: Path) -> list[dict[str, Any]]:
         for run, files in complete
         if store.read_json(files.outcome_json)["status"] == "diverged"
     )
-    questions = comparisons.questions_for(study.frameworks, described, study.conditions())
-    answers = [verdict.to_dict() for verdict in comparisons.judge(scores, questions, diverged=diverged)]
+    asked = comparisons.comparisons_for(study.frameworks, described, study.conditions())
+    answers = [verdict.to_dict() for verdict in comparisons.judge(scores, asked, diverged=diverged)]
     store.write(directory.verdicts_json, store.to_json(answers))
     report.write(folder)
     return answers

@@ -100,7 +100,7 @@ def runs(console: Console, planned: list[RunSpec], costs: dict[str, Cost]) -> No
 
 def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
     """The primary verdicts in a table, and how many others there are."""
-    primary = [answer for answer in answers if answer["family"] == "primary"]
+    primary = [answer for answer in answers if answer["role"] == "primary"]
     if not primary:
         console.print("No verdicts: there are no two frameworks to compare. The scores are in scores.jsonl.")
         return
@@ -129,11 +129,11 @@ def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
 
 
 def scores(console: Console, lines: list[dict[str, Any]]) -> None:
-    """One run's scores, each with its standard error over images and between its floor and its ceiling."""
-    table = _table("score", "value", "standard error", "floor", "ceiling", "unit", "n", "features")
+    """One run's scores, each with its standard error over images and both baselines."""
+    table = _table("score", "value", "standard error", "real images", "noise", "unit", "n", "features")
     for line in lines:
         value = _number(line["value"]) if line["undefined"] is None else f"undefined: {line['undefined']}"
-        numbers = (_number(line.get(key)) for key in ("error", "floor", "ceiling"))
+        numbers = (_number(line.get(key)) for key in ("error", "real_baseline", "noise_baseline"))
         table.add_row(line["metric"], value, *numbers, line["unit"], f"{line['n']:,}", line["features"])
     console.print(table)
 

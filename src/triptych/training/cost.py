@@ -18,6 +18,7 @@ from torch.utils.flop_counter import flop_registry
 
 from triptych import networks
 from triptych.frameworks import framework_of
+from triptych.plugins import is_outside
 from triptych.spec import NetworkSpec, RunSpec
 from triptych.training.state import initial
 from triptych.training.step import Examples, batch_of, batches_per_step, play, set_modes, update_groups
@@ -80,7 +81,7 @@ def parameters(spec: RunSpec, channels: int, classes: int = 0) -> dict[str, int]
 
 def flops_per_image(spec: RunSpec, channels: int, classes: int = 0) -> int:
     """FLOPs of a training step per image, averaged over the phases of the framework."""
-    if ":" in spec.framework or ":" in spec.network.family:  # a plug-in may be edited, and keep its name
+    if is_outside(spec.framework) or is_outside(spec.network.family):  # a plug-in may be edited, and keep its name
         return _count(spec, channels, classes)
     key = kind(spec), channels, classes
     if key not in _counted:

@@ -1,14 +1,14 @@
 """Verdicts: which of two frameworks is better by a metric, and how sure the seeds let us be.
 
-A question is written before running: metric, a, b and the smallest effect that matters. Its answer is a
-function of numbers that all stand in the verdict's record, and so is its sentence.
+A comparison is written before running: metric, a, b and the smallest effect that matters. Its verdict is a
+function of numbers that are all in the verdict's record, and so is its sentence.
 
-The rule, in this order, with p-values adjusted by Holm over the comparisons of a family that are not undefined
-(those that bear on one question, such as who reconstructs best; primary and secondary measures apart):
+The rule, in this order, with p-values adjusted by Holm over the comparisons of a group that are not undefined
+(those on one topic, such as reconstruction; primary and secondary measures apart):
 "undefined" if a or b has no score in any seed; "equivalent" if two one-sided tests within the smallest effect
 give p < alpha; "better" or "worse" if the paired t test gives p < alpha; else "undecided". Each kind of claim
 (differs, equivalent) keeps its own family-wise level alpha, so both together at most 2 alpha. The interval is
-the plain 95 % one, unadjusted. A question with too few seeds for a test counts in its family, with p = 1.
+the plain 95 % one, unadjusted. A comparison with too few seeds for a test counts in its group, with p = 1.
 """
 
 from __future__ import annotations
@@ -27,27 +27,29 @@ from triptych.verdicts import stats, wording
 
 
 @dataclass(frozen=True)
-class Question:
+class Comparison:
     """Is a better than b by this metric? Differences below `smallest_effect` (None: unknown) do not matter.
 
-    `better` ("lower" or "higher") and `unit` are read from the scores where empty; `subject` is the metric's
-    question ("samples", "diversity", "reconstruction"), used for the wording only. `condition` is a point of the
-    study's grid: dotted field to value. Raises InputError.
+    `better` ("lower" or "higher") and `unit` are read from the scores where empty. `role` and `topic` (its name) say
+    with which other comparisons p-values are adjusted. `subject` is what of a and b is judged, such as "samples", for
+    the sentence; empty for the frameworks themselves. `condition` is a point of the study's grid: dotted field to
+    value. Raises InputError.
     """
 
     metric: str
     a: str
     b: str
     smallest_effect: float | None
-    family: str = "primary"
+    role: str = "primary"
     condition: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     better: str = ""
     unit: str = ""
     label: str = ""
+    topic: str = ""
     subject: str = ""
 
     def __post_init__(self) -> None:
-        where, effect = f"question {self.metric}, {self.a} against {self.b}", self.smallest_effect
+        where, effect = f"comparison {self.metric}, {self.a} against {self.b}", self.smallest_effect
         if self.a == self.b:
             raise InputError("a framework cannot be compared with itself", where=where, mend="Name two.")
         if self.better not in ("", "lower", "higher"):
@@ -63,7 +65,7 @@ class Verdict:
     """The numbers behind one answer, about a as against b; `verdict` and `sentence` follow from them alone.
 
     Means, difference (a minus b) and its 95 % interval are over the n seeds that have both scores; sd is that
-    of the paired differences; `comparisons` is the size of the family; None stands for a number that does not
+    of the paired differences; `comparisons` is the size of the group; None stands for a number that does not
     exist. `undefined` gives reasons by framework, `left_out` the number of seeds by reason.
     """
 
@@ -71,12 +73,13 @@ class Verdict:
     a: str
     b: str
     condition: Mapping[str, Any]
-    family: str
+    role: str
     better: str
     unit: str
     smallest_effect: float | None
     alpha: float
     label: str
+    topic: str
     subject: str
     names: tuple[str, str]
     undefined: dict[str, str]
@@ -116,22 +119,23 @@ class Verdict:
         return {"verdict": self.verdict, "sentence": self.sentence} | record
 
 
-def questions_for(
+def comparisons_for(
     frameworks: Sequence[str], metrics: Iterable[Mapping], conditions: Sequence[Mapping[str, Any]] = ({},)
-) -> list[Question]:
+) -> list[Comparison]:
     """Every pair of frameworks, in the given order, by every line of metrics.json that has a direction."""
     return [
-        Question(
+        Comparison(
             metric=m["metric"],
             a=a,
             b=b,
             smallest_effect=m.get("smallest_effect") or None,
-            family=m.get("family") or "primary",
+            role=m.get("role") or "primary",
             condition=condition,
             better=m["better"],
             unit=m.get("unit") or "",
             label=m.get("label") or "",
-            subject=m.get("question") or "",
+            topic=(m.get("topic") or {}).get("name", ""),
+            subject=(m.get("topic") or {}).get("subject", ""),
         )
         for condition in conditions
         for m in metrics
@@ -142,28 +146,28 @@ def questions_for(
 
 def judge(
     scores: Iterable[Mapping],
-    questions: Sequence[Question],
+    comparisons: Sequence[Comparison],
     alpha: float = 0.05,
     diverged: Mapping | None = None,
 ) -> list[Verdict]:
-    """A verdict for each question, in order, from the lines of scores.jsonl.
+    """A verdict for each comparison, in order, from the lines of scores.jsonl.
 
     `diverged` counts diverged runs by framework, or by (framework, `text.condition_key` of the condition); they stay
-    in, and the verdicts say so.
+    in, and the verdicts name them.
     Raises InputError for duplicate, malformed, non-finite or incomparable scores.
     """
     if not 0 < alpha < 1:
         raise InputError("alpha must lie between 0 and 1", value=alpha)
     table = _table(scores)
-    drafts = [_draft(q, table, alpha, diverged or {}) for q in questions]
-    for family in {(q.family, q.subject) for q in questions}:
-        mine = [i for i, v in enumerate(drafts) if (v.family, v.subject) == family and not v.undefined]
+    drafts = [_draft(c, table, alpha, diverged or {}) for c in comparisons]
+    for group in {(c.role, c.topic) for c in comparisons}:
+        members = [i for i, v in enumerate(drafts) if (v.role, v.topic) == group and not v.undefined]
         for field in ("p_adjusted", "p_equivalence_adjusted"):
-            raw = [getattr(drafts[i], field) for i in mine]
+            raw = [getattr(drafts[i], field) for i in members]
             adjusted = stats.holm([1.0 if p is None else p for p in raw])
-            for i, p, own in zip(mine, adjusted, raw, strict=True):
-                value = {} if own is None else {field: float(p)}
-                drafts[i] = replace(drafts[i], comparisons=len(mine), **value)
+            for i, p, unadjusted in zip(members, adjusted, raw, strict=True):
+                value = {} if unadjusted is None else {field: float(p)}
+                drafts[i] = replace(drafts[i], comparisons=len(members), **value)
     return [_with_seeds_needed(v) for v in drafts]
 
 
@@ -192,27 +196,28 @@ def _table(scores: Iterable[Mapping]) -> dict[tuple[str, str, str], dict[int, Ma
     return table
 
 
-def _draft(q: Question, table: Mapping, alpha: float, diverged: Mapping) -> Verdict:
-    """The verdict on one question before adjustment: its p-values are still its own."""
-    point = condition_key(q.condition)
-    sides = [table.get((q.metric, point, f), {}) for f in (q.a, q.b)]
-    names = (wording.display(q.a), wording.display(q.b))
+def _draft(c: Comparison, table: Mapping, alpha: float, diverged: Mapping) -> Verdict:
+    """The verdict of one comparison before adjustment of its p-values."""
+    point = condition_key(c.condition)
+    sides = [table.get((c.metric, point, f), {}) for f in (c.a, c.b)]
+    names = (wording.display(c.a), wording.display(c.b))
     defined = [{s for s, line in side.items() if line["value"] is not None} for side in sides]
-    q = _agreed(q, [side[s] for side, have in zip(sides, defined, strict=True) for s in have])
-    undefined = {f: _reasons(sides[i]) for i, f in enumerate((q.a, q.b)) if not defined[i]}
-    counts = {f: diverged.get((f, point), diverged.get(f, 0)) for f in (q.a, q.b)}
+    c = _agreed(c, [side[s] for side, have in zip(sides, defined, strict=True) for s in have])
+    undefined = {f: _reasons(sides[i]) for i, f in enumerate((c.a, c.b)) if not defined[i]}
+    counts = {f: diverged.get((f, point), diverged.get(f, 0)) for f in (c.a, c.b)}
     draft = Verdict(
-        metric=q.metric,
-        a=q.a,
-        b=q.b,
-        condition=q.condition,
-        family=q.family,
-        better=q.better,
-        unit=q.unit,
-        smallest_effect=q.smallest_effect,
+        metric=c.metric,
+        a=c.a,
+        b=c.b,
+        condition=c.condition,
+        role=c.role,
+        better=c.better,
+        unit=c.unit,
+        smallest_effect=c.smallest_effect,
         alpha=alpha,
-        label=q.label or q.metric,
-        subject=q.subject,
+        label=c.label or c.metric,
+        topic=c.topic,
+        subject=c.subject,
         names=names,
         undefined=undefined,
         left_out={} if undefined else _left_out(sides, names),
@@ -232,26 +237,26 @@ def _draft(q: Question, table: Mapping, alpha: float, diverged: Mapping) -> Verd
         n=d.n,
         sd=result.sd,
         p_adjusted=result.p,
-        p_equivalence_adjusted=stats.equivalence_p(a, b, q.smallest_effect) if q.smallest_effect else None,
+        p_equivalence_adjusted=stats.equivalence_p(a, b, c.smallest_effect) if c.smallest_effect else None,
         mean_a=stats.mean(a).point,
         mean_b=stats.mean(b).point,
     )
 
 
-def _agreed(q: Question, lines: list[Mapping]) -> Question:
-    """The question with direction and unit settled; scores that differ in unit or features are refused."""
-    where = f"scores by {q.metric}, {q.a} against {q.b}"
+def _agreed(c: Comparison, lines: list[Mapping]) -> Comparison:
+    """The comparison with direction and unit settled; scores that differ in unit or features are refused."""
+    where = f"scores by {c.metric}, {c.a} against {c.b}"
     for key in ("unit", "features", "better"):
-        stated = getattr(q, key, "")
+        stated = getattr(c, key, "")
         seen = {line[key] for line in lines if line.get(key) is not None} | ({stated} if stated else set())
         if len(seen) > 1:
             what, mend = f"incomparable: they differ in {key}", "Score every run in the same way."
             raise InputError(what, where=where, value=sorted(seen), mend=mend)
         if seen and key != "features":
-            q = replace(q, **{key: seen.pop()})
-    if lines and not q.better:
+            c = replace(c, **{key: seen.pop()})
+    if lines and not c.better:
         raise InputError("no direction is stated", where=where, mend="Set better to lower or higher.")
-    return q
+    return c
 
 
 def _reasons(side: Mapping[int, Mapping]) -> str:
@@ -272,6 +277,6 @@ def _left_out(sides: list[Mapping[int, Mapping]], names: tuple[str, str]) -> dic
 def _with_seeds_needed(v: Verdict) -> Verdict:
     if v.verdict != "undecided" or v.sd is None or v.difference is None:
         return v
-    # Holm's first step, alpha over the size of the family, is the most that the others could ask of this one.
+    # Holm's first step, alpha over the size of the group, is the most that the others could ask of this one.
     level = v.alpha / v.comparisons
     return replace(v, seeds_needed=stats.seeds_needed(v.difference, v.sd, v.smallest_effect, level))

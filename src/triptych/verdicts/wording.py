@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from triptych.verdicts.comparisons import Verdict
 
 NAMES = {"vae": "VAE", "gan": "GAN", "vaegan": "VAE-GAN", "vae_disl": "VAE_Dis_l"}
-SUBJECTS = {"samples": "samples", "diversity": "samples", "reconstruction": "reconstructions"}
 PROPER = (
     "Fréchet",
     "Frechet",
@@ -41,7 +40,7 @@ def sentence(v: Verdict) -> str:
 
 def _decided(v: Verdict) -> str:
     a, b = _subjects(v)
-    verb = "are" if v.subject in SUBJECTS else "is"
+    verb = "are" if v.subject else "is"
     text = f"{a} {verb} {v.verdict} than {b} by {_mid(v.label)}: {_by(v)} ({_interval(v)}, {_p(v)})"
     nearest = min(abs(x) for x in (v.difference, v.low, v.high) if x is not None)
     return text + (f"; {_negligible(v)}" if v.smallest_effect and nearest < v.smallest_effect else "")
@@ -60,7 +59,7 @@ def _undecided(v: Verdict) -> str:
     lead = f"Undecided: by {_mid(v.label)}, "
     if v.difference is None:
         return f"{lead}no seed has a score of both {v.names[0]} and {v.names[1]}"
-    verb = "score" if v.subject in SUBJECTS else "scores"
+    verb = "score" if v.subject else "scores"
     lead += f"{a} {verb} {f'{_by(v)} than' if v.difference else 'the same as'} {b}"
     if v.sd is None:
         return f"{lead}, but a single seed gives neither an interval nor a test"
@@ -89,7 +88,7 @@ def _asides(v: Verdict) -> str:
 def _subjects(v: Verdict) -> tuple[str, str]:
     """How a and b are called: "VAE-GAN's samples" and "VAE's", or their plain names."""
     a, b = v.names
-    return (f"{a}'s {SUBJECTS[v.subject]}", f"{b}'s") if v.subject in SUBJECTS else (a, b)
+    return (f"{a}'s {v.subject}", f"{b}'s") if v.subject else (a, b)
 
 
 def _negligible(v: Verdict) -> str:

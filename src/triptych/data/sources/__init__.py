@@ -3,7 +3,9 @@
 A source hands out raw uint8 images of whatever size they have; resizing, splitting and scaling belong to
 `triptych.data.prepare` and `triptych.data.dataset`, once for all sources. A new source is one new file here (or
 "package.module:load" from outside). If its file has `recognises(path) -> bool`, the command line finds it by
-path.
+path. A source with options of its own defines `Options` (a subclass of `triptych.spec.Frozen`) and
+`load(spec, options)`. A file with `path_is_file = False` says that its `path` is not a file path but, for example, a
+name or an address: it is then passed on as it is.
 """
 
 from __future__ import annotations
@@ -13,14 +15,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
+from triptych import plugins
 from triptych.errors import InputError
-from triptych.plugins import find, names, suggest
-from triptych.spec import DataSpec
+from triptych.plugins import names, suggest
+from triptych.spec import DataSpec, Frozen, checked
 
+WHERE = "data.source"
 BATCH_BYTES = 4 * 2**20
 
 
@@ -103,9 +106,38 @@ def path_of(spec: DataSpec) -> Path:
 
 
 def load(spec: DataSpec) -> Raw:
-    """The raw images of `spec.source`; raises InputError for an unknown source or unusable images."""
-    loader = cast(Callable[[DataSpec], Raw], find("sources", spec.source, "load", where="data.source"))
-    return loader(spec)
+    """The raw images of `spec.source`; raises InputError for an unknown source, wrong options or unusable images."""
+    loader, options = plugins.function("sources", spec.source, where=WHERE), options_of(spec)
+    arguments = (spec,) if options is None else (spec, options)
+    try:
+        raw = loader(*arguments)
+    except (InputError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if not plugins.is_outside(spec.source):
+            raise
+        what = f"loading raised {type(error).__name__}: {error}"
+        hint = "A source without `Options` is called as load(spec), one with `Options` as load(spec, options)."
+        raise InputError(what, where=WHERE, value=spec.source, mend=hint) from error
+    if not isinstance(raw, Raw):
+        what = f"the data source returned a {type(raw).__name__}, not a triptych.data.sources.Raw"
+        raise InputError(what, where=WHERE, value=spec.source)
+    return raw
+
+
+def options_of(spec: DataSpec) -> Frozen | None:
+    """The source's own options, validated, or None if it has none; raises InputError for unknown ones."""
+    kind = plugins.options_of("sources", spec.source, Frozen, WHERE)
+    if kind is not None:
+        return checked(kind, spec.options, "data.options")
+    if spec.options:
+        raise InputError(f"the source {spec.source!r} has no options", where="data.options", value=spec.options)
+    return None
+
+
+def path_is_file(source: str) -> bool:
+    """Whether the source's `path` is a file path, so that a relative one in a study is meant from the study's file."""
+    return getattr(plugins.module_of("sources", source, WHERE), "path_is_file", True) is not False
 
 
 _READABLE = "Readable by path: a folder of IDX files or of images (PNG, JPEG ...), an .npy or an .npz file."

@@ -7,7 +7,6 @@ values in different features do not compare.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,8 +54,8 @@ def choose(
 
 def _made(name: str, dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Extractor:
     """One extractor, ready; one from outside without a hash gets that of its name and the file it stands in."""
-    found = plugins.find("features", name, "extractor", where=WHERE)
-    outside = ":" in name
+    found = plugins.find("features", name, WHERE)
+    outside = plugins.is_outside(name)
     if callable(found) and not isinstance(found, Extractor):
         try:
             found = found(dataset, folder, say)
@@ -72,7 +71,7 @@ def _made(name: str, dataset: Dataset, folder: Path, say: Callable[[str], None])
         mend = "It must name a triptych.evaluation.features.Extractor, or a function that returns one."
         raise InputError("not an Extractor", where=WHERE, value=name, mend=mend)
     if outside and not found.sha256:  # features are kept by this hash: an edited file must not find the old ones
-        source = sys.modules[name.partition(":")[0]].__file__
+        source = plugins.module_of("features", name).__file__
         assert source is not None
         return replace(found, sha256=store.sha256(name.encode() + Path(source).read_bytes()))
     return found

@@ -31,7 +31,7 @@ class Extractor:
     """Images [B, C, H, W] in [-1, 1] to features [B, d] in float64, with probabilities if a classifier.
 
     `embed` is given float32 batches of `batch` images on the CPU. Of training images, which may be many, a slow one is
-    asked for the features of `most` only.
+    asked for the features of `max_images` only.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Extractor:
     logits: Callable[[Tensor], Tensor] | None = None  # of features
     label_names: tuple[str, ...] | None = None
     batch: int = BATCH
-    most: int = 60_000
+    max_images: int = 60_000
 
     @property
     def identity(self) -> str:

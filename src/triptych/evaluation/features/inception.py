@@ -190,4 +190,6 @@ def extractor(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Ext
         scaled = ((resized - 128) / 128).expand(-1, 3, -1, -1)
         return network(scaled.contiguous(memory_format=torch.channels_last))
 
-    return Extractor(name="inception", sha256=WEIGHTS.sha256, dimension=DIMENSION, embed=embed, batch=10, most=5_000)
+    return Extractor(
+        name="inception", sha256=WEIGHTS.sha256, dimension=DIMENSION, embed=embed, batch=10, max_images=5_000
+    )

@@ -1,4 +1,4 @@
-"""Metrics: functions of evidence, one file each, found by name.
+"""Metrics: functions of the observations of a run, one file each, found by name.
 
 A metric declares beforehand, for each of its outputs, which direction is better and what difference is the
 smallest that matters. `score` computes them; a value that cannot be computed is Undefined with its reason.
@@ -13,11 +13,12 @@ from typing import Any, Literal
 
 import torch
 
-from triptych import plugins
+from triptych import plugins, topics
 from triptych.errors import InputError
 from triptych.evaluation.features import Extractor
-from triptych.evaluation.observations import Evidence, Measured, Undefined
+from triptych.evaluation.observations import Measured, Observations, Undefined
 from triptych.spec import Frozen, checked
+from triptych.topics import Topic
 
 Values = dict[str, float | Measured | Undefined]
 """What a metric gives: a value for the name of each of its outputs."""
@@ -27,7 +28,11 @@ Values = dict[str, float | Measured | Undefined]
 class Output:
     """One number of a metric: name, meaning, and the smallest difference that matters, in its unit.
 
-    `axis` is what the x of its curve is, for an output that has one.
+    `role` says whether verdicts on it answer its topic's question ("primary"), and `topic` what it bears on. `axis` is
+    what the x of its curve is, for an output that has one. The rest tells the report how to show it. `gap` names the
+    output that measures how far the truth may lie from this value: a difference within the gaps decides nothing.
+    `counted` says that a value is 0 or 1 for each run, so that runs are counted. `unshifted` names, for an output
+    measured on shifted test images, the one that is measured in the same way on test images as they are.
     """
 
     metric: str
@@ -35,22 +40,25 @@ class Output:
     unit: str
     better: Literal["lower", "higher", "none"]
     smallest_effect: float
-    family: Literal["primary", "secondary"]
+    role: Literal["primary", "secondary"]
     about: str
-    question: str
+    topic: Topic
     axis: str = ""
+    gap: str = ""
+    counted: bool = False
+    unshifted: str = ""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A function of evidence and what it puts out.
+    """A function of the observations of a run, and its outputs.
 
-    `compute(evidence)` returns a value for every output's name; with `options`, a pydantic model of the metric's own
-    options, it is `compute(evidence, options)`. `per_class` is a template, with {index} and {name} to be filled in,
-    of an output that exists once for every class of the data. `features` says whether it looks at features, or which
-    of its outputs do, and `spaces` that it looks at nothing else, so that it is computed in every further feature
-    space, too. `most` is the largest number of images of a kind that it uses. `source` is where it comes from,
-    `fooled` what it is blind to.
+    `compute(observed)` returns a value for every output's name; with `options`, a pydantic model of the metric's own
+    options, it is `compute(observed, options)`. `per_class` is a template, with {index} and {name} to be filled in,
+    of an output that exists once for every class of the data. `features` says whether it uses features, or which of
+    its outputs do, and `per_feature_space` that it uses nothing else, so that it is also computed in every further
+    feature space. `max_images` is the largest number of images of a kind that it uses. `source` is where it comes from,
+    `blind_spots` what it does not see.
     """
 
     name: str
@@ -58,20 +66,22 @@ class Metric:
     compute: Callable[..., Values]
     features: bool | tuple[str, ...] = False
     per_class: Output | None = None
-    most: int | None = None
-    spaces: bool = False
+    max_images: int | None = None
+    per_feature_space: bool = False
     options: type[Frozen] | None = None
     source: str = ""
-    fooled: str = ""
+    blind_spots: str = ""
 
     def outputs_in(self, space: str) -> tuple[Output, ...]:
-        """The outputs in a further feature space, named "kid@pixels"; they answer no question by themselves."""
+        """The outputs in a further feature space, named "kid@pixels"; they are secondary."""
         return tuple(
             replace(
                 output,
                 metric=f"{output.metric}@{space}",
                 label=f"{output.label} ({space})",
-                family="secondary",
+                role="secondary",
+                gap="",
+                unshifted="",
                 # Margins are in the first space's units, which say nothing here.
                 smallest_effect=output.smallest_effect if output.unit == "share" else 0.0,
             )
@@ -98,15 +108,30 @@ class Metric:
 
 def load(names: Iterable[str]) -> list[Metric]:
     """The metrics of these names, or "package.module:Name" from outside; InputError for an unknown one."""
-    metrics = []
+    metrics: list[Metric] = []
     for name in names:
-        metric = plugins.find("metrics", name, "METRIC", where="metrics")
+        metric = plugins.find("metrics", name, where="metrics")
         if not isinstance(metric, Metric):
             raise InputError(
                 "not a Metric", where="metrics", value=name, mend="It must name a triptych.evaluation.metrics.Metric."
             )
         metrics.append(metric)
+    _check_topics(metrics)
     return metrics
+
+
+def _check_topics(metrics: Iterable[Metric]) -> None:
+    """Raise InputError for two topics of one name with other words: scores on them would be mixed silently."""
+    seen: dict[str, Topic] = {topic.name: topic for topic in topics.BUILT_IN}
+    for metric in metrics:
+        for output in (*metric.outputs, *([metric.per_class] if metric.per_class else [])):
+            if seen.setdefault(output.topic.name, output.topic) != output.topic:
+                raise InputError(
+                    "there is another topic of this name",
+                    where=f"metrics, {metric.name}, {output.metric}",
+                    value=output.topic.name,
+                    mend="Use that topic, or choose another name.",
+                )
 
 
 def settled(compute: Callable[[], float | Measured]) -> float | Measured | Undefined:
@@ -130,17 +155,17 @@ def check_options(metrics: Iterable[Metric], options: Mapping[str, Mapping[str, 
 
 
 def score(
-    evidence: Evidence,
+    observed: Observations,
     metrics: Iterable[Metric],
     spaces: Sequence[Extractor] = (),
     options: Mapping[str, Mapping[str, Any]] | None = None,
     watch: Callable[[str], None] = lambda name: None,
 ) -> list[dict[str, Any]]:
-    """One row for every output of every metric, in the evidence's own features and in those of `spaces`.
+    """One row for every output of every metric, in the observations' own features and in those of `spaces`.
 
     A row has metric, value, error (standard error over images), unit, better, undefined, n, features, note and curve;
     exactly one of value and undefined is None. A metric that fails leaves its reason in its rows and the others go
-    on. `watch` is told the name of each metric before it is computed. Raises what is the machine's failure and not
+    on. `watch` is called with each metric's name before it is computed. Raises what is the machine's failure and not
     the run's.
     """
     metrics, rows = list(metrics), []
@@ -149,22 +174,22 @@ def score(
         own = None
         if metric.options is not None:
             own = checked(metric.options, (options or {}).get(metric.name, {}), f"scoring.options.{metric.name}")
-        rows += _rows(evidence, metric, metric.outputs_for(evidence.extractor.label_names), own)
+        rows += _rows(observed, metric, metric.outputs_for(observed.extractor.label_names), own)
     for extractor in spaces:
         watch(extractor.name)
-        view = evidence.seen_by(extractor)
+        view = observed.seen_by(extractor)
         for metric in metrics:
-            if metric.spaces:
+            if metric.per_feature_space:
                 rows += _rows(view, metric, metric.outputs_in(extractor.name), None)
     return rows
 
 
 def _rows(
-    evidence: Evidence, metric: Metric, outputs: Sequence[Output], options: Frozen | None
+    observed: Observations, metric: Metric, outputs: Sequence[Output], options: Frozen | None
 ) -> list[dict[str, Any]]:
     """The rows of one metric; an output of a further space has its own name before the "@"."""
     try:
-        values = metric.compute(evidence) if options is None else metric.compute(evidence, options)
+        values = metric.compute(observed) if options is None else metric.compute(observed, options)
     except Exception as error:  # whatever a metric does, the other scores of a long run are not lost
         if _passing(error):
             raise
@@ -172,12 +197,11 @@ def _rows(
         values = {}
     else:
         reason = Undefined("the metric gave no such value")
-    return [_row(output, values.get(output.metric.partition("@")[0], reason), evidence, metric) for output in outputs]
+    return [_row(output, values.get(output.metric.partition("@")[0], reason), observed, metric) for output in outputs]
 
 
-def _row(output: Output, given: float | Measured | Undefined, evidence: Evidence, metric: Metric) -> dict[str, Any]:
+def _row(output: Output, given: float | Measured | Undefined, observed: Observations, metric: Metric) -> dict[str, Any]:
     looks = output.metric in metric.features if isinstance(metric.features, tuple) else metric.features
-    count = len(evidence.real) if output.question == "reconstruction" else evidence.n
     given = given if isinstance(given, Undefined | Measured) else Measured(given)
     reason, value = (given.reason, None) if isinstance(given, Undefined) else _defined(given.value)
     stands = given if isinstance(given, Measured) and value is not None else Measured(0.0)
@@ -188,8 +212,8 @@ def _row(output: Output, given: float | Measured | Undefined, evidence: Evidence
         "unit": output.unit,
         "better": output.better,
         "undefined": reason,
-        "n": stands.n or min(count, metric.most or count),
-        "features": evidence.extractor.identity if looks else "",
+        "n": stands.n or min(observed.n, metric.max_images or observed.n),
+        "features": observed.extractor.identity if looks else "",
         "note": stands.note,
         "curve": [[float(x), float(y)] for x, y in stands.curve if math.isfinite(x) and math.isfinite(y)],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from triptych.evaluation.observations import Evidence, Measured
+from triptych.evaluation.observations import Measured, Observations
 
 
 def checked(features: np.ndarray, least: int, why: str) -> np.ndarray:
@@ -18,15 +18,15 @@ def checked(features: np.ndarray, least: int, why: str) -> np.ndarray:
     return features
 
 
-def real_and_samples(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
+def real_and_samples(observed: Observations) -> tuple[np.ndarray, np.ndarray]:
     """Features of real images and of samples; raises ValueError if those of all real images are the same.
 
     Samples that are all alike are a generator's fault and have scores; real ones are a fault of data or extractor.
     """
-    real = evidence.features("real")
+    real = observed.features("real")
     if len(real) > 1 and bool((real == real[0]).all()):
         raise ValueError("all real images have the same features")
-    return real, evidence.features("samples")
+    return real, observed.features("samples")
 
 
 def spread(features: np.ndarray, most: int) -> np.ndarray:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
-from triptych.evaluation.observations import Evidence, Measured, Undefined, mean_of
+from triptych.evaluation.observations import Measured, Observations, Undefined, mean_of
 
 ACTIVE = 0.01  # Burda et al.'s threshold on the variance of the means
 
@@ -29,8 +30,8 @@ def ranked(values: Tensor) -> tuple[tuple[float, float], ...]:
     return tuple((float(rank), value) for rank, value in enumerate(values.sort(descending=True).values.tolist(), 1))
 
 
-def _compute(evidence: Evidence) -> Values:
-    codes, divergences = evidence.codes.double(), kl_by_dimension(evidence.codes, evidence.log_variances)
+def _compute(observed: Observations) -> Values:
+    codes, divergences = observed.codes.double(), kl_by_dimension(observed.codes, observed.log_variances)
     units: Measured | Undefined = Undefined("a variance needs two images")
     if len(codes) > 1:
         variances = codes.var(0)
@@ -48,9 +49,9 @@ METRIC = Metric(
             unit="dimensions",
             better="none",
             smallest_effect=1.0,
-            family="secondary",
+            role="secondary",
             about="Number of latent dimensions whose mean code varies between test images (variance above 0.01).",
-            question="latent",
+            topic=topics.LATENT,
             axis="latent dimension, by variance",
         ),
         Output(
@@ -59,14 +60,15 @@ METRIC = Metric(
             unit="nats",
             better="none",
             smallest_effect=1.0,  # about one and a half bits an image
-            family="secondary",
-            about="Mean divergence of a test image's posterior from the prior: what a code may tell of its image.",
-            question="latent",
+            role="secondary",
+            about="Mean divergence of a test image's posterior from the prior: an upper bound on what a code says "
+            "about its image.",
+            topic=topics.LATENT,
             axis="latent dimension, by KL",
         ),
     ),
     compute=_compute,
     source="Burda et al. 2016, section 5.2",
-    fooled="Codes on another scale than the prior's: the threshold is absolute, and a dimension counts as active "
-    "whether or not the decoder heeds it.",
+    blind_spots="Codes on another scale than the prior's: the threshold is absolute. A dimension also counts as "
+    "active if the decoder ignores it.",
 )

@@ -19,9 +19,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics.active_units import ranked
-from triptych.evaluation.observations import Evidence, Measured, Undefined, mean_of
+from triptych.evaluation.observations import Measured, Observations, Undefined, mean_of
 
 SHARES = torch.arange(1, 50) / 50  # of the prior, where its quantiles are looked at
 
@@ -56,8 +57,8 @@ def ks_distances(means: Tensor, variances: Tensor) -> Tensor:
     return (below - SHARES[:, None]).abs().amax(0)
 
 
-def _compute(evidence: Evidence) -> Values:
-    means, variances = evidence.codes, evidence.log_variances.double().exp()
+def _compute(observed: Observations) -> Values:
+    means, variances = observed.codes, observed.log_variances.double().exp()
     distances = ks_distances(means, variances)
     enough = len(means) > 1
     return {
@@ -76,9 +77,9 @@ METRIC = Metric(
             unit="squared prior SD",
             better="lower",
             smallest_effect=1.0,  # one dimension's mean moves by the prior's standard deviation
-            family="secondary",
+            role="secondary",
             about="How far the codes of test images lie from where samples are drawn, in mean and covariance.",
-            question="latent",
+            topic=topics.LATENT,
         ),
         Output(
             metric="prior_ks",
@@ -86,10 +87,10 @@ METRIC = Metric(
             unit="share",
             better="lower",
             smallest_effect=0.01,  # of the codes of every dimension would have to move
-            family="secondary",
-            about="How far each latent dimension's distribution lies from the prior's, on average: 0 the same, 1 "
-            "apart.",
-            question="latent",
+            role="secondary",
+            about="Distance of each latent dimension's distribution from the prior's, on average: 0 is equal, 1 is "
+            "fully separate.",
+            topic=topics.LATENT,
             axis="latent dimension, by distance",
         ),
         Output(
@@ -98,13 +99,13 @@ METRIC = Metric(
             unit="prior variance",
             better="none",
             smallest_effect=0.05,  # of the prior's 1
-            family="secondary",
-            about="Mean square of the codes' coordinates: 1 as the prior's; below, the codes lie inside it.",
-            question="latent",
+            role="secondary",
+            about="Mean square of the codes' coordinates: the prior has 1; below 1, the codes lie inside the prior.",
+            topic=topics.LATENT,
         ),
     ),
     compute=_compute,
     source="Hoffman and Johnson 2016; Makhzani et al. 2016; Frechet distance as Heusel et al. 2017, eq. 6",
-    fooled="A posterior collapse: codes that say nothing match the prior exactly. The KS distance sees single "
-    "dimensions, not how they hang together.",
+    blind_spots="Posterior collapse: codes that carry no information match the prior exactly. The KS distance sees "
+    "each dimension alone, not how dimensions depend on each other.",
 )

@@ -22,9 +22,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation import morphology
 from triptych.evaluation.metrics import Metric, Output, Values
-from triptych.evaluation.observations import Evidence, Undefined, mean_of, ratio_of_means
+from triptych.evaluation.observations import Observations, Undefined, mean_of, ratio_of_means
 
 MOST = 1000  # test images
 MOST_TRAINING = 5000
@@ -38,32 +39,32 @@ def thirds(measured: Tensor) -> tuple[Tensor, Tensor]:
     return order[:third], order[len(order) - third :]
 
 
-def _training(evidence: Evidence) -> tuple[Tensor, Tensor]:
+def _training(observed: Observations) -> tuple[Tensor, Tensor]:
     """Codes [N, L] and attributes [N, 3] of the training images that are not blank."""
-    images, _ = evidence.training_images(MOST_TRAINING)
+    images, _ = observed.training_images(MOST_TRAINING)
     measured = morphology.measure(images)
     shown = measured.isfinite().all(1)
     if int(shown.sum()) < 3:
         raise ValueError("the training images show nothing to measure")
-    return evidence.posterior_of(images[shown])[0], measured[shown]
+    return observed.posterior_of(images[shown])[0], measured[shown]
 
 
-def _compute(evidence: Evidence) -> Values:
-    chosen = evidence.some(MOST)
-    codes, real = evidence.codes[chosen], morphology.measure(evidence.real)
+def _compute(observed: Observations) -> Values:
+    chosen = observed.some(MOST)
+    codes, real = observed.codes[chosen], morphology.measure(observed.real)
     real = real[real.isfinite().all(1)]
     if len(real) < 2:
         raise ValueError("the images show nothing to measure")
-    training_codes, training = _training(evidence)
+    training_codes, training = _training(observed)
     scale = real.std(0)
     if bool((scale < 1e-9).any() | (training.std(0) < 1e-9).any()):
         raise ValueError("the images do not differ in thickness, slant or size")
-    plain = morphology.measure(evidence.decoded(codes))
+    plain = morphology.measure(observed.decoded(codes))
     changes, stands_for = [], []
     for attribute in range(len(morphology.NAMES)):
         least, most = thirds(training[:, attribute])
         vector = training_codes[most].mean(0) - training_codes[least].mean(0)
-        changes.append((morphology.measure(evidence.decoded(codes + vector)) - plain) / scale)
+        changes.append((morphology.measure(observed.decoded(codes + vector)) - plain) / scale)
         stands_for.append(float(training[most, attribute].mean() - training[least, attribute].mean()))
     return _effects(torch.stack(changes), torch.tensor(stands_for) / scale)
 
@@ -99,9 +100,9 @@ def _output(name: str, what: str) -> Output:
         unit="SD of real images",
         better="none",
         smallest_effect=0.1,  # a tenth of how much real images differ
-        family="secondary",
+        role="secondary",
         about=f"How much {what} an image becomes when the code of {what} images is added, in SD of real images.",
-        question="latent",
+        topic=topics.LATENT,
     )
 
 
@@ -117,9 +118,9 @@ METRIC = Metric(
             unit="share",
             better="lower",
             smallest_effect=0.05,
-            family="secondary",
+            role="secondary",
             about="How far the effect of adding an attribute is from the difference it stands for, as a share of that.",
-            question="latent",
+            topic=topics.LATENT,
         ),
         Output(
             metric="attribute_leakage",
@@ -127,14 +128,14 @@ METRIC = Metric(
             unit="ratio",
             better="lower",
             smallest_effect=0.1,
-            family="secondary",
+            role="secondary",
             about="How much the other attributes change when one is added, for each SD of wanted change.",
-            question="latent",
+            topic=topics.LATENT,
         ),
     ),
     compute=_compute,
-    most=MOST,
+    max_images=MOST,
     source="Larsen et al. 2016, section 4.3; measurements after Castro et al. 2019",
-    fooled="An image destroyed by the vector can measure as thick or large. Real attributes hang together, so some "
-    "leakage is the data's.",
+    blind_spots="An image that the vector destroys can measure as thick or large. Real attributes are correlated, so "
+    "some leakage comes from the data.",
 )

@@ -18,11 +18,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from triptych import topics
 from triptych.data.transforms import background, random_translate
 from triptych.evaluation.corruptions import subset
 from triptych.evaluation.features import BATCH
 from triptych.evaluation.metrics import Metric, Output, Values, settled
-from triptych.evaluation.observations import Evidence, Measured, mean_of
+from triptych.evaluation.observations import Measured, Observations, mean_of
 from triptych.rng import stream
 from triptych.spec import Frozen
 
@@ -47,19 +48,19 @@ def border_shares(images: Tensor, ground: Tensor) -> Tensor:
     return torch.cat(far).double().mean(1)
 
 
-def _reconstructed(evidence: Evidence, options: Options, ground: Tensor) -> Measured:
+def _reconstructed(observed: Observations, options: Options, ground: Tensor) -> Measured:
     fill = ground if options.fill is None else options.fill
-    images = evidence.real[subset(evidence, MOST)]
-    shifted = random_translate(images, options.share, stream(evidence.seed, "probe/anywhere"), fill)
+    images = observed.real[subset(observed, MOST)]
+    shifted = random_translate(images, options.share, stream(observed.seed, "probe/anywhere"), fill)
     note = f"of the shifted images themselves {float(border_shares(shifted, ground).mean()):.3f}"
-    return mean_of(border_shares(evidence.reconstructed(shifted), ground), note=note)
+    return mean_of(border_shares(observed.reconstructed(shifted), ground), note=note)
 
 
-def _compute(evidence: Evidence, options: Options) -> Values:
-    ground = background(evidence.real)
+def _compute(observed: Observations, options: Options) -> Values:
+    ground = background(observed.real)
     return {
-        "grey_border": mean_of(border_shares(evidence.samples, ground)),
-        "reconstruction_grey_border": settled(partial(_reconstructed, evidence, options, ground)),
+        "grey_border": mean_of(border_shares(observed.samples, ground)),
+        "reconstruction_grey_border": settled(partial(_reconstructed, observed, options, ground)),
     }
 
 
@@ -72,9 +73,9 @@ METRIC = Metric(
             unit="share",
             better="lower",
             smallest_effect=0.02,  # one border pixel in fifty
-            family="secondary",
+            role="secondary",
             about="Share of the border pixels of samples that are not background, by more than a tenth of the range.",
-            question="samples",
+            topic=topics.SAMPLES,
         ),
         Output(
             metric="reconstruction_grey_border",
@@ -82,14 +83,14 @@ METRIC = Metric(
             unit="share",
             better="lower",
             smallest_effect=0.02,  # as above
-            family="secondary",
+            role="secondary",
             about="The same share of reconstructions of test images shifted by up to 10 % of the side, or the share "
             "that options say, and filled with background, or the value that options say.",
-            question="translation",
+            topic=topics.TRANSLATION,
         ),
     ),
     compute=_compute,
     options=Options,
     source="after Figure 2b of VAE vs GAN vs VAE-GAN (University of Toronto, 2021)",
-    fooled="Strokes that reach the border, which data whose background is not at the border have in plenty.",
+    blind_spots="Strokes that reach the border. They are frequent in data whose background does not reach the border.",
 )

@@ -2,8 +2,8 @@
 
 The entropy is highest when all classes are equally frequent. Real data need not be so; `class_distance`, the
 total variation from the shares that the same classifier sees in real test images, is the fair measure where
-they are not. It has a floor: two real sets of n images in K classes of p differ by about sqrt(p (1 - p) / (pi n)) in
-each, together 0.017 for ten even classes and n = 10,000.
+they are not. It is not zero for real images: two real sets of n images in K classes of p differ by about
+sqrt(p (1 - p) / (pi n)) in each, together 0.017 for ten even classes and n = 10,000.
 
 Standard errors: of a share binomial; of entropy and distance by the delta method; of the number of classes shown from
 the normal chance of each class to pass its threshold.
@@ -14,9 +14,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import norm
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import checked
-from triptych.evaluation.observations import Evidence, Measured
+from triptych.evaluation.observations import Measured, Observations
 
 RARE = 0.1  # a class counts as shown from this fraction of its real share on
 
@@ -55,8 +56,8 @@ def _shares(probabilities: np.ndarray) -> np.ndarray:
     return np.bincount(probabilities.argmax(1), minlength=probabilities.shape[1]) / len(probabilities)
 
 
-def _compute(evidence: Evidence) -> Values:
-    samples, real = evidence.probabilities("samples"), evidence.probabilities("real")
+def _compute(observed: Observations) -> Values:
+    samples, real = observed.probabilities("samples"), observed.probabilities("real")
     shares, expected, n = _shares(samples), _shares(real), len(samples)
     each = enumerate(shares)
     return {
@@ -76,9 +77,9 @@ METRIC = Metric(
             unit="bits",
             better="higher",
             smallest_effect=0.05,  # of ten even classes, losing one costs 0.15 bits
-            family="secondary",
-            about="Entropy of the samples' classes: log2 of their number when all are equally frequent.",
-            question="diversity",
+            role="secondary",
+            about="Entropy of the samples' classes; it is log2 of their number when all are equally frequent.",
+            topic=topics.DIVERSITY,
         ),
         Output(
             metric="class_distance",
@@ -86,9 +87,9 @@ METRIC = Metric(
             unit="share",
             better="lower",
             smallest_effect=0.02,  # two samples in a hundred would have to change their class
-            family="secondary",
+            role="secondary",
             about="Share of samples that must change class to match the classes of real test images.",
-            question="diversity",
+            topic=topics.DIVERSITY,
         ),
         Output(
             metric="classes_shown",
@@ -96,23 +97,24 @@ METRIC = Metric(
             unit="classes",
             better="higher",
             smallest_effect=0.5,  # half a class, on the average over seeds
-            family="secondary",
+            role="secondary",
             about="Number of classes that make up at least a tenth of their real share among the samples.",
-            question="diversity",
+            topic=topics.DIVERSITY,
         ),
     ),
     compute=_compute,
     features=True,
     source="this project; shares of bins are compared by Richardson and Weiss 2018",
-    fooled="Lack of variety within a class, and images of no class at all, which the classifier still gives one.",
+    blind_spots="Lack of variety within a class, and images of no class at all, which the classifier still assigns "
+    "to one.",
     per_class=Output(
         metric="class_share_{index}",
         label="Share of {name}",
         unit="share",
         better="none",
         smallest_effect=0.02,
-        family="secondary",
+        role="secondary",
         about="Share of samples that the classifier takes for {name}.",
-        question="diversity",
+        topic=topics.DIVERSITY,
     ),
 )

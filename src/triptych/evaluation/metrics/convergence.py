@@ -15,10 +15,11 @@ from collections.abc import Callable
 import numpy as np
 from pydantic import Field
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values, settled
 from triptych.evaluation.metrics.frechet import frechet_distance
 from triptych.evaluation.metrics.pixel_error import squared_errors
-from triptych.evaluation.observations import Evidence, Measured
+from triptych.evaluation.observations import Measured, Observations
 from triptych.spec import Frozen
 
 
@@ -28,27 +29,27 @@ class Options(Frozen):
     images: int = Field(default=1000, ge=50)
 
 
-def _over(evidence: Evidence, score: Callable[[Evidence], float], n: int) -> Measured:
+def _over(observed: Observations, score: Callable[[Observations], float], n: int) -> Measured:
     """The mean of a score of n images over the moments, with the curve over them."""
-    if not evidence.history:
+    if not observed.history:
         raise ValueError("no weights were kept during training (training.snapshots)")
-    curve = tuple((float(images), score(then)) for images, then in sorted(evidence.history.items()))
+    curve = tuple((float(images), score(then)) for images, then in sorted(observed.history.items()))
     return Measured(float(np.mean([value for _, value in curve])), curve=curve, n=n)
 
 
-def _compute(evidence: Evidence, options: Options) -> Values:
-    chosen = evidence.some(options.images)
+def _compute(observed: Observations, options: Options) -> Values:
+    chosen = observed.some(options.images)
 
-    def frechet(then: Evidence) -> float:
-        return frechet_distance(evidence.features("real"), evidence.extractor(then.sample(len(chosen))))
+    def frechet(then: Observations) -> float:
+        return frechet_distance(observed.features("real"), observed.extractor(then.sample(len(chosen))))
 
-    def error(then: Evidence) -> float:
-        images = evidence.real[chosen]
+    def error(then: Observations) -> float:
+        images = observed.real[chosen]
         return float(squared_errors(images, then.reconstructed(images)).mean())
 
     return {
-        "frechet_convergence": settled(lambda: _over(evidence, frechet, len(chosen))),
-        "mse_convergence": settled(lambda: _over(evidence, error, len(chosen))),
+        "frechet_convergence": settled(lambda: _over(observed, frechet, len(chosen))),
+        "mse_convergence": settled(lambda: _over(observed, error, len(chosen))),
     }
 
 
@@ -61,9 +62,9 @@ METRIC = Metric(
             unit="squared feature SD",
             better="lower",
             smallest_effect=1.0,  # as for the Frechet distance
-            family="secondary",
+            role="secondary",
             about="The Fréchet distance of few samples, averaged over evenly spaced moments of training.",
-            question="convergence",
+            topic=topics.CONVERGENCE,
             axis="training images",
         ),
         Output(
@@ -72,9 +73,9 @@ METRIC = Metric(
             unit="squared grey range",
             better="lower",
             smallest_effect=0.001,  # as for the reconstruction MSE
-            family="secondary",
+            role="secondary",
             about="The reconstruction MSE of test images, averaged over evenly spaced moments of training.",
-            question="convergence",
+            topic=topics.CONVERGENCE,
             axis="training images",
         ),
     ),
@@ -82,5 +83,5 @@ METRIC = Metric(
     features=("frechet_convergence",),
     options=Options,
     source="after Coleman et al. 2017 (DAWNBench), time to a stated score",
-    fooled="A run that is good early and falls apart at the end still averages well: look at the curve.",
+    blind_spots="A run that is good early and breaks down at the end still has a good average: look at the curve.",
 )

@@ -28,9 +28,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import checked, real_and_samples
-from triptych.evaluation.observations import Evidence, Measured, Undefined
+from triptych.evaluation.observations import Measured, Observations, Undefined
 from triptych.rng import stream
 
 CUTS = tuple(range(2, 10))
@@ -111,12 +112,12 @@ def _neighbours(x: np.ndarray, cuts: int) -> list[np.ndarray]:
     return [ring[i * n // cuts : i * n // cuts + 2 * n // cuts] for i in range(cuts if cuts > 2 else 1)]
 
 
-def _compute(evidence: Evidence) -> Values:
-    real, samples = real_and_samples(evidence)
+def _compute(observed: Observations) -> Values:
+    real, samples = real_and_samples(observed)
     distance = with_error(real, samples)
     return {
         "frechet_distance": distance,
-        "frechet_infinity": extrapolated(real, samples, evidence.seed, distance.error),
+        "frechet_infinity": extrapolated(real, samples, observed.seed, distance.error),
     }
 
 
@@ -129,9 +130,9 @@ METRIC = Metric(
             unit="squared feature SD",
             better="lower",
             smallest_effect=1.0,  # the mean moves by one standard deviation of a single feature
-            family="primary",
+            role="primary",
             about="How far the samples' features lie from those of real test images, in mean and covariance.",
-            question="samples",
+            topic=topics.SAMPLES,
         ),
         Output(
             metric="frechet_infinity",
@@ -139,15 +140,15 @@ METRIC = Metric(
             unit="squared feature SD",
             better="lower",
             smallest_effect=1.0,  # as above
-            family="secondary",
+            role="secondary",
             about="The Fréchet distance extrapolated to infinitely many images, without most of its bias.",
-            question="samples",
+            topic=topics.SAMPLES,
             axis="1 / images",
         ),
     ),
     compute=_compute,
     features=True,
-    spaces=True,
+    per_feature_space=True,
     source="Heusel et al. 2017, eq. 6; Chong and Forsyth 2020",
-    fooled="Copies of training images, which it rewards, and any fault that leaves mean and covariance as they are.",
+    blind_spots="Copies of training images, which it rewards, and any fault that leaves mean and covariance unchanged.",
 )

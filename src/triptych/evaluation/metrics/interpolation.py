@@ -28,8 +28,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
-from triptych.evaluation.observations import Evidence, Measured, Undefined, mean_of, ratio_of_means
+from triptych.evaluation.observations import Measured, Observations, Undefined, mean_of, ratio_of_means
 from triptych.rng import stream
 
 PAIRS = 300  # of prior latents
@@ -51,15 +52,15 @@ def _lengths(differences: np.ndarray) -> np.ndarray:
     return np.sqrt((differences**2).sum(-1))
 
 
-def _smoothness(evidence: Evidence) -> Values:
+def _smoothness(observed: Observations) -> Values:
     """Path length and ratio between pairs of prior latents; raises ValueError without a decoder."""
-    evidence.decoder()
-    latents = torch.randn(2, PAIRS, evidence.latent, generator=stream(evidence.seed, "interpolation/latents"))
+    observed.decoder()
+    latents = torch.randn(2, PAIRS, observed.latent, generator=stream(observed.seed, "interpolation/latents"))
     start, end = latents.double()
-    t = torch.rand(PAIRS, 1, generator=stream(evidence.seed, "interpolation/position")).double()
+    t = torch.rand(PAIRS, 1, generator=stream(observed.seed, "interpolation/position")).double()
 
     def features(points: Tensor) -> np.ndarray:
-        return evidence.extractor(evidence.decoded(points.float()))
+        return observed.extractor(observed.decoded(points.float()))
 
     speeds = _lengths(features(slerp(start, end, t + EPSILON)) - features(slerp(start, end, t))) / EPSILON
     stops = [slerp(start[:PATHS], end[:PATHS], step / STEPS) for step in range(STEPS + 1)]
@@ -94,21 +95,21 @@ def nearest_distances(points: np.ndarray, real: np.ndarray, left_out: np.ndarray
     return np.sqrt(squares.min(1).clip(0))
 
 
-def _midpoints(evidence: Evidence) -> Measured | Undefined:
+def _midpoints(observed: Observations) -> Measured | Undefined:
     try:
-        codes, pairs = evidence.codes, pairs_by_ink(evidence.real, evidence.labelled())
+        codes, pairs = observed.codes, pairs_by_ink(observed.real, observed.labelled())
     except ValueError as reason:
         return Undefined(str(reason))
-    if len(evidence.real) < 3 or not len(pairs):
+    if len(observed.real) < 3 or not len(pairs):
         return Undefined("no two images of one class and a third")
     start, end = codes[pairs[:, 0]], codes[pairs[:, 1]]
-    real, ends = evidence.features("real"), pairs.numpy()
+    real, ends = observed.features("real"), pairs.numpy()
     own = np.mean([nearest_distances(real[end], real, ends) for end in ends.T], axis=0)
     if not own.mean():
         return Undefined("the real images are copies of each other")
 
     def relative(share: float) -> Measured:
-        features = evidence.extractor(evidence.decoded(torch.lerp(start, end, share)))
+        features = observed.extractor(observed.decoded(torch.lerp(start, end, share)))
         return ratio_of_means(nearest_distances(features, real, ends), own)
 
     way = {share: relative(share) for share in WAY}
@@ -116,8 +117,8 @@ def _midpoints(evidence: Evidence) -> Measured | Undefined:
     return way[0.5]._replace(curve=curve, note=f"{len(pairs)} pairs")
 
 
-def _compute(evidence: Evidence) -> Values:
-    return {**_smoothness(evidence), "midpoint_distance": _midpoints(evidence)}
+def _compute(observed: Observations) -> Values:
+    return {**_smoothness(observed), "midpoint_distance": _midpoints(observed)}
 
 
 METRIC = Metric(
@@ -129,9 +130,10 @@ METRIC = Metric(
             unit="squared feature SD",
             better="none",
             smallest_effect=1.0,
-            family="secondary",
-            about="How fast images change on the way between two prior latents, squared, for the whole way as 1.",
-            question="latent",
+            role="secondary",
+            about="Squared speed of change of the image on the way between two prior latents, where the whole way "
+            "has length 1.",
+            topic=topics.LATENT,
         ),
         Output(
             metric="path_ratio",
@@ -139,9 +141,9 @@ METRIC = Metric(
             unit="ratio",
             better="none",
             smallest_effect=0.05,  # a twentieth of the direct distance
-            family="secondary",
-            about="Length of the way between two samples over their direct distance: 1 is a straight line.",
-            question="latent",
+            role="secondary",
+            about="Length of the way between two samples divided by their direct distance: 1 is a straight line.",
+            topic=topics.LATENT,
         ),
         Output(
             metric="midpoint_distance",
@@ -149,16 +151,18 @@ METRIC = Metric(
             unit="ratio",
             better="lower",
             smallest_effect=0.05,  # of the distance between real neighbours
-            family="secondary",
-            about="Distance of the image halfway between two of a class to the nearest real one; real images have 1.",
-            question="latent",
+            role="secondary",
+            about="Distance from the image halfway between two of a class to the nearest real one, relative to real "
+            "images, which have 1.",
+            topic=topics.LATENT,
             axis="share of the way",
         ),
     ),
     compute=_compute,
     features=True,
-    most=PAIRS,
+    max_images=PAIRS,
     source="Karras et al. 2019, section 4.1; White 2016",
-    fooled="A decoder that fades one image into the other has a straight path, and blur and constant noise straighten "
-    "any: read it beside sample quality. Typical images everywhere put the midpoint near real ones.",
+    blind_spots="A decoder that fades one image into the other has a straight path, and blur or constant noise makes "
+    "any path straighter: read it together with sample quality. A decoder that makes only typical images has "
+    "midpoints near real ones.",
 )

@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from triptych import topics
 from triptych.evaluation.corruptions import subset
 from triptych.evaluation.inversion import invert
 from triptych.evaluation.metrics import Metric, Output, Values, settled
 from triptych.evaluation.metrics.pixel_error import squared_errors
 from triptych.evaluation.metrics.ssim import similarities
-from triptych.evaluation.observations import Evidence, mean_of
+from triptych.evaluation.observations import Observations, mean_of
 from triptych.spec import Frozen
 
 
@@ -28,18 +29,18 @@ class Options(Frozen):
     rate: float = Field(default=0.1, gt=0)
 
 
-def _compute(evidence: Evidence, options: Options) -> Values:
-    decode = evidence.decoder()
-    images = evidence.real[subset(evidence, options.images)]
+def _compute(observed: Observations, options: Options) -> Values:
+    decode = observed.decoder()
+    images = observed.real[subset(observed, options.images)]
     budget = options.restarts, options.steps, options.rate
-    latents = invert(decode, images, evidence.latent, evidence.seed, *budget)
-    made = evidence.decoded(latents)
-    x, y = evidence.extractor(images), evidence.extractor(made)
-    agreement = settled(lambda: mean_of(evidence.classified(x).argmax(1) == evidence.classified(y).argmax(1)))
+    latents = invert(decode, images, observed.latent, observed.seed, *budget)
+    made = observed.decoded(latents)
+    x, y = observed.extractor(images), observed.extractor(made)
+    agreement = settled(lambda: mean_of(observed.classified(x).argmax(1) == observed.classified(y).argmax(1)))
     length = float(latents.double().square().mean())
     note = f"{len(images)} images, best of {options.restarts} starts, {options.steps} steps; |z|^2/L {length:.2f}"
-    if evidence.reconstruct is not None:
-        note += f"; by the encoder {float(squared_errors(images, evidence.reconstructed(images)).mean()):.4f}"
+    if observed.reconstruct is not None:
+        note += f"; by the encoder {float(squared_errors(images, observed.reconstructed(images)).mean()):.4f}"
     return {
         "inverted_mse": mean_of(squared_errors(images, made), note=note),
         "inverted_ssim": mean_of(similarities(images, made)),
@@ -57,9 +58,9 @@ METRIC = Metric(
             unit="squared grey range",
             better="lower",
             smallest_effect=0.0005,  # half of the reconstruction MSE's: inversion leaves less to differ in
-            family="secondary",
+            role="secondary",
             about="Mean squared error of test images against the nearest that gradient descent on latents finds.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
         Output(
             metric="inverted_ssim",
@@ -67,9 +68,9 @@ METRIC = Metric(
             unit="similarity",
             better="higher",
             smallest_effect=0.01,
-            family="secondary",
+            role="secondary",
             about="Structural similarity of test images to the nearest that gradient descent on latents finds.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
         Output(
             metric="inverted_feature_error",
@@ -77,9 +78,9 @@ METRIC = Metric(
             unit="squared feature SD",
             better="lower",
             smallest_effect=1.0,
-            family="secondary",
+            role="secondary",
             about="Squared distance in features of test images to the nearest that gradient descent on latents finds.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
         Output(
             metric="inverted_agreement",
@@ -87,16 +88,16 @@ METRIC = Metric(
             unit="share",
             better="higher",
             smallest_effect=0.02,
-            family="secondary",
+            role="secondary",
             about="Share of test images that show the same class after inversion.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
     ),
     compute=_compute,
     features=("inverted_feature_error", "inverted_agreement"),
-    most=Options().images,
+    max_images=Options().images,
     options=Options,
     source="Lipton and Tripathi 2017; Creswell and Bharath 2018",
-    fooled="Latents far from the prior, where no sample comes from: see |z|^2/L in the note, 1 under the prior. A "
-    "decoder that is hard to descend looks worse than it is, a larger budget helps it.",
+    blind_spots="Latents far from the prior, where no sample comes from: see |z|^2/L in the note, which is 1 under "
+    "the prior. A decoder that is hard to optimise through looks worse than it is, and a larger budget helps it.",
 )

@@ -16,9 +16,10 @@ import itertools
 
 import numpy as np
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import blocks, checked, products, real_and_samples
-from triptych.evaluation.observations import Evidence, Measured
+from triptych.evaluation.observations import Measured, Observations
 
 BLOCK = 1000  # rows and columns of a tile of the kernel matrix
 
@@ -65,8 +66,8 @@ def _within(x: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _compute(evidence: Evidence) -> Values:
-    return {"kid": kernel_distance(*real_and_samples(evidence))}
+def _compute(observed: Observations) -> Values:
+    return {"kid": kernel_distance(*real_and_samples(observed))}
 
 
 METRIC = Metric(
@@ -78,14 +79,14 @@ METRIC = Metric(
             unit="squared MMD",
             better="lower",
             smallest_effect=0.05,  # 3/d at d = 64: as for the Frechet distance, one feature moves by its SD
-            family="secondary",
+            role="secondary",
             about="How far the samples' features lie from real test images, by an unbiased kernel estimate.",
-            question="samples",
+            topic=topics.SAMPLES,
         ),
     ),
     compute=_compute,
     features=True,
-    spaces=True,
+    per_feature_space=True,
     source="Binkowski et al. 2018, section 4",
-    fooled="Copies of training images, and faults that leave the first three moments of the features as they are.",
+    blind_spots="Copies of training images, and faults that leave the first three moments of the features unchanged.",
 )

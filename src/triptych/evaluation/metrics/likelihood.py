@@ -23,6 +23,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation.likelihood import (
     Plan,
     Target,
@@ -37,7 +38,7 @@ from triptych.evaluation.likelihood import (
     upper_bound,
 )
 from triptych.evaluation.metrics import Metric, Output, Values
-from triptych.evaluation.observations import Evidence, Measured, Undefined, mean_of
+from triptych.evaluation.observations import Measured, Observations, Undefined, mean_of
 from triptych.rng import stream
 from triptych.spec import Frozen
 
@@ -71,18 +72,18 @@ class Options(Frozen):
 class _Bench:
     """The decoder of one run with its images and streams, and the budget."""
 
-    evidence: Evidence
+    observed: Observations
     options: Options
 
     def target(self, images: Tensor, sigma: float) -> Target:
         """Images [N, C, H, W] in [-1, 1] as a target on the scale from 0 to 1."""
-        decode = self.evidence.decoder()
+        decode = self.observed.decoder()
         return Target(
-            decode=lambda z: (decode(z) + 1) / 2, images=(images + 1) / 2, latent=self.evidence.latent, sigma=sigma
+            decode=lambda z: (decode(z) + 1) / 2, images=(images + 1) / 2, latent=self.observed.latent, sigma=sigma
         )
 
     def draw(self, purpose: str) -> torch.Generator:
-        return stream(self.evidence.seed, f"likelihood/{purpose}")
+        return stream(self.observed.seed, f"likelihood/{purpose}")
 
     def plan(self, target: Target, purpose: str) -> Plan:
         return plan(target, self.options.temperatures, self.options.leapfrog, self.draw(f"{purpose}/plan"))
@@ -95,7 +96,7 @@ class _Bench:
         o = self.options
         if o.smallest_sigma >= o.largest_sigma:
             raise ValueError("smallest_sigma must be below largest_sigma")
-        target = self.target(self.evidence.validation_images(o.validation_images)[0], o.smallest_sigma)
+        target = self.target(self.observed.validation_images(o.validation_images)[0], o.smallest_sigma)
         return tuple(by_sigma(target, self.plan(target, "sigma"), o.chains, self.draw("sigma"), o.largest_sigma))
 
     def gap(self, target: Target) -> Tensor:
@@ -107,22 +108,22 @@ class _Bench:
 
     def importance_bound(self, target: Target, images: Tensor) -> Measured | Undefined:
         """The importance-weighted bound of the target's images, if there is an encoder."""
-        if self.evidence.posterior is None:
+        if self.observed.posterior is None:
             return Undefined("no encoder")
-        mean, log_variance = self.evidence.posterior_of(images)
+        mean, log_variance = self.observed.posterior_of(images)
         samples = self.options.importance_samples
         bounds = importance_bound(target, mean, log_variance, samples, self.draw("importance"))
         return mean_of(bounds, note=f"{samples} samples an image")
 
 
-def _compute(evidence: Evidence, options: Options) -> Values:
-    bench = _Bench(evidence, options)
-    evidence.decoder()  # says so where there is none
+def _compute(observed: Observations, options: Options) -> Values:
+    bench = _Bench(observed, options)
+    observed.decoder()  # says so where there is none
     curve = () if options.sigma else bench.by_sigma()
     best = max(curve, key=lambda point: point[1], default=(options.sigma or 0.0, 0.0))
     sigma = best[0]
-    chosen_on = 0 if options.sigma else len(evidence.validation_images(options.validation_images)[0])
-    images = evidence.real[evidence.some(options.images)]
+    chosen_on = 0 if options.sigma else len(observed.validation_images(options.validation_images)[0])
+    images = observed.real[observed.some(options.images)]
     target = bench.target(images, sigma)
     weights = bench.weights(target)
     gap = mean_of(bench.gap(target), note=f"{options.simulated_images} simulated images")
@@ -175,10 +176,11 @@ METRIC = Metric(
             unit="nats",
             better="higher",
             smallest_effect=SMALL_GAP,
-            family="primary",
+            role="primary",
             about="A lower bound, by annealed importance sampling, on the mean log density of test images.",
-            question="likelihood",
+            topic=topics.LIKELIHOOD,
             axis="standard deviation of the observation noise",
+            gap="ais_gap",
         ),
         Output(
             metric="ais_gap",
@@ -186,9 +188,9 @@ METRIC = Metric(
             unit="nats",
             better="none",
             smallest_effect=SMALL_GAP,
-            family="secondary",
+            role="secondary",
             about="How far forward and backward annealing lie apart on images that the decoder made itself.",
-            question="likelihood",
+            topic=topics.LIKELIHOOD,
         ),
         Output(
             metric="ais_ess",
@@ -196,9 +198,9 @@ METRIC = Metric(
             unit="chains",
             better="none",
             smallest_effect=1.0,
-            family="secondary",
+            role="secondary",
             about="The effective sample size of the annealing weights, from 1 to the number of chains.",
-            question="likelihood",
+            topic=topics.LIKELIHOOD,
         ),
         Output(
             metric="observation_sigma",
@@ -206,9 +208,9 @@ METRIC = Metric(
             unit="grey range",
             better="none",
             smallest_effect=0.01,
-            family="secondary",
+            role="secondary",
             about="The standard deviation of the observation noise under which validation images are likeliest.",
-            question="likelihood",
+            topic=topics.LIKELIHOOD,
         ),
         Output(
             metric="importance_bound",
@@ -216,13 +218,14 @@ METRIC = Metric(
             unit="nats",
             better="higher",
             smallest_effect=SMALL_GAP,
-            family="secondary",
+            role="secondary",
             about="A lower bound on the mean log density of test images, with latents drawn from the encoder.",
-            question="likelihood",
+            topic=topics.LIKELIHOOD,
         ),
     ),
     compute=_compute,
     options=Options,
     source="Wu et al. 2017, arXiv:1611.04273; Grosse et al. 2015, arXiv:1511.02543; Burda et al. 2016",
-    fooled="A blurry decoder that covers every image beats one whose samples look real but leave some images out.",
+    blind_spots="A blurry decoder that covers every image beats one whose samples look real but which leaves some "
+    "images out.",
 )

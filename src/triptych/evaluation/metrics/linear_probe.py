@@ -12,8 +12,9 @@ import numpy as np
 import scipy.optimize
 import scipy.special
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
-from triptych.evaluation.observations import Evidence, mean_of
+from triptych.evaluation.observations import Observations, mean_of
 
 MOST_TRAINING = 10_000
 
@@ -39,15 +40,15 @@ def fit(codes: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     return found.x.reshape(dimension + 1, classes)
 
 
-def _compute(evidence: Evidence) -> Values:
-    test_labels, test = evidence.labelled().numpy(), evidence.codes.double().numpy()
-    images, labels = evidence.training_images(MOST_TRAINING)
+def _compute(observed: Observations) -> Values:
+    test_labels, test = observed.labelled().numpy(), observed.codes.double().numpy()
+    images, labels = observed.training_images(MOST_TRAINING)
     if labels is None:
         raise ValueError("the training images have no labels")
     names, indices = np.unique(labels.numpy(), return_inverse=True)
     if len(names) < 2:
         raise ValueError("the training images are of one class")
-    training = evidence.posterior_of(images)[0].double().numpy()
+    training = observed.posterior_of(images)[0].double().numpy()
     centre, scale = training.mean(0), training.std(0)
     scale[scale == 0] = 1  # a unit that never moves
     weights = fit((training - centre) / scale, indices, len(names))
@@ -66,13 +67,13 @@ METRIC = Metric(
             unit="share",
             better="higher",
             smallest_effect=0.01,  # one test image in a hundred
-            family="secondary",
+            role="secondary",
             about="Share of test images whose class a linear classifier reads off the code.",
-            question="latent",
+            topic=topics.LATENT,
         ),
     ),
     compute=_compute,
     source="Alain and Bengio 2016",
-    fooled="Many dimensions: random projections of the pixels do well, too. What is in the code but not linearly "
-    "is not seen.",
+    blind_spots="Many dimensions: random projections of the pixels also score well. What is in the code but not "
+    "linear is not seen.",
 )

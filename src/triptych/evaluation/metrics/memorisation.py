@@ -7,7 +7,7 @@ Mann-Whitney U, with the correction for ties. 0 for images as new as the test im
 samples that lie off the training images. Deviation: taken over the whole feature space; the authors also average over
 its cells, which finds copies in one part of it that distant samples elsewhere make up for.
 
-`copied_share`: the share of samples no farther than the nearest 1 % of test images are; its floor is 0.01.
+`copied_share`: the share of samples no farther than the nearest 1 % of test images are; for new images it is 0.01.
 
 Standard errors hold the training images fixed: of z by the placements of each image among the others (DeLong et al.
 1988), of the share binomial, with that of the 1 % quantile.
@@ -20,9 +20,10 @@ import itertools
 import numpy as np
 from scipy.stats import rankdata
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import blocks, checked, products, real_and_samples, sides, spread
-from triptych.evaluation.observations import Evidence, Measured, Undefined
+from triptych.evaluation.observations import Measured, Observations, Undefined
 
 MOST = 10_000  # samples, and test images, in up to 64 features; fewer in more, for it takes as long
 CLOSE = 0.01
@@ -68,9 +69,9 @@ def copied_share(samples: np.ndarray, test: np.ndarray) -> Measured:
     return Measured(value, float(np.sqrt(variance)))
 
 
-def _compute(evidence: Evidence) -> Values:
-    real, samples = real_and_samples(evidence)
-    training = evidence.features("training")
+def _compute(observed: Observations) -> Values:
+    real, samples = real_and_samples(observed)
+    training = observed.features("training")
     most = min(MOST, MOST * 64 // real.shape[1])
     if min(len(real), len(samples), most) < LEAST:
         raise ValueError(f"needs {LEAST} samples and as many test images")
@@ -89,9 +90,10 @@ METRIC = Metric(
             unit="standard deviations",
             better="none",
             smallest_effect=3.0,  # chance alone gives such a score to three in a thousand
-            family="secondary",
-            about="Distance to the nearest training image, against test images': negative for copies of them.",
-            question="samples",
+            role="secondary",
+            about="Distance of samples to the nearest training image, compared with that of test images: negative "
+            "for copies.",
+            topic=topics.SAMPLES,
         ),
         Output(
             metric="copied_share",
@@ -99,15 +101,16 @@ METRIC = Metric(
             unit="share",
             better="lower",
             smallest_effect=0.01,  # as many again as chance gives
-            family="secondary",
+            role="secondary",
             about="Share of samples as near to a training image as the nearest 1 % of test images are.",
-            question="samples",
+            topic=topics.SAMPLES,
         ),
     ),
     compute=_compute,
     features=True,
-    most=MOST,
-    spaces=True,
+    max_images=MOST,
+    per_feature_space=True,
     source="Meehan et al. 2020",
-    fooled="Blurred or typical samples, which lie near training images without being copies; copies with noise added.",
+    blind_spots="Blurred or typical samples, which lie near training images without being copies; copies with noise "
+    "added.",
 )

@@ -14,9 +14,10 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation.likelihood import parzen
 from triptych.evaluation.metrics import Metric, Output, Values
-from triptych.evaluation.observations import Evidence, mean_of
+from triptych.evaluation.observations import Observations, mean_of
 from triptych.spec import Frozen
 
 BANDWIDTHS = tuple(np.geomspace(0.05, 0.5, 21).tolist())
@@ -35,9 +36,9 @@ def _densities(images: Tensor, samples: Tensor, *widths: float) -> Tensor:
     return parzen(images, samples, [2 * width for width in widths]) + images[0].numel() * math.log(2)
 
 
-def _compute(evidence: Evidence, options: Options) -> Values:
-    samples, images = evidence.samples, evidence.real[evidence.some(options.images)]
-    validation, _ = evidence.validation_images(options.validation_images)
+def _compute(observed: Observations, options: Options) -> Values:
+    samples, images = observed.samples, observed.real[observed.some(options.images)]
+    validation, _ = observed.validation_images(options.validation_images)
     by_width = _densities(validation, samples, *BANDWIDTHS).mean(1)
     width = BANDWIDTHS[int(by_width.argmax())]
     curve = tuple(zip(BANDWIDTHS, by_width.tolist(), strict=True))
@@ -54,14 +55,14 @@ METRIC = Metric(
             unit="nats",
             better="higher",
             smallest_effect=10.0,
-            family="secondary",
+            role="secondary",
             about="The mean log density of test images under Gaussian kernels around the samples.",
-            question="likelihood",
+            topic=topics.LIKELIHOOD,
             axis="bandwidth",
         ),
     ),
     compute=_compute,
     options=Options,
     source="Breuleux et al. 2011, Neural Computation 23(8); Goodfellow et al. 2014, arXiv:1406.2661",
-    fooled="Samples that are averages of digits score above samples that are digits (Theis et al. 2016).",
+    blind_spots="Averages of digits, used as samples, score above real-looking digits (Theis et al. 2016).",
 )

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import checked
-from triptych.evaluation.observations import Evidence, Undefined, mean_of
+from triptych.evaluation.observations import Observations, Undefined, mean_of
 
 
 def feature_errors(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -24,10 +25,10 @@ def feature_errors(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.square(x - y).sum(1)
 
 
-def _compute(evidence: Evidence) -> Values:
-    errors = feature_errors(evidence.features("real"), evidence.features("reconstructions"))
+def _compute(observed: Observations) -> Values:
+    errors = feature_errors(observed.features("real"), observed.features("reconstructions"))
     try:
-        real, read = (evidence.probabilities(of).argmax(1) for of in ("real", "reconstructions"))
+        real, read = (observed.probabilities(of).argmax(1) for of in ("real", "reconstructions"))
     except ValueError as error:
         return {"feature_error": mean_of(errors), "class_agreement": Undefined(str(error))}
     return {"feature_error": mean_of(errors), "class_agreement": mean_of(real == read)}
@@ -42,9 +43,9 @@ METRIC = Metric(
             unit="squared feature SD",
             better="lower",
             smallest_effect=1.0,  # as of the Frechet distance: a single feature is off by its standard deviation
-            family="secondary",
+            role="secondary",
             about="Mean squared distance, in features, of reconstructed test images from the originals.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
         Output(
             metric="class_agreement",
@@ -52,13 +53,13 @@ METRIC = Metric(
             unit="share",
             better="higher",
             smallest_effect=0.01,  # one image in a hundred
-            family="secondary",
+            role="secondary",
             about="Share of test images whose reconstruction the classifier takes for the same class.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
     ),
     compute=_compute,
     features=True,
     source="Dosovitskiy and Brox 2016",
-    fooled="Another image of the same class, which has nearly the same features.",
+    blind_spots="Another image of the same class, which has nearly the same features.",
 )

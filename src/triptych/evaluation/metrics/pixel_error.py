@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import torch
 
+from triptych import topics
 from triptych.evaluation.features import BATCH
 from triptych.evaluation.metrics import Metric, Output, Values
-from triptych.evaluation.observations import Evidence, Undefined, mean_of
+from triptych.evaluation.observations import Observations, Undefined, mean_of
 
 
 def squared_errors(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
@@ -20,8 +21,8 @@ def squared_errors(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     return torch.cat([((x.double() - y.double()) / 2).square().mean((1, 2, 3)) for x, y in pairs])
 
 
-def _compute(evidence: Evidence) -> Values:
-    errors = squared_errors(evidence.real, evidence.reconstructions)
+def _compute(observed: Observations) -> Values:
+    errors = squared_errors(observed.real, observed.reconstructions)
     psnr = Undefined("some image is reconstructed perfectly") if bool((errors == 0).any()) else None
     return {
         "reconstruction_mse": mean_of(errors),
@@ -38,9 +39,9 @@ METRIC = Metric(
             unit="squared grey range",
             better="lower",
             smallest_effect=0.001,  # about 1 % of the error that an all-black image makes on MNIST (0.11)
-            family="primary",
+            role="primary",
             about="Mean squared pixel error of reconstructed test images, with pixels from 0 to 1.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
         Output(
             metric="psnr",
@@ -48,12 +49,13 @@ METRIC = Metric(
             unit="dB",
             better="higher",
             smallest_effect=0.5,  # the step usually held to be visible in image coding
-            family="secondary",
+            role="secondary",
             about="Peak signal-to-noise ratio of reconstructed test images.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
     ),
     compute=_compute,
     source="Wang and Bovik 2009",
-    fooled="Blur, which it prefers to a sharp image half a pixel off; a shift can cost more than another digit does.",
+    blind_spots="Blur, which it prefers to a sharp image that is half a pixel off; a shift can cost more than "
+    "another digit.",
 )

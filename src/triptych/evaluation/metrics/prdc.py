@@ -20,9 +20,11 @@ from typing import Literal
 
 import numpy as np
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import blocks, checked, products, real_and_samples, sides, spread
-from triptych.evaluation.observations import Evidence, Measured, mean_of
+from triptych.evaluation.observations import Measured, Observations, mean_of
+from triptych.topics import Topic
 
 K = 5
 MOST = 10_000  # of a kind; time grows with the square
@@ -76,13 +78,13 @@ def _smallest(known: np.ndarray, distances: np.ndarray, k: int) -> np.ndarray:
     return np.partition(np.hstack([known, distances]), k - 1, axis=1)[:, :k]
 
 
-def _compute(evidence: Evidence) -> Values:
-    real, samples = real_and_samples(evidence)
+def _compute(observed: Observations) -> Values:
+    real, samples = real_and_samples(observed)
     return dict(prdc(spread(real, MOST), spread(samples, MOST)))
 
 
 def _share(
-    metric: str, family: Literal["primary", "secondary"], question: str, about: str, effect: float, unit: str = "share"
+    metric: str, role: Literal["primary", "secondary"], topic: Topic, about: str, effect: float, unit: str = "share"
 ) -> Output:
     return Output(
         metric=metric,
@@ -90,9 +92,9 @@ def _share(
         unit=unit,
         better="higher",
         smallest_effect=effect,
-        family=family,
+        role=role,
         about=about,
-        question=question,
+        topic=topic,
     )
 
 
@@ -100,14 +102,14 @@ METRIC = Metric(
     name="prdc",
     outputs=(
         # two images in a hundred: several times the sampling error of a share of some thousand images
-        _share("coverage", "primary", "diversity", "Share of real test images with a sample close by.", 0.02),
-        _share("recall", "secondary", "diversity", "Share of real test images that lie among the samples.", 0.02),
-        _share("precision", "secondary", "samples", "Share of samples that lie among the real test images.", 0.02),
+        _share("coverage", "primary", topics.DIVERSITY, "Share of real test images with a sample close by.", 0.02),
+        _share("recall", "secondary", topics.DIVERSITY, "Share of real test images that lie among the samples.", 0.02),
+        _share("precision", "secondary", topics.SAMPLES, "Share of samples that lie among the real test images.", 0.02),
         # not a share: a sample may lie in many balls, and its sampling error is some times larger
         _share(
             "density",
             "secondary",
-            "samples",
+            topics.SAMPLES,
             "How densely real test images surround the samples.",
             0.05,
             "ratio",
@@ -115,8 +117,9 @@ METRIC = Metric(
     ),
     compute=_compute,
     features=True,
-    most=MOST,
-    spaces=True,
+    max_images=MOST,
+    per_feature_space=True,
     source="Kynkaanniemi et al. 2019; Naeem et al. 2020",
-    fooled="Blur, which raises precision and density; one outlier with a large ball, which raises precision or recall.",
+    blind_spots="Blur, which raises precision and density; a single outlier with a large ball, which raises "
+    "precision or recall.",
 )

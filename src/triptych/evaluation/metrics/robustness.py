@@ -10,11 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from triptych import topics
 from triptych.data.transforms import background
-from triptych.evaluation.corruptions import PROBES, Probe, probed, subset
+from triptych.evaluation.corruptions import CORRUPTIONS, Corruption, corrupted, subset
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics.pixel_error import squared_errors
-from triptych.evaluation.observations import Evidence, Measured, mean_of
+from triptych.evaluation.observations import Measured, Observations, mean_of
 
 MOST = 300
 WORDS = {
@@ -27,43 +28,43 @@ WORDS = {
 }
 
 
-def _error(evidence: Evidence, name: str, images: Tensor, fill: Tensor, unchanged: Tensor) -> Measured:
-    probe, errors = PROBES[name], [unchanged]
-    for strength in probe.strengths:
-        changed = probed(images, name, strength, evidence.seed, fill)
-        errors.append(squared_errors(images if probe.restores else changed, evidence.reconstructed(changed)))
+def _error(observed: Observations, name: str, images: Tensor, fill: Tensor, unchanged: Tensor) -> Measured:
+    corruption, errors = CORRUPTIONS[name], [unchanged]
+    for strength in corruption.strengths:
+        changed = corrupted(images, name, strength, observed.seed, fill)
+        errors.append(squared_errors(images if corruption.restores else changed, observed.reconstructed(changed)))
     values = torch.stack(errors)
-    curve = tuple(zip((0.0, *probe.strengths), values.mean(1).tolist(), strict=True))
+    curve = tuple(zip((0.0, *corruption.strengths), values.mean(1).tolist(), strict=True))
     return mean_of(values[1:].mean(0), curve=curve)
 
 
-def _compute(evidence: Evidence) -> Values:
-    images, fill = evidence.real[subset(evidence, MOST)], background(evidence.real)
-    unchanged = squared_errors(images, evidence.reconstructed(images))
-    return {f"{name}_error": _error(evidence, name, images, fill, unchanged) for name in WORDS}
+def _compute(observed: Observations) -> Values:
+    images, fill = observed.real[subset(observed, MOST)], background(observed.real)
+    unchanged = squared_errors(images, observed.reconstructed(images))
+    return {f"{name}_error": _error(observed, name, images, fill, unchanged) for name in WORDS}
 
 
-def _output(name: str, probe: Probe, words: str) -> Output:
-    against = "the image before it" if probe.restores else "the changed image"
+def _output(name: str, corruption: Corruption, words: str) -> Output:
+    against = "the image before it" if corruption.restores else "the changed image"
     return Output(
         metric=f"{name}_error",
         label=f"Error under {name}",
         unit="squared grey range",
         better="lower",
         smallest_effect=0.001,  # as for the reconstruction MSE
-        family="secondary",
+        role="secondary",
         about=f"Mean squared error of reconstructions of test images {words}, against {against}.",
-        question="robustness",
-        axis=probe.axis,
+        topic=topics.ROBUSTNESS,
+        axis=corruption.axis,
     )
 
 
 METRIC = Metric(
     name="robustness",
-    outputs=tuple(_output(name, PROBES[name], words) for name, words in WORDS.items()),
+    outputs=tuple(_output(name, CORRUPTIONS[name], words) for name, words in WORDS.items()),
     compute=_compute,
-    most=MOST,
+    max_images=MOST,
     source="after Hendrycks and Dietterich 2019; for damage, Vincent et al. 2008",
-    fooled="All reward blurred reconstructions; under noise a blur is even the better restorer. Dimming brings every "
-    "image nearer to black, and with it the error of all.",
+    blind_spots="Every error rewards blurred reconstructions; under noise, a blurred reconstruction even restores "
+    "best. Dimming brings all images nearer to black, which lowers all errors.",
 )

@@ -15,10 +15,11 @@ import math
 import torch
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation.features import BATCH
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import doublings
-from triptych.evaluation.observations import Evidence, Measured, Undefined, mean_of
+from triptych.evaluation.observations import Measured, Observations, Undefined, mean_of
 
 
 def gradient_energy(images: Tensor) -> Measured:
@@ -31,15 +32,15 @@ def _energies(images: Tensor) -> Tensor:
     return images.diff(dim=3).square().mean((1, 2, 3)) + images.diff(dim=2).square().mean((1, 2, 3))
 
 
-def _compute(evidence: Evidence) -> Values:
-    real = gradient_energy(evidence.real)
+def _compute(observed: Observations) -> Values:
+    real = gradient_energy(observed.real)
     reconstructions: Measured | Undefined
     try:
-        reconstructions = gradient_energy(evidence.reconstructions)
+        reconstructions = gradient_energy(observed.reconstructions)
     except ValueError as reason:
         reconstructions = Undefined(str(reason))
     return {
-        **_against(real, gradient_energy(evidence.samples), "sharpness", "samples"),
+        **_against(real, gradient_energy(observed.samples), "sharpness", "samples"),
         **_against(real, reconstructions, "reconstruction_sharpness", "reconstructions"),
     }
 
@@ -65,9 +66,9 @@ METRIC = Metric(
             unit="ratio",
             better="none",
             smallest_effect=0.05,  # a twentieth of the energy of real images
-            family="secondary",
+            role="secondary",
             about="Gradient energy of samples over that of real test images: below 1 blur, above 1 noise.",
-            question="samples",
+            topic=topics.SAMPLES,
         ),
         Output(
             metric="sharpness_gap",
@@ -75,9 +76,9 @@ METRIC = Metric(
             unit="doublings",
             better="lower",
             smallest_effect=0.1,  # 7 % of the energy
-            family="secondary",
-            about="Doublings or halvings of the samples' gradient energy that would match real test images.",
-            question="samples",
+            role="secondary",
+            about="How often the samples' gradient energy must be doubled or halved to match real test images.",
+            topic=topics.SAMPLES,
         ),
         Output(
             metric="reconstruction_sharpness",
@@ -85,9 +86,9 @@ METRIC = Metric(
             unit="ratio",
             better="none",
             smallest_effect=0.05,  # as above
-            family="secondary",
+            role="secondary",
             about="Gradient energy of reconstructions over that of the test images: below 1 blur, above 1 noise.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
         Output(
             metric="reconstruction_sharpness_gap",
@@ -95,12 +96,12 @@ METRIC = Metric(
             unit="doublings",
             better="lower",
             smallest_effect=0.1,  # as above
-            family="secondary",
-            about="Doublings or halvings of the reconstructions' gradient energy that would match the test images.",
-            question="reconstruction",
+            role="secondary",
+            about="How often the reconstructions' gradient energy must be doubled or halved to match the test images.",
+            topic=topics.RECONSTRUCTION,
         ),
     ),
     compute=_compute,
     source="this project",
-    fooled="Noise in blurred samples, which gives back the energy that blur takes.",
+    blind_spots="Noise in blurred samples, which adds the energy that blur removes.",
 )

@@ -15,12 +15,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from triptych import topics
 from triptych.data.transforms import background
-from triptych.evaluation.corruptions import PROBES, SHIFTS, probed, subset
+from triptych.evaluation.corruptions import CORRUPTIONS, SHIFTS, corrupted, subset
 from triptych.evaluation.metrics import Metric, Output, Values, settled
 from triptych.evaluation.metrics.pixel_error import squared_errors
 from triptych.evaluation.metrics.ssim import similarities
-from triptych.evaluation.observations import Evidence, Measured, ratio_of_means
+from triptych.evaluation.observations import Measured, Observations, ratio_of_means
 
 MOST = 300
 AT = 0.1
@@ -60,15 +61,15 @@ def _response(views: Iterable[Tensor], distance: Distance, partner: Tensor) -> M
     return ratio_of_means(answers[SHIFTS.index(AT)], between, curve=((0.0, 0.0), *curve))
 
 
-def _compute(evidence: Evidence) -> Values:
-    chosen = subset(evidence, MOST)
+def _compute(observed: Observations) -> Values:
+    chosen = subset(observed, MOST)
     if len(chosen) < 2:
         raise ValueError("a distance between images needs two")
-    images, fill = evidence.real[chosen], background(evidence.real)
-    moved = [probed(images, "translation", share, evidence.seed, fill) for share in (0.0, *SHIFTS)]
-    partner = partners(None if evidence.labels is None else evidence.labels[chosen], len(chosen))
-    features = (torch.from_numpy(evidence.extractor(each)) for each in moved)
-    dis_l = (evidence.dis_l_of(each) for each in moved)  # where there is no discriminator, it fails when asked
+    images, fill = observed.real[chosen], background(observed.real)
+    moved = [corrupted(images, "translation", share, observed.seed, fill) for share in (0.0, *SHIFTS)]
+    partner = partners(None if observed.labels is None else observed.labels[chosen], len(chosen))
+    features = (torch.from_numpy(observed.extractor(each)) for each in moved)
+    dis_l = (observed.dis_l_of(each) for each in moved)  # where there is no discriminator, it fails when asked
     seen: dict[str, tuple[Iterable[Tensor], Distance]] = {
         "pixel_response": (moved, squared_errors),
         "ssim_response": (moved, _unlike),
@@ -85,11 +86,11 @@ def _output(name: str, label: str, what: str) -> Output:
         unit="ratio",
         better="none",
         smallest_effect=0.05,  # a twentieth of the way to another class
-        family="secondary",
+        role="secondary",
         about=f"{what} between an image and itself shifted by 10 % of the side, over that between images of different "
         "classes.",
-        question="robustness",
-        axis=PROBES["translation"].axis,
+        topic=topics.ROBUSTNESS,
+        axis=CORRUPTIONS["translation"].axis,
     )
 
 
@@ -103,8 +104,8 @@ METRIC = Metric(
     ),
     compute=_compute,
     features=("feature_response",),
-    most=MOST,
+    max_images=MOST,
     source="after Larsen et al. 2016, section 1",
-    fooled="A metric that does not answer to shifts may answer to nothing: read it beside what it says of other "
-    "damage. It is a property of images and metric, and of the run only where Dis_l is.",
+    blind_spots="A metric that does not respond to shifts may respond to nothing: compare its response to other "
+    "damage. It describes the images and the metric; only with Dis_l does it describe the run.",
 )

@@ -20,9 +20,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from triptych import topics
 from triptych.evaluation.features import BATCH
 from triptych.evaluation.metrics import Metric, Output, Values
-from triptych.evaluation.observations import Evidence, Undefined, mean_of
+from triptych.evaluation.observations import Observations, Undefined, mean_of
 
 WINDOW = 11  # pixels across
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first
@@ -61,8 +62,8 @@ def multiscale(images: Tensor, others: Tensor) -> Tensor:
     return torch.cat([value.reshape(-1) for value in values])
 
 
-def _compute(evidence: Evidence) -> Values:
-    real, others = evidence.real, evidence.reconstructions
+def _compute(observed: Observations) -> Values:
+    real, others = observed.real, observed.reconstructions
     side = min(real.shape[-2:])
     count = scales(side)
     return {
@@ -82,9 +83,9 @@ METRIC = Metric(
             unit="similarity",
             better="higher",
             smallest_effect=0.01,  # a hundredth of the way from unrelated (0) to identical (1)
-            family="secondary",
+            role="secondary",
             about="Structural similarity of reconstructed test images to the originals, at most 1.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
         Output(
             metric="ms_ssim",
@@ -92,12 +93,12 @@ METRIC = Metric(
             unit="similarity",
             better="higher",
             smallest_effect=0.01,  # as above
-            family="secondary",
+            role="secondary",
             about="Structural similarity of reconstructed test images over several scales, from 0 to 1.",
-            question="reconstruction",
+            topic=topics.RECONSTRUCTION,
         ),
     ),
     compute=_compute,
     source="Wang et al. 2004; Wang, Simoncelli and Bovik 2003",
-    fooled="Large plain parts, such as a black border, which are alike in any reconstruction and raise the mean.",
+    blind_spots="Large plain areas, such as a black border: they are alike in every reconstruction and raise the mean.",
 )

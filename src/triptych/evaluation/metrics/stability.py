@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 from scipy.signal import detrend
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values, settled
 from triptych.evaluation.metrics.active_units import ACTIVE
 from triptych.evaluation.metrics.class_shares import RARE
-from triptych.evaluation.observations import Evidence, Measured
+from triptych.evaluation.observations import Measured, Observations
 
 FEWEST = 8  # log lines in the last half
 CLASSES, VARIANCE, UNITS = 0.5, 0.1, 0.05
@@ -56,10 +57,10 @@ def _oscillation(log: list[dict[str, Any]]) -> Measured:
     return Measured(max(swings.values()), note=f"{told}; n counts lines of the log", n=len(log))
 
 
-def _modes(evidence: Evidence) -> tuple[bool, str]:
+def _modes(observed: Observations) -> tuple[bool, str]:
     """Whether the samples have collapsed, and what was seen."""
-    real, samples = evidence.features("real"), evidence.features("samples")
-    seen, made = (evidence.extractor.classify(features) for features in (real, samples))
+    real, samples = observed.features("real"), observed.features("samples")
+    seen, made = (observed.extractor.classify(features) for features in (real, samples))
     if seen is not None and made is not None:
         expected, shares = (np.bincount(p.argmax(1), minlength=p.shape[1]) / len(p) for p in (seen, made))
         there = int((expected > 0).sum())
@@ -72,21 +73,21 @@ def _modes(evidence: Evidence) -> tuple[bool, str]:
     return share < VARIANCE, f"{share:.2f} of the real variance"
 
 
-def _collapse(evidence: Evidence) -> Measured:
-    if evidence.n < 2:
+def _collapse(observed: Observations) -> Measured:
+    if observed.n < 2:
         raise ValueError("one image shows no collapse")
-    collapsed, note = _modes(evidence)
-    if evidence.posterior is not None:
-        active = int((evidence.codes.double().var(0) > ACTIVE).sum())
-        collapsed |= active < UNITS * evidence.codes.shape[1]
-        note += f", {active} of {evidence.codes.shape[1]} units active"
+    collapsed, note = _modes(observed)
+    if observed.posterior is not None:
+        active = int((observed.codes.double().var(0) > ACTIVE).sum())
+        collapsed |= active < UNITS * observed.codes.shape[1]
+        note += f", {active} of {observed.codes.shape[1]} units active"
     return Measured(float(collapsed), note=note)
 
 
-def _compute(evidence: Evidence) -> Values:
+def _compute(observed: Observations) -> Values:
     return {
-        "loss_oscillation": settled(lambda: _oscillation(evidence.log)),
-        "collapsed": settled(lambda: _collapse(evidence)),
+        "loss_oscillation": settled(lambda: _oscillation(observed.log)),
+        "collapsed": settled(lambda: _collapse(observed)),
     }
 
 
@@ -99,10 +100,10 @@ METRIC = Metric(
             unit="share of the loss's range",
             better="lower",
             smallest_effect=0.02,
-            family="secondary",
+            role="secondary",
             about="How much the least steady player's loss swings about its trend in the last half of training, in "
             "ranges of that loss.",
-            question="stability",
+            topic=topics.STABILITY,
         ),
         Output(
             metric="collapsed",
@@ -110,15 +111,16 @@ METRIC = Metric(
             unit="share of runs",
             better="lower",
             smallest_effect=0.1,  # one run in ten
-            family="secondary",
+            role="secondary",
             about="1 if the samples show fewer than half of the classes or fewer than 5 % of the latent dimensions are "
             "active, else 0; over seeds, the share of runs that collapsed.",
-            question="stability",
+            topic=topics.STABILITY,
+            counted=True,
         ),
     ),
     compute=_compute,
     features=("collapsed",),
     source="Popoviciu 1935 for the bound; Burda et al. 2016, section 5.2, for active units",
-    fooled="A loss that falls far at the start has a long range, beside which any later swing is small. Classes are "
-    "not all modes: samples with one picture of each class have not collapsed here.",
+    blind_spots="A loss that falls far at the start has a long range, compared with which any later swing is small. "
+    "Classes are not all modes: samples with one picture of each class do not count as collapsed.",
 )

@@ -10,11 +10,12 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from triptych import topics
 from triptych.data.transforms import background, random_translate
 from triptych.evaluation.corruptions import SHIFTS, subset
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics.frechet import with_error
-from triptych.evaluation.observations import Evidence
+from triptych.evaluation.observations import Observations
 from triptych.rng import stream
 from triptych.spec import Frozen
 
@@ -27,12 +28,12 @@ class Options(Frozen):
     share: float = Field(default=max(SHIFTS), gt=0, le=0.5)
 
 
-def _compute(evidence: Evidence, options: Options) -> Values:
-    order, fill = subset(evidence, len(evidence.real)), background(evidence.real)  # all, in an order of their own
-    generator = stream(evidence.seed, "probe/anywhere")
-    shifted = (random_translate(evidence.real[part], options.share, generator, fill) for part in order.split(PART))
-    features = np.concatenate([evidence.extractor(part) for part in shifted])
-    return {"translated_frechet": with_error(features, evidence.features("samples"))}
+def _compute(observed: Observations, options: Options) -> Values:
+    order, fill = subset(observed, len(observed.real)), background(observed.real)  # all, in an order of their own
+    generator = stream(observed.seed, "probe/anywhere")
+    shifted = (random_translate(observed.real[part], options.share, generator, fill) for part in order.split(PART))
+    features = np.concatenate([observed.extractor(part) for part in shifted])
+    return {"translated_frechet": with_error(features, observed.features("samples"))}
 
 
 METRIC = Metric(
@@ -44,15 +45,16 @@ METRIC = Metric(
             unit="squared feature SD",
             better="lower",
             smallest_effect=1.0,  # as for the Frechet distance
-            family="secondary",
+            role="secondary",
             about="How far the samples' features lie from those of test images shifted by up to 20 % of the "
             "side, unless the study's options say otherwise.",
-            question="translation",
+            topic=topics.TRANSLATION,
+            unshifted="frechet_distance",
         ),
     ),
     compute=_compute,
     features=True,
     options=Options,
     source="Heusel et al. 2017, eq. 6, on shifted images",
-    fooled="Low after training on centred images only if the features do not see shifts.",
+    blind_spots="After training on centred images it is low only if the features do not see shifts.",
 )

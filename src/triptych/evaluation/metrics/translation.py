@@ -17,11 +17,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from triptych import topics
 from triptych.data.transforms import background, random_translate
-from triptych.evaluation.corruptions import PROBES, SHIFTS, probed, subset
+from triptych.evaluation.corruptions import CORRUPTIONS, SHIFTS, corrupted, subset
 from triptych.evaluation.metrics import Metric, Output, Values, settled
 from triptych.evaluation.metrics.pixel_error import squared_errors
-from triptych.evaluation.observations import Evidence, Measured, Undefined, mean_of, ratio_of_means
+from triptych.evaluation.observations import Measured, Observations, Undefined, mean_of, ratio_of_means
 from triptych.rng import stream
 from triptych.spec import Frozen
 
@@ -43,8 +44,8 @@ def _over_shifts(values: Tensor, note: str = "") -> Measured:
     return mean_of(values[1:].mean(0), curve=curve, note=note)
 
 
-def _code_distance(evidence: Evidence, moved: list[Tensor]) -> Measured:
-    codes = [evidence.posterior_of(images)[0].double() for images in moved]
+def _code_distance(observed: Observations, moved: list[Tensor]) -> Measured:
+    codes = [observed.posterior_of(images)[0].double() for images in moved]
     if len(codes[0]) < 2:
         raise ValueError("a distance between images needs two")
     scale = 2 * codes[0].var(0).sum()
@@ -53,36 +54,36 @@ def _code_distance(evidence: Evidence, moved: list[Tensor]) -> Measured:
     return _over_shifts(torch.stack([(code - codes[0]).square().sum(1) for code in codes]) / scale)
 
 
-def _classes(evidence: Evidence, images: Tensor) -> Tensor:
-    return torch.from_numpy(evidence.classified(evidence.extractor(images)).argmax(1))
+def _classes(observed: Observations, images: Tensor) -> Tensor:
+    return torch.from_numpy(observed.classified(observed.extractor(images)).argmax(1))
 
 
-def _agreement(evidence: Evidence, moved: list[Tensor], made: list[Tensor]) -> Measured:
-    shown, *seen = (_classes(evidence, images) for images in moved)
-    ceiling = (torch.stack(seen) == shown).double().mean()
-    agreed = torch.stack([_classes(evidence, images) for images in made]) == shown
-    return _over_shifts(agreed.double(), f"of the shifted images themselves {float(ceiling):.3f}")
+def _agreement(observed: Observations, moved: list[Tensor], made: list[Tensor]) -> Measured:
+    shown, *seen = (_classes(observed, images) for images in moved)
+    attainable = (torch.stack(seen) == shown).double().mean()
+    agreed = torch.stack([_classes(observed, images) for images in made]) == shown
+    return _over_shifts(agreed.double(), f"of the shifted images themselves {float(attainable):.3f}")
 
 
-def _compute(evidence: Evidence, options: Options) -> Values:
-    images, fill = evidence.real[subset(evidence, MOST)], background(evidence.real)
-    moved = [probed(images, "translation", share, evidence.seed, fill) for share in SHARES]
-    made = [evidence.reconstructed(shifted) for shifted in moved]
+def _compute(observed: Observations, options: Options) -> Values:
+    images, fill = observed.real[subset(observed, MOST)], background(observed.real)
+    moved = [corrupted(images, "translation", share, observed.seed, fill) for share in SHARES]
+    made = [observed.reconstructed(shifted) for shifted in moved]
     errors = torch.stack([squared_errors(*pair) for pair in zip(moved, made, strict=True)])
-    anywhere = random_translate(images, options.share, stream(evidence.seed, "probe/anywhere"), fill)
+    anywhere = random_translate(images, options.share, stream(observed.seed, "probe/anywhere"), fill)
     growth = Undefined("unshifted images are reconstructed perfectly")
     if errors[0].sum() > 0:
         growth = ratio_of_means(errors[1:].mean(0), errors[0])
     return {
         "translation_error": _over_shifts(errors),
         "translation_growth": growth,
-        "translated_mse": mean_of(squared_errors(anywhere, evidence.reconstructed(anywhere))),
-        "code_distance": settled(partial(_code_distance, evidence, moved)),
-        "translation_agreement": settled(partial(_agreement, evidence, moved, made)),
+        "translated_mse": mean_of(squared_errors(anywhere, observed.reconstructed(anywhere))),
+        "code_distance": settled(partial(_code_distance, observed, moved)),
+        "translation_agreement": settled(partial(_agreement, observed, moved, made)),
     }
 
 
-_AXIS = PROBES["translation"].axis
+_AXIS = CORRUPTIONS["translation"].axis
 
 METRIC = Metric(
     name="translation",
@@ -93,10 +94,10 @@ METRIC = Metric(
             unit="squared grey range",
             better="lower",
             smallest_effect=0.001,  # as for the reconstruction MSE of unshifted images
-            family="primary",
+            role="primary",
             about="Mean squared error of reconstructions of test images shifted by 5 to 20 % of the side, against "
             "the shifted images.",
-            question="translation",
+            topic=topics.TRANSLATION,
             axis=_AXIS,
         ),
         Output(
@@ -105,9 +106,9 @@ METRIC = Metric(
             unit="ratio",
             better="lower",
             smallest_effect=0.1,  # a tenth of the unshifted error
-            family="secondary",
+            role="secondary",
             about="Reconstruction error of shifted test images over that of the same images unshifted.",
-            question="translation",
+            topic=topics.TRANSLATION,
         ),
         Output(
             metric="translated_mse",
@@ -115,10 +116,11 @@ METRIC = Metric(
             unit="squared grey range",
             better="lower",
             smallest_effect=0.001,
-            family="secondary",
+            role="secondary",
             about="Reconstruction MSE on test images shifted at random as translated training images are, both ways "
             "by up to 20 % of the side, unless the study's options say otherwise.",
-            question="translation",
+            topic=topics.TRANSLATION,
+            unshifted="reconstruction_mse",
         ),
         Output(
             metric="code_distance",
@@ -126,9 +128,9 @@ METRIC = Metric(
             unit="ratio",
             better="none",  # an invariant code cannot be equivariant, too
             smallest_effect=0.05,  # a twentieth of the way to another image's code
-            family="secondary",
+            role="secondary",
             about="How far a shift of 5 to 20 % moves an image's code: 0 not at all, 1 as far as to another image's.",
-            question="translation",
+            topic=topics.TRANSLATION,
             axis=_AXIS,
         ),
         Output(
@@ -137,17 +139,17 @@ METRIC = Metric(
             unit="share",
             better="higher",
             smallest_effect=0.02,  # two images in a hundred
-            family="secondary",
+            role="secondary",
             about="Share of shifted test images whose reconstruction shows the class of the original.",
-            question="translation",
+            topic=topics.TRANSLATION,
             axis=_AXIS,
         ),
     ),
     compute=_compute,
     features=("translation_agreement",),
-    most=MOST,
+    max_images=MOST,
     options=Options,
     source="after the translation experiment of VAE vs GAN vs VAE-GAN (University of Toronto, 2021)",
-    fooled="The error rewards blur, and its growth rewards whoever reconstructs unshifted images badly. A classifier "
-    "that does not bear shifts itself bounds the agreement: its note says by how much.",
+    blind_spots="The error rewards blur, and its growth rewards a framework that reconstructs unshifted images "
+    "badly. A classifier that is sensitive to shifts limits the agreement: the note says by how much.",
 )

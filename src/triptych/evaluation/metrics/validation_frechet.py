@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics.frechet import with_error
-from triptych.evaluation.observations import Evidence
+from triptych.evaluation.observations import Observations
 
 
-def _compute(evidence: Evidence) -> Values:
-    return {"validation_frechet": with_error(evidence.features("validation"), evidence.features("samples"))}
+def _compute(observed: Observations) -> Values:
+    return {"validation_frechet": with_error(observed.features("validation"), observed.features("samples"))}
 
 
 METRIC = Metric(
@@ -20,13 +21,13 @@ METRIC = Metric(
             unit="squared feature SD",
             better="lower",
             smallest_effect=1.0,  # as for the Frechet distance
-            family="secondary",
+            role="secondary",
             about="How far the samples' features lie from those of validation images: for choosing between settings.",
-            question="samples",
+            topic=topics.SAMPLES,
         ),
     ),
     compute=_compute,
     features=True,
     source="Heusel et al. 2017, eq. 6, on validation images",
-    fooled="As the Fréchet distance; of whoever was chosen by it, it is optimistic.",
+    blind_spots="As the Fréchet distance. It is optimistic for settings that were chosen by it.",
 )

@@ -17,9 +17,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import checked, doublings, products, real_and_samples, spread
-from triptych.evaluation.observations import Evidence, Measured
+from triptych.evaluation.observations import Measured, Observations
 
 FEW = "fewer images than features: bounded by the number of images, and no standard error"
 
@@ -43,8 +44,8 @@ def vendi_score(features: np.ndarray) -> Measured:
     return Measured(score, score * float(influence.std(ddof=1) / np.sqrt(n)))
 
 
-def _compute(evidence: Evidence) -> Values:
-    real, samples = real_and_samples(evidence)
+def _compute(observed: Observations) -> Values:
+    real, samples = real_and_samples(observed)
     most = min(len(real), len(samples))  # the score depends on n
     score = vendi_score(samples)
     return {
@@ -62,9 +63,10 @@ METRIC = Metric(
             unit="images",
             better="none",
             smallest_effect=0.5,  # half an image
-            family="secondary",
-            about="Effective number of unlike samples: real test images have their own, and noise the most.",
-            question="diversity",
+            role="secondary",
+            about="Effective number of different samples. Compare it with real test images: noise has the largest "
+            "number.",
+            topic=topics.DIVERSITY,
         ),
         Output(
             metric="vendi_gap",
@@ -72,14 +74,14 @@ METRIC = Metric(
             unit="doublings",
             better="lower",
             smallest_effect=0.1,  # 7 % of the effective number
-            family="secondary",
-            about="Doublings or halvings of the samples' Vendi score that would match real test images.",
-            question="diversity",
+            role="secondary",
+            about="How often the samples' Vendi score must be doubled or halved to match real test images.",
+            topic=topics.DIVERSITY,
         ),
     ),
     compute=_compute,
     features=True,
-    spaces=True,
+    per_feature_space=True,
     source="Friedman and Dieng 2023",
-    fooled="Noise, which raises the score, and with it hides what is missing: unlike images need not be good ones.",
+    blind_spots="Noise raises the score and can hide missing variety: images that differ need not be good ones.",
 )

@@ -11,11 +11,11 @@ import scipy.ndimage
 import torch
 
 from triptych.data.transforms import background, random_translate
-from triptych.evaluation.corruptions import PROBES, SHIFTS, probed, subset
+from triptych.evaluation.corruptions import CORRUPTIONS, SHIFTS, corrupted, subset
 from triptych.evaluation.features import Extractor
 from triptych.evaluation.metrics import load, score, settled
 from triptych.evaluation.metrics.shift_response import partners
-from triptych.evaluation.observations import Evidence, Undefined, ratio_of_means
+from triptych.evaluation.observations import Observations, Undefined, ratio_of_means
 from triptych.rng import stream
 
 BLACK = torch.full((1, 1, 1), -1.0)
@@ -41,8 +41,8 @@ def ink(images: torch.Tensor) -> torch.Tensor:
     return (images + 1).sum((1, 2, 3))[:, None]
 
 
-def seen(images: torch.Tensor, labels: torch.Tensor | None = None, **beside) -> Evidence:
-    """Evidence whose classifier tells light images from dark ones."""
+def seen(images: torch.Tensor, labels: torch.Tensor | None = None, **beside) -> Observations:
+    """Observations whose classifier tells light images from dark ones."""
     extractor = Extractor(
         name="ink",
         sha256="0" * 64,
@@ -51,21 +51,21 @@ def seen(images: torch.Tensor, labels: torch.Tensor | None = None, **beside) -> 
         logits=lambda x: torch.cat([x, 100 - x], 1),
         label_names=("light", "dark"),
     )
-    return Evidence(real=images, sample=lambda n: images[:n], extractor=extractor, labels=labels, **beside)
+    return Observations(real=images, sample=lambda n: images[:n], extractor=extractor, labels=labels, **beside)
 
 
-def rows(name: str, evidence: Evidence) -> dict[str, dict]:
-    return {row["metric"]: row for row in score(evidence, load([name]))}
+def rows(name: str, observed: Observations) -> dict[str, dict]:
+    return {row["metric"]: row for row in score(observed, load([name]))}
 
 
-# The probes
+# The corruptions
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2])
 def test_a_translated_dot_has_moved_by_the_share_in_one_of_eight_directions(share):
     images = torch.full((400, 1, SIDE, SIDE), -1.0)
     images[:, 0, 10, 10] = 1
-    moved = probed(images, "translation", share, 0, BLACK)
+    moved = corrupted(images, "translation", share, 0, BLACK)
     assert torch.equal(ink(moved), ink(images))
     places = {(i % SIDE - 10, i // SIDE - 10) for i in moved.flatten(1).argmax(1).tolist()}
     step = round(share * SIDE)
@@ -74,7 +74,7 @@ def test_a_translated_dot_has_moved_by_the_share_in_one_of_eight_directions(shar
 
 def test_rotation_by_a_right_angle_is_exact_and_goes_both_ways():
     images = smooth(40)
-    turned = probed(images, "rotation", 90, 0, BLACK)
+    turned = corrupted(images, "rotation", 90, 0, BLACK)
     ways = [torch.rot90(images, turns, (2, 3)) for turns in (1, 3)]
     off = torch.stack([(turned - way).abs().amax((1, 2, 3)) for way in ways])
     assert off.min(0).values.max() < 1e-4
@@ -84,7 +84,7 @@ def test_rotation_by_a_right_angle_is_exact_and_goes_both_ways():
 def test_scale_changes_areas_by_its_square_either_way():
     image = torch.full((1, 1, SIDE, SIDE), -1.0)
     image[:, :, 6:14, 6:14] = 1
-    areas = ink(probed(image.repeat(20, 1, 1, 1), "scale", 1.0, 0, BLACK)).flatten() / ink(image)
+    areas = ink(corrupted(image.repeat(20, 1, 1, 1), "scale", 1.0, 0, BLACK)).flatten() / ink(image)
     larger = areas.flatten() > 1
     assert 0 < larger.sum() < 20
     assert torch.allclose(areas.flatten()[~larger], torch.tensor(0.25), atol=1e-3)
@@ -94,36 +94,36 @@ def test_scale_changes_areas_by_its_square_either_way():
 def test_blur_is_scipys_gaussian():
     images = smooth(3)
     expected = scipy.ndimage.gaussian_filter(images.numpy(), (0, 0, 2, 2), mode="nearest", truncate=3.0)
-    np.testing.assert_allclose(probed(images, "blur", 2 / SIDE, 0, BLACK), expected, atol=1e-6)
+    np.testing.assert_allclose(corrupted(images, "blur", 2 / SIDE, 0, BLACK), expected, atol=1e-6)
 
 
 def test_noise_has_its_standard_deviation_on_the_grey_range():
     grey = torch.zeros(100, 1, SIDE, SIDE)
-    assert float(probed(grey, "noise", 0.1, 0, BLACK).std() / 2) == pytest.approx(0.1, rel=0.02)
+    assert float(corrupted(grey, "noise", 0.1, 0, BLACK).std() / 2) == pytest.approx(0.1, rel=0.02)
 
 
 def test_occlusion_hides_a_square_and_nothing_else_with_background():
     white = torch.ones(50, 3, SIDE, SIDE)
     fill = torch.tensor([-0.5, 0.0, 0.5])[:, None, None]
-    hidden = probed(white, "occlusion", 0.3, 0, fill)
+    hidden = corrupted(white, "occlusion", 0.3, 0, fill)
     assert torch.equal((hidden != 1).sum((2, 3)), torch.full((50, 3), 36))
     assert [sorted(hidden[:, c].unique().tolist()) for c in range(3)] == [[-0.5, 1], [0, 1], [0.5, 1]]
 
 
 def test_brightness_dims_towards_black():
-    assert torch.allclose(probed(torch.ones(1, 1, 4, 4), "brightness", 0.25, 0, BLACK), torch.tensor(0.5))
+    assert torch.allclose(corrupted(torch.ones(1, 1, 4, 4), "brightness", 0.25, 0, BLACK), torch.tensor(0.5))
 
 
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", CORRUPTIONS)
 def test_a_probe_is_seeded_and_its_damage_grows_with_its_strength(name):
-    images, probe = smooth(60), PROBES[name]
-    assert torch.equal(probed(images, name, 0.0, 0, BLACK), images)
-    changed = [probed(images, name, strength, 0, BLACK) for strength in probe.strengths]
+    images, corruption = smooth(60), CORRUPTIONS[name]
+    assert torch.equal(corrupted(images, name, 0.0, 0, BLACK), images)
+    changed = [corrupted(images, name, strength, 0, BLACK) for strength in corruption.strengths]
     damages = [float((x - images).square().mean()) for x in changed]
     assert damages[0] > 0 and all(a < b for a, b in itertools.pairwise(damages))
     assert all(x.shape == images.shape and x.abs().max() <= 1 + 1e-6 for x in changed)
-    assert torch.equal(probed(images, name, probe.strengths[0], 0, BLACK), changed[0])
-    other = probed(images, name, probe.strengths[0], 1, BLACK)
+    assert torch.equal(corrupted(images, name, corruption.strengths[0], 0, BLACK), changed[0])
+    other = corrupted(images, name, corruption.strengths[0], 1, BLACK)
     assert torch.equal(other, changed[0]) == (name in ("brightness", "blur"))
 
 
@@ -134,7 +134,7 @@ def test_background_is_the_median_border_value_of_each_channel():
     images[0] = -1  # nor does a single image
     assert torch.equal(background(images), torch.tensor([0.25, -0.75])[:, None, None])
     assert torch.equal(
-        probed(images[1:], "translation", 0.2, 0, background(images))[:, 0, 0, 0], torch.full((4,), 0.25)
+        corrupted(images[1:], "translation", 0.2, 0, background(images))[:, 0, 0, 0], torch.full((4,), 0.25)
     )
 
 
@@ -168,8 +168,8 @@ def test_an_output_that_cannot_be_had_leaves_its_reason():
 
 def test_a_perfect_autoencoder_follows_every_change_and_undoes_none():
     images = squares(60)
-    evidence = seen(images, reconstruct=lambda x, _: x, posterior=lambda x: (ink(x), ink(x)))
-    found = rows("translation", evidence)
+    observed = seen(images, reconstruct=lambda x, _: x, posterior=lambda x: (ink(x), ink(x)))
+    found = rows("translation", observed)
     assert found["translation_error"]["value"] == 0
     assert found["translation_error"]["curve"] == [[share, 0] for share in (0, *SHIFTS)]
     assert found["translation_growth"]["undefined"] == "unshifted images are reconstructed perfectly"
@@ -177,11 +177,11 @@ def test_a_perfect_autoencoder_follows_every_change_and_undoes_none():
     assert found["translation_agreement"]["value"] == 1
     assert found["translation_agreement"]["note"].endswith("1.000")
     assert found["code_distance"]["undefined"] == "all images have the same code"
-    for name, row in rows("robustness", evidence).items():
+    for name, row in rows("robustness", observed).items():
         assert (row["value"] == 0) == (name not in ("blur_error", "noise_error", "occlusion_error"))
         assert row["curve"][0] == [0, 0]
-    damage = (probed(images, "occlusion", 0.3, 0, BLACK) - images).square().mean() / 4
-    assert dict(rows("robustness", evidence)["occlusion_error"]["curve"])[0.3] == pytest.approx(
+    damage = (corrupted(images, "occlusion", 0.3, 0, BLACK) - images).square().mean() / 4
+    assert dict(rows("robustness", observed)["occlusion_error"]["curve"])[0.3] == pytest.approx(
         float(damage), abs=0.005
     )
 
@@ -228,11 +228,11 @@ def test_code_distance_is_scaled_by_that_of_different_images():
 
 
 def test_without_an_encoder_nothing_is_reconstructed_but_samples_are_judged():
-    evidence = seen(squares(60))
+    observed = seen(squares(60))
     for name in ("translation", "robustness"):
-        assert {row["undefined"] for row in rows(name, evidence).values()} == {"no encoder"}
-    assert rows("translated_frechet", evidence)["translated_frechet"]["value"] >= 0
-    response = rows("shift_response", evidence)
+        assert {row["undefined"] for row in rows(name, observed).values()} == {"no encoder"}
+    assert rows("translated_frechet", observed)["translated_frechet"]["value"] >= 0
+    response = rows("shift_response", observed)
     assert response["dis_l_response"]["undefined"] == "no discriminator"
     assert response["pixel_response"]["value"] > 0
 
@@ -242,20 +242,20 @@ def test_the_frechet_distance_to_shifted_images_knows_who_has_learned_shifts():
     extractor = Extractor(name="places", sha256="0" * 64, dimension=2, embed=places)
     shifted = random_translate(images, 0.2, stream(5, "test"))
     centred, translated = (
-        rows("translated_frechet", Evidence(images, lambda n: made[:n], extractor))["translated_frechet"]["value"]  # noqa: B023
+        rows("translated_frechet", Observations(images, lambda n: made[:n], extractor))["translated_frechet"]["value"]  # noqa: B023
         for made in (images, shifted)
     )
     assert translated < centred / 10
 
 
 def test_without_a_classifier_agreement_alone_is_undefined():
-    evidence = Evidence(
+    observed = Observations(
         real=squares(20),
         sample=squares,
         extractor=Extractor(name="ink", sha256="0" * 64, dimension=1, embed=ink),
         reconstruct=lambda x, _: x,
     )
-    found = rows("translation", evidence)
+    found = rows("translation", observed)
     assert found["translation_agreement"]["undefined"] == "no classifier: the data have no labels"
     assert found["translation_error"]["value"] == 0
 
@@ -291,17 +291,17 @@ def test_the_order_of_images_does_not_matter(name):
     images = smooth(60)
 
     def found(order: torch.Tensor) -> dict[str, float]:
-        evidence = seen(
+        observed = seen(
             images[order], order % 3, reconstruct=lambda x, _: 0.8 * x, dis_l=ink, posterior=lambda x: (ink(x), ink(x))
         )
-        return {metric: row["value"] for metric, row in rows(name, evidence).items()}
+        return {metric: row["value"] for metric, row in rows(name, observed).items()}
 
     assert found(torch.randperm(60, generator=stream(0, "test"))) == pytest.approx(found(torch.arange(60)), rel=1e-5)
 
 
 def test_one_image_gives_values_or_reasons():
-    evidence = seen(squares(1), reconstruct=lambda x, _: 0.5 * x, posterior=lambda x: (ink(x), ink(x)))
+    observed = seen(squares(1), reconstruct=lambda x, _: 0.5 * x, posterior=lambda x: (ink(x), ink(x)))
     for name in ("translation", "robustness", "shift_response", "translated_frechet"):
-        for row in rows(name, evidence).values():
+        for row in rows(name, observed).values():
             assert (row["value"] is None) == bool(row["undefined"])
             assert row["error"] is None and not math.isnan(row["value"] or 0)

@@ -1,17 +1,17 @@
-"""What a reader must know before believing the answers: troubles of the runs, and what does not follow."""
+"""Limitations: what went wrong in the runs, and what does not follow from the study."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from triptych import text
-from triptych.report.answers import differs, facts, level
 from triptych.report.collect import Study
+from triptych.report.headlines import differs, facts, level, topic_of
 from triptych.text import finite, listed, number
 from triptych.verdicts.wording import display
 
 FEW = 500
-"""Fewer test images than this are told of before anything else: features have 64 dimensions or more."""
+"""With fewer test images a warning comes before anything else: features have 64 dimensions or more."""
 
 
 def troubles(study: Study) -> list[str]:
@@ -37,8 +37,8 @@ def troubles(study: Study) -> list[str]:
     test = finite(counts.get("test")) if isinstance(counts, dict) else None
     if test is not None and test < FEW:
         found.append(
-            f"Only {number(test)} test images: distances between sets of images, precision, recall and coverage say "
-            f"little below {FEW}, and the Fréchet distance is biased upwards."
+            f"Only {number(test)} test images: scores that compare sets of images say little below {FEW}, and "
+            "distances in features are biased upwards."
         )
     if not study.scores:
         found.append("There are no scores yet.")
@@ -85,13 +85,13 @@ def _of_the_design(study: Study) -> Iterator[str]:
 
 
 def _of_the_outcome(study: Study) -> Iterator[str]:
-    asked = {m["metric"]: (m.get("question"), m.get("family")) for m in study.metrics}
-    families = {asked.get(v["metric"]) for v in study.verdicts}
-    if len(families) > 1:
+    group_of = {m["metric"]: (topic_of(m).name, m.get("role")) for m in study.metrics}
+    groups = {group_of.get(v["metric"]) for v in study.verdicts}
+    if len(groups) > 1:
         yield (
-            f"Each question is answered at its own level{level(study)}, primary and secondary measures apart: p-values "
-            f"are adjusted within each of these {len(families)} groups of comparisons, not over all of them. That "
-            "some answer among them is wrong is therefore likelier than that level."
+            f"Each topic is judged at its own level{level(study)}, primary and secondary measures apart: p-values "
+            f"are adjusted within each of these {len(groups)} groups of comparisons, not over all of them. So the "
+            "chance that at least one verdict is wrong is higher than that level."
         )
     undecided = sum(v["verdict"] == "undecided" for v in study.verdicts)
     if undecided:

@@ -1,4 +1,4 @@
-"""The answers in words: what the primary verdicts decide, how surely, and of which study."""
+"""The headlines: what the primary verdicts decide on each topic, how surely, and of which study."""
 
 from __future__ import annotations
 
@@ -8,23 +8,17 @@ from dataclasses import dataclass
 from triptych.report.collect import Row, Study
 from triptych.report.tables import Cell, Cells, beaten
 from triptych.text import count, finite, listed, number
+from triptych.topics import BUILT_IN, Topic
 from triptych.verdicts.wording import display
 
 SOURCES = {"mnist": "MNIST"}
-QUESTIONS = {
-    "samples": "Who samples best?",
-    "diversity": "Who covers the data?",
-    "reconstruction": "Who reconstructs best?",
-    "translation": "Who survives translation?",
-    "likelihood": "Who is likeliest?",
-}
-TITLES = {"latent": "Latent space", "convergence": "Over the course of training"}
-ORDER = [*QUESTIONS, "latent", "robustness", "stability", "convergence"]
+OTHER = Topic(name="", title="Other")
+"""Of scores whose entry in metrics.json is missing."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the primary verdicts say to one question under one condition."""
+class Headline:
+    """What the primary verdicts say on one topic under one condition."""
 
     question: str
     headline: str  # a framework, "GAN or VAE-GAN", "Not decided" ...
@@ -32,43 +26,47 @@ class Answer:
     lines: list[tuple[Row, str]]  # (metric, what its verdicts say)
 
 
-def title(question: str) -> str:
-    """A question's name as a heading."""
-    return TITLES.get(question) or question.replace("_", " ").capitalize() or "Other"
+def topic_of(metric: Row) -> Topic:
+    """The topic that an entry of metrics.json bears on."""
+    entry = metric.get("topic")
+    if not isinstance(entry, dict) or not entry.get("name"):
+        return OTHER
+    name, order = str(entry["name"]), finite(entry.get("order"))
+    return Topic(
+        name=name,
+        title=str(entry.get("title") or name),
+        question=str(entry.get("question") or ""),
+        subject=str(entry.get("subject") or ""),
+        order=OTHER.order if order is None else int(order),
+    )
 
 
-def asked(question: str) -> str:
-    """A question as people ask it."""
-    return QUESTIONS.get(question) or title(question)
+def by_topic(study: Study, role: str | None = None) -> dict[Topic, list[Row]]:
+    """Metrics by the topic they bear on, in the topics' order, primary ones first within each."""
+    groups: dict[Topic, list[Row]] = {}
+    for metric in sorted(study.metrics, key=lambda m: m.get("role") != "primary"):
+        if role in (None, metric.get("role")):
+            groups.setdefault(topic_of(metric), []).append(metric)
+    return dict(sorted(groups.items(), key=lambda group: (group[0] == OTHER, group[0].order, group[0].name)))
 
 
-def questions(study: Study, family: str | None = None) -> dict[str, list[Row]]:
-    """Metrics by the question they bear on, primary ones first within each."""
-    groups: dict[str, list[Row]] = {}
-    for metric in sorted(study.metrics, key=lambda m: m.get("family") != "primary"):
-        if family in (None, metric.get("family")):
-            groups.setdefault(str(metric.get("question") or "other"), []).append(metric)
-    place = {question: i for i, question in enumerate(ORDER)}
-    return dict(sorted(groups.items(), key=lambda group: place.get(group[0], len(place))))
-
-
-def unasked(study: Study) -> list[str]:
+def unmeasured(study: Study) -> list[str]:
     """The usual questions to which this study has no primary metric, in mid-sentence."""
-    there = questions(study, "primary")
-    missing = [text for question, text in QUESTIONS.items() if there and question not in there]
+    measured = {topic.name for topic in by_topic(study, "primary")}
+    missing = [t.question for t in BUILT_IN if t.question and measured and t.name not in measured]
     return [text[:1].lower() + text[1:].rstrip("?") for text in missing]
 
 
-def directed(study: Study, family: str | None = None) -> list[Row]:
-    """The metrics of which less or more is better, by question."""
-    return [m for ms in questions(study, family).values() for m in ms if m.get("better") in ("lower", "higher")]
+def directed(study: Study, role: str | None = None) -> list[Row]:
+    """The metrics of which less or more is better, by topic."""
+    return [m for ms in by_topic(study, role).values() for m in ms if m.get("better") in ("lower", "higher")]
 
 
-def answers(study: Study, condition: str, cells: Cells) -> list[Answer]:
-    """One answer a question that has a primary metric."""
+def headlines(study: Study, condition: str, cells: Cells) -> list[Headline]:
+    """One headline for each topic that has a primary metric."""
     found = []
-    for question, metrics in questions(study, "primary").items():
-        standings = [_standing(study, m["metric"], condition, cells) for m in metrics]
+    for topic, metrics in by_topic(study, "primary").items():
+        standings = [_standing(study, m, condition, cells) for m in metrics]
         lines = [(m, line) for m, (_, _, line) in zip(metrics, standings, strict=True)]
         heads = list(dict.fromkeys(head for head, _, _ in standings))
         decided = [(head, leaders) for head, leaders, _ in standings if leaders]
@@ -81,21 +79,22 @@ def answers(study: Study, condition: str, cells: Cells) -> list[Answer]:
             )
         else:
             headline, leaders = "The measures disagree" if decided else "Not decided", []
-        found.append(Answer(question=asked(question), headline=headline, leaders=leaders, lines=lines))
+        question = topic.question or topic.title
+        found.append(Headline(question=question, headline=headline, leaders=leaders, lines=lines))
     return found
 
 
-def _standing(study: Study, metric: str, condition: str, cells: Cells) -> tuple[str, list[str], str]:
+def _standing(study: Study, metric: Row, condition: str, cells: Cells) -> tuple[str, list[str], str]:
     """(headline, leaders, sentence) of one metric's verdicts."""
-    own = {f: cells[metric, f] for f in study.frameworks}
-    verdicts = study.verdicts_of(metric, condition)
+    by_framework = {f: cells[metric["metric"], f] for f in study.frameworks}
+    verdicts = study.verdicts_of(metric["metric"], condition)
     comparable = list(dict.fromkeys(f for v in verdicts if v["verdict"] != "undefined" for f in (v["a"], v["b"])))
     if len(study.frameworks) == 1 or (verdicts and not comparable):
-        return _alone(own)
+        return _alone(by_framework)
     if not verdicts:
         return "No verdict yet", [], "no verdict yet."
     outside = [f for f in dict.fromkeys(f for v in verdicts for f in (v["a"], v["b"])) if f not in comparable]
-    gaps = _gaps(metric, cells)
+    gaps = _gaps(str(metric.get("gap") or ""), cells)
     doubtful = [v for v in verdicts if v["verdict"] in ("better", "worse") and _within(v, gaps)]
     won = beaten([v for v in verdicts if v not in doubtful])
     front = [f for f in comparable if all(loser != f for _, loser in won)]
@@ -105,10 +104,11 @@ def _standing(study: Study, metric: str, condition: str, cells: Cells) -> tuple[
             parts.append(f"{display(f)} is better than {listed(losers)}")
     parts += [f"{_pair(v)} are equivalent" for v in verdicts if v["verdict"] == "equivalent"]
     parts += _undecided([v for v in verdicts if v["verdict"] == "undecided"])
-    parts += [f"{display(f)} cannot be compared" + _because(own.get(f)) for f in outside]
+    parts += [f"{display(f)} cannot be compared" + _because(by_framework.get(f)) for f in outside]
     parts += [f"{_pair(v)} differ by less than the gaps of their bounds, which decides nothing" for v in doubtful]
     if gaps:
-        parts.append(f"gaps: {listed([f'{display(f)} {number(gap, 2)}' for f, gap in gaps.items()])} nats")
+        unit = f" {metric['unit']}" if metric.get("unit") else ""
+        parts.append(f"gaps: {listed([f'{display(f)} {number(gap, 2)}' for f, gap in gaps.items()])}{unit}")
     return *_headline(verdicts, comparable, front, won), "; ".join(parts) + "."
 
 
@@ -117,7 +117,7 @@ def _alone(cells: dict[str, Cell]) -> tuple[str, list[str], str]:
     having = [f for f, cell in cells.items() if cell.mean is not None]
     parts = [f"{display(f)} scores {cells[f].text}" for f in having]
     parts += [f"{display(f)} has no value" + _because(cell) for f, cell in cells.items() if f not in having]
-    headline = "Nobody can be measured" if not having else "Nothing to compare with"
+    headline = "Not measurable for any framework" if not having else "Nothing to compare with"
     return headline if parts else "No verdict yet", [], "; ".join(parts) + "."
 
 
@@ -125,11 +125,9 @@ def _because(cell: Cell | None) -> str:
     return f" ({cell.why})" if cell and cell.why else ""
 
 
-def _gaps(metric: str, cells: Cells) -> dict[str, float]:
-    """How far the truth may lie above a lower bound on the likelihood, by framework; for no other metric."""
-    if metric != "log_likelihood":
-        return {}
-    return {f: cell.mean for (name, f), cell in cells.items() if name == "ais_gap" and cell.mean is not None}
+def _gaps(measured_by: str, cells: Cells) -> dict[str, float]:
+    """How far the truth may lie from a bound, by framework; `measured_by` names the output that says so, if any."""
+    return {f: cell.mean for (name, f), cell in cells.items() if name == measured_by and cell.mean is not None}
 
 
 def _within(verdict: Row, gaps: dict[str, float]) -> bool:
@@ -204,7 +202,7 @@ def facts(study: Study) -> dict[str, str]:
 
 def certainty(study: Study) -> str:
     """How sure the decided comparisons are, and how many are open."""
-    primary = {m["metric"] for m in study.metrics if m.get("family") == "primary"}
+    primary = {m["metric"] for m in study.metrics if m.get("role") == "primary"}
     made = [v for v in study.verdicts if v["metric"] in primary]
     counts = {
         w: sum(v["verdict"] == w for v in made) for w in ("better", "worse", "equivalent", "undecided", "undefined")
@@ -226,8 +224,8 @@ def certainty(study: Study) -> str:
 def levels(study: Study) -> str:
     """What p-values are adjusted for."""
     return (
-        f"Each question is answered at its own level{level(study)}: p-values are adjusted (Holm) for the comparisons "
-        "within a question, primary and secondary measures apart, and not over all questions."
+        f"Each topic is judged at its own level{level(study)}: p-values are adjusted (Holm) for the comparisons "
+        "within a topic, primary and secondary measures apart, and not over all topics."
     )
 
 
