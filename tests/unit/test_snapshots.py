@@ -121,6 +121,6 @@ def test_validation_frechet_is_the_distance_to_validation_images(data, tmp_path:
 
 
 def test_the_manifest_holds_the_snapshots(run: Run):
-    store.write_manifest(run.folder)
+    run.files.commit()
     files = store.read_json(run.folder / store.MANIFEST)["files"]
     assert "snapshots/000000080/dec.safetensors" in files

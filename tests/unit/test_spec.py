@@ -204,6 +204,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "fit": "pad",
         "broken": "skip",
         "dequantise": True,
+        "options": {"bars": 3},
     },
     "network": {"family": "mlp", "width": 0.5, "latent": 64, "options": {"init": "torch"}},
     "optimiser": {"name": "SGD", "rate": 2e-3, "rates": {"dis": 1e-4}, "options": {"betas": [0.9, 0.999]}},
