@@ -213,7 +213,7 @@ def test_nothing_flips_in_one_sentence(copy: Path) -> None:
             row["value"] = levels[row["framework"]]
     write_scores(copy, rows)
     assert rankings.summary(ranked(copy)) == (
-        "Nothing flips: by 2 measures in 2 feature spaces (mnist-classifier and pixels) no two frameworks change "
+        "No ranking changes: by 2 measures in 2 feature spaces (mnist-classifier and pixels), no two frameworks change "
         "places."
     )
 
