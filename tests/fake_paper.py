@@ -128,7 +128,7 @@ def _score(metric: str, run: RunSpec, noise: np.random.Generator) -> dict[str, A
         "run": run.id,
         "framework": run.framework,
         "seed": run.seed,
-        "condition": "",
+        "condition": {},
         "metric": metric,
         "value": value,
         "error": None,

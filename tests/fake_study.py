@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from triptych import topics
+from triptych import text, topics
 
 FRAMEWORKS = ("vae", "gan", "vaegan")
 STEPS = (640, 1280, 2560, 5120, 10240, 20000)
@@ -134,15 +134,14 @@ def make(
     *,
     frameworks: tuple[str, ...] = FRAMEWORKS,
     seeds: int = 3,
-    conditions: tuple[str, ...] = ("",),
+    conditions: tuple[dict[str, Any], ...] = ({},),
     diverged: tuple[str, int] | None = None,
     source: str = "mnist",
 ) -> Path:
     """Write a whole study; `diverged` names one (framework, seed). Unknown frameworks behave like the VAE."""
     (folder / "data").mkdir(parents=True)
-    key, values = conditions[0].partition("=")[0], [c.partition("=")[2] for c in conditions]
-    shown = [float(v) if v[:1].isdigit() else v for v in values]
-    grid = f'\n[grid]\n"{key}" = {json.dumps(shown)}\n' if any(conditions) else ""
+    values = [value for condition in conditions for value in condition.values()]
+    grid = f'\n[grid]\n"{next(iter(conditions[0]))}" = {json.dumps(values)}\n' if values else ""
     toml = f"""name = "study"\nframeworks = {json.dumps(list(frameworks))}\nseeds = {list(range(seeds))}\n
 [data]\nsource = {json.dumps(source)}\nsize = 32\n
 [training]\nimages = 20000\nbatch_size = 64\n
@@ -171,10 +170,12 @@ def sha(text: object) -> str:
     return hashlib.sha256(str(text).encode()).hexdigest()
 
 
-def _run(folder: Path, framework: str, seed: int, condition: str, diverged: bool, source: str) -> list[dict[str, Any]]:
+def _run(
+    folder: Path, framework: str, seed: int, condition: dict[str, Any], diverged: bool, source: str
+) -> list[dict[str, Any]]:
     game = framework if framework in FRAMEWORKS else "vae"
     images = 5120 if diverged else 20000
-    run = folder / "runs" / f"{sha(framework)[:6]}-s{seed}-{sha((framework, seed, condition))[:8]}"
+    run = folder / "runs" / f"{sha(framework)[:6]}-s{seed}-{sha((framework, seed, text.condition(condition)))[:8]}"
     for part in ("samples", "reconstructions")[: 2 if "enc" in NETS[game] else 1]:
         (run / part).mkdir(parents=True)
         for step in (s for s in STEPS if s <= images):
@@ -185,7 +186,7 @@ def _run(folder: Path, framework: str, seed: int, condition: str, diverged: bool
         "seed": seed,
         "data": {"source": source, "path": None, "size": 32},
         "network": {"family": "conv", "width": 0.25, "latent": 128},
-        "optimiser": {"name": condition.partition("optimiser.name=")[2] or "Adam", "rate": 0.001},
+        "optimiser": {"name": condition.get("optimiser.name", "Adam"), "rate": 0.001},
         "training": {"images": 20000, "batch_size": 64, "updates": "simultaneous"},
         "condition": condition,
     }
@@ -257,11 +258,11 @@ def _log_row(game: str, step: int, seed: int) -> dict[str, Any]:
 
 
 def _score(
-    run: str, framework: str, game: str, seed: int, condition: str, m: dict[str, Any], diverged: bool
+    run: str, framework: str, game: str, seed: int, condition: dict[str, Any], m: dict[str, Any], diverged: bool
 ) -> dict[str, Any]:
     name = m["metric"]
     level = LEVELS[name].get(game)
-    wobble = 1 + 0.04 * math.sin(7 * seed + len(framework) + len(condition)) + 0.3 * diverged
+    wobble = 1 + 0.04 * math.sin(7 * seed + len(framework) + len(text.condition(condition))) + 0.3 * diverged
     value = None if level is None else level if name == "collapsed" else level * wobble
     real_baseline, noise_baseline = BOUNDS.get(name, (None, None))
     return {
@@ -290,7 +291,7 @@ def _score(
     }
 
 
-def _verdicts(frameworks: tuple[str, ...], seeds: int, condition: str) -> list[dict[str, Any]]:
+def _verdicts(frameworks: tuple[str, ...], seeds: int, condition: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     asked = [m for m in METRICS if m["better"] != "none"]
     for m, (a, b) in itertools.product(asked, itertools.combinations(frameworks, 2)):

@@ -9,8 +9,7 @@ study.runs[0].sample(16)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +17,13 @@ from torch import nn
 
 from triptych import networks, store
 from triptych.data.dataset import Dataset
+from triptych.directory import StudyDirectory
 from triptych.errors import InputError
 from triptych.evaluation.run import Run
-from triptych.spec import NetworkSpec, RunSpec, ScoringSpec, StudySpec, checked, load_study
-from triptych.study import runner as studies
-from triptych.study.plan import resolved, runs_of, validate
+from triptych.spec import NetworkSpec, RunSpec, ScoringSpec, StudySpec, checked
+from triptych.study import runner
+from triptych.study.observer import SILENT, Observer
+from triptych.study.plan import resolved, validate
 from triptych.study.presets import comparison
 from triptych.training import loop as training
 
@@ -34,10 +35,11 @@ class Study:
     """A study on disk. `spec` is its specification, `report` the path of its report."""
 
     def __init__(self, folder: Path | str) -> None:
-        """Raises InputError when there is no study in `folder`."""
+        """Raises InputError when there is no study in `folder`, or one of an older version."""
         self.folder = Path(folder)
-        self.spec = load_study(self.folder / studies.STUDY)
-        self.report = self.folder / "report.html"
+        self.files = StudyDirectory(folder)
+        self.spec, self._planned = runner.load(self.folder)
+        self.report = self.files.report_html
 
     def __repr__(self) -> str:
         return f"Study({str(self.folder)!r})"
@@ -45,38 +47,35 @@ class Study:
     @property
     def runs(self) -> list[Run]:
         """The runs that have come to their end, by condition, seed and framework."""
-        folders = [self.folder / "runs" / run.id for run in runs_of(self.spec)]
-        return [Run(folder) for folder in folders if store.is_whole(folder)]
+        directories = [self.files.run(run.id) for run in self._planned]
+        return [Run(directory.path) for directory in directories if directory.is_complete()]
 
     def scores(self) -> pandas.DataFrame:
         """A row for every run and metric: run, framework, seed, metric, value, unit, better, undefined, ..."""
         import pandas
 
-        return pandas.DataFrame(store.read_lines(self.folder / studies.SCORES))
+        return pandas.DataFrame(store.read_lines(self.files.scores_jsonl))
 
     def score(
         self,
         metrics: Sequence[str] | None = None,
         features: Sequence[str] | None = None,
         images: int | None = None,
+        observer: Observer = SILENT,
     ) -> Study:
-        """Score the finished runs anew, as `triptych score` does; returns the study, judged again.
+        """Score the finished runs again, as `triptych score` does; returns the study, judged again.
 
         Raises InputError for what cannot be scored so, and RuntimeError if the scoring of a run fails.
         """
-        asked = {"metrics": metrics, "features": features, "images": images}
-        wanted = {key: value for key, value in asked.items() if value is not None}
-        with _held(self.folder):
-            opened, jobs = studies.rescore(self.folder, checked(ScoringSpec, wanted, "Study.score"))
-            _raise_for_failures(studies.execute(opened, jobs), self.folder)
-            studies.conclude(self.folder)
-        return Study(self.folder)
+        given = {"metrics": metrics, "features": features, "images": images}
+        wanted = checked(ScoringSpec, {k: v for k, v in given.items() if v is not None}, "Study.score")
+        return _study_of(runner.score_study(self.folder, wanted, observer=observer))
 
     def verdicts(self) -> pandas.DataFrame:
         """A row for every question: metric, a, b, verdict, difference, low, high, n, p_adjusted, sentence, ..."""
         import pandas
 
-        return pandas.DataFrame(store.read_json(self.folder / studies.VERDICTS))
+        return pandas.DataFrame(store.read_json(self.files.verdicts_json))
 
 
 def compare(
@@ -86,35 +85,30 @@ def compare(
     preset: str = "quick",
     *,
     out: Path | str,
+    observer: Observer = SILENT,
     **fields: Any,
 ) -> Study:
-    """Compare frameworks, as `triptych compare` does; `fields` are those of `triptych.comparison`."""
-    return run_study(comparison(data, frameworks, seeds, preset, **fields), out)
+    """Compare frameworks, as `triptych compare` does; `fields` are those of `triptych.comparison`.
+
+    `observer` is called while the study runs: `triptych.terminal.running.Terminal(rich.console.Console())` prints what
+    the command prints.
+    """
+    return run_study(comparison(data, frameworks, seeds, preset, **fields), out, observer)
 
 
-def run_study(spec: StudySpec, out: Path | str) -> Study:
-    """Run a study in a directory, or go on with it, and conclude it; raises RuntimeError if a run fails."""
-    folder = Path(out)
-    studies.check_free(folder, spec)
-    with _held(folder):
-        _raise_for_failures(studies.compute(studies.prepare(folder, spec)), folder)
-        studies.conclude(folder)
-    return Study(folder)
+def run_study(spec: StudySpec, out: Path | str, observer: Observer = SILENT) -> Study:
+    """Run a study in a directory, or resume it, and summarise it; raises RuntimeError if a run fails or is stopped."""
+    return _study_of(runner.run_study(spec, Path(out), observer))
 
 
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """The study's directory, for this process alone."""
-    with store.locked(folder, wait=False) as mine:
-        if not mine:
-            raise InputError("another process is at work in this directory", where=str(folder))
-        yield
-
-
-def _raise_for_failures(results: dict[str, str], folder: Path) -> None:
-    failed = [name for name, result in results.items() if result != "finished"]
-    if failed:
-        raise RuntimeError(f"{len(failed)} of {len(results)} runs failed; see error.txt in {folder / 'runs'}")
+def _study_of(outcome: runner.Outcome) -> Study:
+    """The study whose runs have ended; raises RuntimeError unless all are complete."""
+    count, runs = len(outcome.results), outcome.directory.runs
+    if outcome.is_stopped:
+        raise RuntimeError("stopped; the same call resumes it")
+    if outcome.failed:
+        raise RuntimeError(f"{len(outcome.failed)} of {count} runs failed; see error.txt in {runs}")
+    return Study(outcome.directory.path)
 
 
 def open_study(folder: Path | str) -> Study:

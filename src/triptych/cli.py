@@ -17,6 +17,8 @@ from triptych.errors import InputError
 from triptych.plugins import suggest
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from triptych.spec import StudySpec
 
 app = typer.Typer(
@@ -58,7 +60,7 @@ def compare(
     fit: FitOption = None,
     broken: BrokenOption = "error",
     optimiser: Annotated[str | None, typer.Option(help="Any torch.optim class, e.g. RMSprop.")] = None,
-    rate: Annotated[float | None, typer.Option(help="The learning rate.")] = None,
+    rate: Annotated[float | None, typer.Option("--rate", "--learning-rate", help="The learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     metrics: MetricsOption = None,
     features: FeaturesOption = None,
@@ -88,7 +90,7 @@ def compare(
         workers=workers,
         threads=threads,
     )
-    _carry_out(study, out or Path("results") / study.name)
+    _run_study(study, out or Path("results") / study.name)
 
 
 @app.command()
@@ -100,9 +102,12 @@ def run(
     threads: ThreadsOption = None,
 ) -> None:
     """Run a study, or go on with one that was stopped."""
+    from triptych.directory import StudyDirectory
+
     spec = _load(study, device, workers, threads)
-    home = study.parent if study.name == "study.toml" and (study.parent / "data").is_dir() else None
-    _carry_out(spec, out or home or Path("results") / spec.name)
+    beside = StudyDirectory(study.parent)
+    home = beside.path if study.name == beside.study_toml.name and beside.data.is_dir() else None
+    _run_study(spec, out or home or Path("results") / spec.name)
 
 
 def _load(path: Path, device: str | None, workers: int | None, threads: int | None) -> StudySpec:
@@ -122,21 +127,29 @@ def _load(path: Path, device: str | None, workers: int | None, threads: int | No
     return study.model_copy(update={"execution": execution, "data": data})
 
 
-def _carry_out(spec: StudySpec, out: Path) -> None:
-    from triptych.study import conduct
+def _run_study(spec: StudySpec, out: Path) -> None:
+    from triptych.study.runner import run_study
+    from triptych.terminal import running, tables
 
-    raise typer.Exit(conduct.carry_out(console, spec, out))
+    try:
+        outcome = run_study(spec, out, running.Terminal(console))
+    except KeyboardInterrupt:  # before or after the runs, where whatever is cut short is simply done again
+        raise typer.Exit(running.stopped(console, out)) from None
+    if outcome.verdicts is None:
+        raise typer.Exit(running.stopped(console, out))
+    tables.verdicts(console, outcome.verdicts)
+    raise typer.Exit(running.end(console, outcome))
 
 
 @app.command()
 def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> None:
     """Say what a study would run and what it would cost, and run nothing."""
-    from triptych.study import conduct
+    from triptych.study.plan import preview
     from triptych.terminal import tables
 
-    foreseen = conduct.foresee(_load(study, None, None, None))
-    tables.runs(console, foreseen.runs, foreseen.costs)
-    tables.plan(console, foreseen.runs, foreseen.costs, foreseen.settled, foreseen.estimate(foreseen.runs))
+    planned = preview(_load(study, None, None, None))
+    tables.runs(console, planned.runs, planned.costs)
+    tables.plan(console, planned.runs, planned.costs, planned.execution, planned.estimate())
 
 
 @app.command()
@@ -155,35 +168,28 @@ def score(
     features: Annotated[str | None, typer.Option(help="Feature spaces to add, e.g. lite0,inception.")] = None,
     images: Annotated[int | None, typer.Option(help="Score another number of samples and test images.")] = None,
 ) -> None:
-    """Score finished runs anew: all metrics, some, or in further feature spaces; then judge and report."""
+    """Score finished runs again: all metrics, some, or in further feature spaces; then judge and report."""
     from triptych import store
+    from triptych.directory import RunDirectory
     from triptych.spec import ScoringSpec, checked
-    from triptych.study import conduct, runner
-    from triptych.terminal import tables
-    from triptych.terminal.progress import Display, stop_on_signals
+    from triptych.study.runner import score_study
+    from triptych.terminal import running, tables
 
-    single = (path / "spec.json").exists()
-    folder = path.resolve().parent.parent if single else path
-    runner.status(folder)  # says so if there is no study
-    asked = {"metrics": _names(metrics), "features": _names(features), "images": images}
-    wanted = checked(ScoringSpec, {key: value for key, value in asked.items() if value is not None}, "triptych score")
-    with conduct.held(folder):
-        opened, jobs = runner.rescore(folder, wanted, [path.resolve().name] if single else None, console.print)
-        if not jobs:
-            raise InputError("holds no finished run to score", where=str(path), mend="Run the study first.")
-        chosen = {job["id"]: opened.costs[job["id"]] for job in jobs}
-        with stop_on_signals(console) as caught, Display(console, chosen) as display:
-            results = runner.execute(opened, jobs, display.on_event, lambda: bool(caught))
-        if "stopped" in results.values():
-            rest = folder / "study.toml"
-            console.print(f"Stopped. `triptych run {rest}` scores what is left.", markup=False, soft_wrap=True)
-            raise typer.Exit(conduct.STOPPED)
-        verdicts = runner.conclude(folder)
+    run = RunDirectory(path)
+    single = run.spec_json.exists()
+    folder = run.study.path if single else path
+    given = {"metrics": _names(metrics), "features": _names(features), "images": images}
+    wanted = checked(ScoringSpec, {key: value for key, value in given.items() if value is not None}, "triptych score")
+    outcome = score_study(folder, wanted, [path.resolve().name] if single else None, running.Terminal(console))
+    if outcome.verdicts is None:
+        study_toml = outcome.directory.study_toml
+        console.print(f"Stopped. `triptych run {study_toml}` scores what is left.", markup=False, soft_wrap=True)
+        raise typer.Exit(running.STOPPED)
     if single:
-        tables.scores(console, store.read_lines(path / "scores.jsonl"))
+        tables.scores(console, store.read_lines(run.scores_jsonl))
     else:
-        tables.verdicts(console, verdicts)
-    raise typer.Exit(conduct.end(console, folder, results))
+        tables.verdicts(console, outcome.verdicts)
+    raise typer.Exit(running.end(console, outcome))
 
 
 def _names(text: str | None) -> list[str] | None:
@@ -193,13 +199,13 @@ def _names(text: str | None) -> list[str] | None:
 
 @app.command()
 def report(directory: Annotated[Path, typer.Argument(help="A study's directory.")]) -> None:
-    """Judge the scores anew and write the report again."""
+    """Judge the scores again and write the report again."""
+    from triptych.directory import StudyDirectory
     from triptych.study import runner
     from triptych.terminal import tables
 
-    runner.status(directory)
-    tables.verdicts(console, runner.conclude(directory))
-    console.print(f"Report: {directory / 'report.html'}", markup=False, soft_wrap=True)
+    tables.verdicts(console, runner.summarise(directory))
+    console.print(f"Report: {StudyDirectory(directory).report_html}", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -255,7 +261,7 @@ def train(
     )
     name = f"{framework.replace('@', '-')}-s{seed}-{study.name}"
     study = study.model_copy(update={"seeds": (seed,), "name": name})
-    _carry_out(study, out or Path("results") / name)
+    _run_study(study, out or Path("results") / name)
 
 
 RunArgument = Annotated[Path, typer.Argument(help="A run's directory: DIR/runs/<id>.")]
@@ -267,15 +273,24 @@ def sample(
     run: RunArgument,
     n: Annotated[int, typer.Option("--number", "-n", min=1, help="How many.")] = 64,
     seed: Annotated[int | None, typer.Option(help="Other latents than the run's own.")] = None,
+    label: Annotated[int | None, typer.Option("--class", min=0, help="One class, of a conditional framework.")] = None,
     out: PictureOption = Path("samples.png"),
 ) -> None:
     """Draw samples from a trained run into one picture."""
     from triptych import store
-    from triptych.evaluation.run import Run
     from triptych.training import grids
 
-    store.write(out, grids.png(Run(run).sample(n, seed)))
+    store.write(out, grids.png(_samples(run, n, seed, label)))
     console.print(f"{n} samples: {out}", markup=False)
+
+
+def _samples(folder: Path, n: int, seed: int | None, label: int | None) -> Tensor:
+    from triptych.evaluation.run import Run
+
+    try:
+        return Run(folder).sample(n, seed, label)
+    except ValueError as reason:
+        raise InputError(f"this framework cannot sample ({reason})", where=str(folder)) from None
 
 
 @app.command()
@@ -294,13 +309,14 @@ def reconstruct(
 
     from triptych import store
     from triptych.data import dataset
+    from triptych.directory import RunDirectory
     from triptych.evaluation.run import Run
     from triptych.training import grids
 
     opened = Run(run)
     spec = opened.spec.data
     if data is None:
-        images = dataset.open(run.resolve().parent.parent / "data", resident_bytes=0).test
+        images = dataset.open(RunDirectory(run).study.data, resident_bytes=0).test
     else:
         images = dataset.load_images(data, spec.size, opened.channels, spec.fit, spec.broken).test  # type: ignore[arg-type]
     if n is not None and len(images) < n:
@@ -329,6 +345,20 @@ def networks(
         f"{latent} latent dimensions"
     )
     tables.networks(console, cost.layers(study.network, study.data.size, channels))
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help='"package.module:Name", or a built-in name such as vaegan@pythae.')],
+) -> None:
+    """Check that a framework, metric, data source or feature extractor keeps its contract."""
+    from triptych.contracts import checks_of, run_checks
+    from triptych.terminal import tables
+
+    results = run_checks(checks_of(name), lambda result: tables.check(console, result))
+    broken = sum(result.status == "broken" for result in results)
+    console.print(f"{len(results) - broken} of {len(results)} contracts hold: {name}", markup=False, highlight=False)
+    raise typer.Exit(2 if broken else 0)
 
 
 @app.command()

@@ -77,8 +77,19 @@ class NetworkSpec(Frozen):
     options: dict[str, Any] = {}
 
 
+def rename_learning_rate(optimiser: Any) -> Any:
+    """The table of an optimiser with `learning_rate` under the name `rate`; raises ValueError if it has both."""
+    if not isinstance(optimiser, dict) or "learning_rate" not in optimiser:
+        return optimiser
+    if "rate" in optimiser:
+        raise ValueError("rate and learning_rate are the same field; give one of them")
+    return {("rate" if key == "learning_rate" else key): value for key, value in optimiser.items()}
+
+
 class OptimiserSpec(Frozen):
     """Any `torch.optim` class by name; `rates` gives single players a learning rate of their own.
+
+    `learning_rate` is accepted as another name of `rate`, here, in an override and in a grid.
 
     The defaults were chosen for all frameworks together (docs/reference/defaults.md).
     """
@@ -87,6 +98,11 @@ class OptimiserSpec(Frozen):
     rate: float = Field(default=0.001, gt=0)
     rates: dict[str, float] = {}
     options: dict[str, Any] = {"betas": [0.5, 0.999]}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _learning_rate_is_rate(cls, values: Any) -> Any:
+        return rename_learning_rate(values)
 
     @model_validator(mode="before")
     @classmethod
@@ -133,7 +149,10 @@ class TrainingSpec(Frozen):
 
 
 class RunSpec(Frozen):
-    """All numbers of one run: everything that decides its weights, bit for bit, on one machine."""
+    """All numbers of one run: everything that decides its weights, bit for bit, on one machine.
+
+    `condition` is the point of the study's grid that the run belongs to: dotted field to value, {} without a grid.
+    """
 
     framework: str
     seed: int = Field(default=0, ge=0)
@@ -142,7 +161,7 @@ class RunSpec(Frozen):
     network: NetworkSpec = NetworkSpec()
     optimiser: OptimiserSpec = OptimiserSpec()
     training: TrainingSpec = TrainingSpec()
-    condition: str = ""
+    condition: dict[str, Any] = {}
 
     @property
     def game(self) -> str:
@@ -164,6 +183,11 @@ class Override(Frozen):
     optimiser: dict[str, Any] = {}
     training: dict[str, Any] = {}
 
+    @field_validator("optimiser", mode="before")
+    @classmethod
+    def _learning_rate_is_rate(cls, values: Any) -> Any:
+        return rename_learning_rate(values)
+
 
 class ScoringSpec(Frozen):
     """How many samples and test images are scored, by which metrics (all by default), in which feature spaces.
@@ -181,8 +205,13 @@ class ScoringSpec(Frozen):
 
 
 class ExecutionSpec(Frozen):
-    """Where and how a study is computed; it is recorded, and no part of what the study is."""
+    """Where and how a study is computed; it is recorded, and no part of what the study is.
 
+    `executor` says where the runs are computed: "local" in processes of this machine, or a "package.module:Name". Each
+    run finds the device "auto" where it is computed: the first GPU there, or else the CPU.
+    """
+
+    executor: str = "local"
     device: str = "auto"
     workers: int | None = Field(default=None, ge=1)
     threads: int | None = Field(default=None, ge=1)
@@ -225,6 +254,16 @@ class StudySpec(Frozen):
         if not values or len(set(values)) != len(values):
             raise ValueError("one or more are needed, each once")
         return values
+
+    @field_validator("grid", mode="before")
+    @classmethod
+    def _learning_rate_is_rate(cls, grid: Any) -> Any:
+        key, rate = "optimiser.learning_rate", "optimiser.rate"
+        if not isinstance(grid, dict) or key not in grid:
+            return grid
+        if rate in grid:
+            raise ValueError(f"{rate} and {key} are the same field; vary one of them")
+        return {(rate if name == key else name): values for name, values in grid.items()}
 
     @field_validator("grid")
     @classmethod

@@ -3,24 +3,26 @@
 A file is written beside its final name, flushed to disk, and renamed; so at any moment, kill or power cut, each name
 holds either the old content or the new. Checkpoints are directories by number; the newest whose hashes hold counts. A
 run is whole exactly when its manifest is there and holds.
+
+A directory may come from somebody else, so nothing is written through a symbolic link in it: one that has the name of a
+partial file is removed, any other is refused. The directory itself may be reached through links.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from triptych.errors import InputError
 
 TEMPORARY = ".partial"
 MANIFEST = "manifest.json"
-TIMING = "timing.jsonl"
-"""The one file of measured times: it differs from run to run, and so no manifest lists it."""
 
 
 def sha256(content: bytes) -> str:
@@ -56,11 +58,56 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def refuse_link(*paths: Path) -> None:
+    """Raise InputError for the first of the paths that is a symbolic link."""
+    for path in paths:
+        if path.is_symlink():
+            raise InputError(
+                "is a symbolic link, and nothing is written through one inside a study's directory",
+                where=str(path),
+                value=os.readlink(path),
+                mend="Delete the link, or put what it leads to in its place.",
+            )
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise InputError for a symbolic link anywhere below `folder`, which may itself be one."""
+    for here, folders, files in os.walk(folder):
+        refuse_link(*(Path(here, name) for name in sorted(folders + files)))
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a folder with all in it, or a link but not what it leads to; do nothing if none is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _no_link(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NOFOLLOW, 0o666)
+
+
+def creating(path: Path) -> BinaryIO:
+    """A new file, open for writing; what a killed process left under its name, or a link, is removed first."""
+    path.unlink(missing_ok=True)
+    return open(path, "xb", opener=_no_link)
+
+
+def appending(path: Path) -> BinaryIO:
+    """A file, open for writing at its end and made if need be; raises InputError if it is a symbolic link."""
+    try:
+        return open(path, "ab", opener=_no_link)
+    except OSError:
+        refuse_link(path)
+        raise
+
+
 def write(path: Path, content: bytes) -> None:
-    """Write a file so that its name never holds a part of it."""
+    """Write a file so that its name never holds a part of it; a link of that name is replaced, not followed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + TEMPORARY)
-    with open(partial, "wb") as file:
+    with creating(partial) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -68,13 +115,10 @@ def write(path: Path, content: bytes) -> None:
     flush(path.parent)
 
 
-def sweep(folder: Path) -> None:
+def remove_partials(folder: Path) -> None:
     """Remove what a killed process left half-written below `folder`."""
     for partial in sorted(folder.rglob("*" + TEMPORARY)):
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        else:
-            partial.unlink(missing_ok=True)
+        remove(partial)
 
 
 @contextmanager
@@ -82,25 +126,35 @@ def locked(folder: Path, wait: bool, name: str = "") -> Iterator[bool]:
     """Hold the folder, or what is called `name` in it, for this process; yields False at once if another holds it and
     `wait` is False.
 
-    The system lets go of the lock when its holder dies, however it dies.
+    The system lets go of the lock when its holder dies, however it dies. Raises InputError if the lock's file is a
+    symbolic link.
     """
+    from filelock import FileLock, Timeout  # only here: its import takes longer than a help text should
+
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / f"{name and '.' + name}.lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+    file = folder / f"{name and '.' + name}.lock"
+    refuse_link(file)
+    lock = FileLock(file)
+    try:
+        lock.acquire(blocking=wait)
+    except Timeout:
+        mine = False
+    else:
+        mine = True
+    try:
+        yield mine
+    finally:
+        if mine:
+            lock.release()
 
 
-def write_manifest(folder: Path) -> None:
-    """Commit a run: the SHA-256 of every file that a repetition would write again, bit for bit."""
-    files = {str(path.relative_to(folder)): sha256(path.read_bytes()) for path in _hashed(folder)}
+def write_manifest(folder: Path, left_out: Set[str]) -> None:
+    """Commit a run: the SHA-256 of every file but those named, which differ when the run is repeated."""
+    files = {str(path.relative_to(folder)): sha256(path.read_bytes()) for path in _hashed(folder, left_out)}
     write(folder / MANIFEST, to_json({"files": files}))
 
 
-def is_whole(folder: Path) -> bool:
+def is_complete(folder: Path) -> bool:
     """Whether a run has been committed and every file is as it was then."""
     try:
         files = read_json(folder / MANIFEST)["files"]
@@ -109,36 +163,40 @@ def is_whole(folder: Path) -> bool:
         return False
 
 
-def _hashed(folder: Path) -> list[Path]:
-    left_out = {MANIFEST, TIMING, ".lock", "error.txt"}
+def _hashed(folder: Path, left_out: Set[str]) -> list[Path]:
     return [
         path
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in left_out and "checkpoints" not in path.relative_to(folder).parts
+        if path.is_file()
+        and path.name not in {MANIFEST, *left_out}
+        and "checkpoints" not in path.relative_to(folder).parts
     ]
 
 
 def save_checkpoint(folder: Path, number: int, files: dict[str, bytes]) -> None:
-    """Write generation `number`, then remove all but it and the one before."""
+    """Write generation `number`, then remove all but it and the one before.
+
+    Raises InputError if the folder of the checkpoints is a symbolic link.
+    """
+    refuse_link(folder / "checkpoints")
     target = folder / "checkpoints" / f"{number:09d}"
     partial = target.with_name(target.name + TEMPORARY)
-    shutil.rmtree(partial, ignore_errors=True)
+    remove(partial)
     partial.mkdir(parents=True)
     for name, content in files.items():
         write(partial / name, content)
     write(partial / MANIFEST, to_json({"files": {name: sha256(content) for name, content in files.items()}}))
-    if target.exists():  # a torn generation of the same number, which load_checkpoint has passed over
-        shutil.rmtree(target)
+    remove(target)  # a torn generation of the same number, which load_checkpoint has passed over
     os.replace(partial, target)
     flush(target.parent)
     for old in _generations(folder)[:-2]:
-        shutil.rmtree(old)
+        remove(old)
 
 
 def load_checkpoint(folder: Path) -> dict[str, bytes] | None:
     """The files of the newest generation whose hashes hold; None when there is none."""
     for generation in reversed(_generations(folder)):
-        if is_whole(generation):
+        if is_complete(generation):
             names = read_json(generation / MANIFEST)["files"]
             return {name: (generation / name).read_bytes() for name in names}
     return None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -56,3 +58,32 @@ def capital(text: str) -> str:
 def listed(names: Sequence[str], last: str = "and") -> str:
     """ "a, b and c"; empty for nothing."""
     return f"{', '.join(names[:-1])} {last} {names[-1]}" if len(names) > 1 else "".join(names)
+
+
+def condition(table: Mapping[str, Any]) -> str:
+    """A point of a grid for people: "optimiser.rate=0.001, training.order=[\"dis\", \"dec\"]"; "" for none.
+
+    Two points never have the same text: one that could be read in two ways is quoted.
+    """
+    return ", ".join(f"{key}={_value(value)}" for key, value in table.items())
+
+
+def condition_key(table: Mapping[str, Any]) -> str:
+    """A point of a grid as a key: the same text for equal points, whatever the order of their fields."""
+    return json.dumps(table, sort_keys=True, ensure_ascii=False)
+
+
+def _value(value: Any) -> str:
+    """A value as JSON; a text that is a plain word stays bare."""
+    if isinstance(value, str) and _is_plain(value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_plain(word: str) -> bool:
+    """Whether a text cannot be taken for a value of another kind, or for the beginning of the next field."""
+    try:
+        json.loads(word)
+    except ValueError:
+        return word.strip() == word != "" and not any(mark in word for mark in ',=\n"')
+    return False

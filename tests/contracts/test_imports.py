@@ -15,14 +15,15 @@ import triptych
 ROOT = Path(triptych.__file__).parent
 LEVELS = [
     {"errors", "text", "topics"},
-    {"plugins", "rng", "store"},
+    {"plugins", "rng", "store", "imagefile"},
     {"spec"},
+    {"directory"},
     {"data", "networks", "verdicts"},
     {"frameworks", "report", "terminal"},
     {"training"},
     {"evaluation"},
     {"study"},
-    {"api"},
+    {"api", "contracts"},
     {"papers"},
     {"cli"},
 ]
@@ -36,6 +37,7 @@ LIGHT = [
     "errors",
     "study.presets",
     "store",
+    "directory",
     "plugins",
     "cli",
     "data.sources",

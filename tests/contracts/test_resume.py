@@ -10,6 +10,7 @@ import torch
 
 from triptych import plugins, store
 from triptych.data import dataset
+from triptych.directory import TIMING_JSONL
 from triptych.training.loop import train
 
 OPTIMISERS = {
@@ -34,7 +35,7 @@ OTHER_OPTIMISERS: dict[str, dict] = {
 
 def files_of(folder: Path) -> dict[str, bytes]:
     """Everything in a run directory that a repetition would write again."""
-    left_out = {store.TIMING, "environment.json"}
+    left_out = {TIMING_JSONL, "environment.json"}
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -128,9 +129,9 @@ def test_all_checkpoints_lost_means_from_the_start_to_the_same_bits(data, tiny_r
 def test_timing_goes_on_where_it_stood(data, tiny_run, tmp_path):
     spec = tiny_run("vae")
     assert not train(tmp_path, spec, data, should_stop=stop_after(9))
-    stopped = store.read_lines(tmp_path / store.TIMING)
+    stopped = store.read_lines(tmp_path / TIMING_JSONL)
     assert train(tmp_path, spec, data)
-    timing = store.read_lines(tmp_path / store.TIMING)
+    timing = store.read_lines(tmp_path / TIMING_JSONL)
     assert timing[: len(stopped)] == stopped
     assert [line["images"] for line in timing] == [line["images"] for line in store.read_lines(tmp_path / "log.jsonl")]
     seconds = [line["seconds"] for line in timing]

@@ -62,7 +62,7 @@ def pixels_of(split: sources.RawSplit, indices: np.ndarray | None = None) -> np.
     return np.concatenate(list(split.read(np.arange(len(split)) if indices is None else indices)))
 
 
-@pytest.mark.parametrize("source", names("data"))
+@pytest.mark.parametrize("source", names("sources"))
 def test_source_keeps_the_contract(source: str, tmp_path: Path) -> None:
     raw = load(source, MAKERS[source](tmp_path) if source in MAKERS else None)
     for split in raw.splits().values():

@@ -250,5 +250,5 @@ def test_a_command_killed_while_it_claims_its_directory_can_be_given_again(here)
     spec = load_study(write_study(here / "good.npz"))
     runner.prepare(Path("out"), spec)
     Path("out", "study.toml").rename(Path("out", "study.toml.partial"))
-    runner.check_free(Path("out"), spec)
+    runner.check(Path("out"), spec)
     assert runner.prepare(Path("out"), spec).runs

@@ -62,7 +62,7 @@ def vae(home) -> Path:
 def test_a_finished_study_is_whole(home):
     runs = sorted((home / "out" / "runs").iterdir())
     assert [run.name.rpartition("-")[0] for run in runs] == ["gan-s0", "gan-s1", "vae-s0", "vae-s1"]
-    assert all(store.is_whole(run) for run in runs)
+    assert all(store.is_complete(run) for run in runs)
     assert not list(home.rglob("*.partial")) and not list(home.rglob("checkpoints"))
     scores = store.read_lines(home / "out" / "scores.jsonl")
     assert {line["run"] for line in scores} == {run.name for run in runs}
@@ -166,7 +166,7 @@ def test_compare_and_train_are_studies_too(home, triptych, tmp_path):
     done = triptych("train", "gan", home / "digits.npz", "--seed", 3, *small, "--metrics", "frechet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (run,) = tmp_path.glob("results/gan-s3-digits-quick/runs/*")
-    assert store.is_whole(run) and run.name.startswith("gan-s3-")
+    assert store.is_complete(run) and run.name.startswith("gan-s3-")
     assert store.read_lines(run / "scores.jsonl")
 
 

@@ -100,10 +100,10 @@ def is_alive(pid: int) -> bool:
 @pytest.fixture(scope="module")
 def uninterrupted(digits_file, tmp_path_factory) -> dict[str, bytes]:
     study = Study(
-        toml=tmp_path_factory.mktemp("uninterrupted") / "study",
-        config=digits_file,
-        runs=["vae", "gan", "vaegan"],
-        scores=2,
+        folder=tmp_path_factory.mktemp("uninterrupted") / "study",
+        data=digits_file,
+        frameworks=["vae", "gan", "vaegan"],
+        seeds=2,
     )
     assert study.run() == 0, study.said.read_text()
     assert study.is_computed(6)
@@ -114,7 +114,7 @@ def uninterrupted(digits_file, tmp_path_factory) -> dict[str, bytes]:
 
 
 def test_twenty_kills_change_no_byte(uninterrupted, digits_file, tmp_path):
-    study = Study(toml=tmp_path / "study", config=digits_file, runs=["vae", "gan", "vaegan"], scores=2)
+    study = Study(folder=tmp_path / "study", data=digits_file, frameworks=["vae", "gan", "vaegan"], seeds=2)
     chance = random.Random(20)
     moments = ["starting"] * 11 + ["training"] * 7 + ["computed"] * 2
     chance.shuffle(moments)
@@ -150,7 +150,7 @@ def test_twenty_kills_change_no_byte(uninterrupted, digits_file, tmp_path):
 
 
 def test_a_stopped_study_and_one_bereft_of_a_worker_go_on(uninterrupted, digits_file, tmp_path):
-    study = Study(toml=tmp_path / "study", config=digits_file, runs=["vae", "gan"], scores=1)
+    study = Study(folder=tmp_path / "study", data=digits_file, frameworks=["vae", "gan"], seeds=1)
     for stop in (
         lambda process: process.send_signal(signal.SIGINT),
         lambda process: os.killpg(process.pid, signal.SIGINT),  # as Ctrl-C does

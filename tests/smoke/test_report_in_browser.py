@@ -28,7 +28,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 def translated(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A study with two conditions, whose page has the table of translation, too."""
     folder = tmp_path_factory.mktemp("browser") / "study"
-    make(folder, frameworks=FRAMEWORKS, seeds=2, conditions=("training.translate=0.0", "training.translate=0.2"))
+    make(folder, frameworks=FRAMEWORKS, seeds=2, conditions=({"training.translate": 0.0}, {"training.translate": 0.2}))
     return report.write(folder).as_uri()
 
 

@@ -21,8 +21,9 @@ from triptych import cli, store
 from triptych.papers.vae_vs_gan_vs_vaegan import designs
 from triptych.papers.vae_vs_gan_vs_vaegan.run import reproduce
 from triptych.spec import load_study, to_toml
-from triptych.study import conduct
+from triptych.study import runner
 from triptych.study.plan import runs_of
+from triptych.terminal import running
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = ("estimate", "low", "high")
@@ -106,8 +107,8 @@ def check_failure(out: Path) -> None:
     (lost / "manifest.json").rename(lost / "kept.json")
     said = Console(record=True, width=300, file=io.StringIO())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conduct, "compute", lambda console, opened: {lost.name: "failed"})
-        assert reproduce(said, "tiny", out=out, execution={"device": "cpu"}) == conduct.FAILED
+        patch.setattr(runner, "compute", lambda study, observer: {lost.name: "failed"})
+        assert reproduce(said, "tiny", out=out, execution={"device": "cpu"}) == running.FAILED
     text = said.export_text()
     assert f"failed: {lost}" in text and "1 run is missing from the report" in text
     assert "193 of them done" not in text and "1 run to go" in text

@@ -11,7 +11,7 @@ import triptych as package
 from triptych import store
 from triptych.errors import InputError
 from triptych.spec import ScoringSpec, load_study
-from triptych.study import runner as studies
+from triptych.study import runner
 
 STUDY = """
 frameworks = ["vae", "gan"]
@@ -68,7 +68,7 @@ def test_metrics_join_those_there_are_and_these_stay(study, triptych):
         "reconstruction_sharpness_gap",
     }
     assert load_study(study / "study.toml").scoring.metrics == ("frechet", "pixel_error", "sharpness")
-    assert all(store.is_whole(run) for run in (study / "runs").iterdir())
+    assert all(store.is_complete(run) for run in (study / "runs").iterdir())
     again = triptych("run", study / "study.toml")  # which has nothing left to do
     assert again.returncode == 0 and lines(study) == after
 
@@ -88,7 +88,7 @@ def test_one_run_can_be_scored_but_not_in_another_way(study, triptych):
     before = lines(study)
     refused = triptych("score", run, "--metrics", "sharpness")
     assert refused.returncode == 2 and "Score the whole study" in refused.stderr
-    assert lines(study) == before and all(store.is_whole(each) for each in (study / "runs").iterdir())
+    assert lines(study) == before and all(store.is_complete(each) for each in (study / "runs").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -106,18 +106,18 @@ def test_what_cannot_be_scored_is_said_and_nothing_is_touched(study, asked, said
     with pytest.raises(InputError, match=said):
         package.open_study(study).score(**asked)
     assert {path: path.read_bytes() for path in before} == before
-    assert all(store.is_whole(run) for run in (study / "runs").iterdir())
+    assert all(store.is_complete(run) for run in (study / "runs").iterdir())
 
 
 def test_a_scoring_cut_short_leaves_no_run_that_passes_for_whole(study):
     """Two runs, one of them scored before the kill: `run` scores the other, and both are whole and alike."""
-    opened, jobs = studies.rescore(study, ScoringSpec(metrics=("sharpness",)))
-    studies.execute(opened, jobs[:1])
-    assert sorted(store.is_whole(run) for run in (study / "runs").iterdir()) == [False, True]
+    opened, jobs = runner.rescore(study, ScoringSpec(metrics=("sharpness",)))
+    runner.execute(opened, jobs[:1])
+    assert sorted(store.is_complete(run) for run in (study / "runs").iterdir()) == [False, True]
     package.run_study(load_study(study / "study.toml"), study)
     found = lines(study)
     assert {found[framework, "sharpness"]["undefined"] for framework in ("vae", "gan")} == {None}
-    assert all(store.is_whole(run) for run in (study / "runs").iterdir())
+    assert all(store.is_complete(run) for run in (study / "runs").iterdir())
 
 
 def test_scores_of_another_versions_runs_are_not_thrown_away(study):
@@ -125,8 +125,8 @@ def test_scores_of_another_versions_runs_are_not_thrown_away(study):
     for run in list((study / "runs").iterdir()):
         run.rename(run.with_name(f"{run.name[:-8]}00000000"))
     before = (study / "scores.jsonl").read_bytes()
-    with pytest.raises(InputError, match="none of the 2 runs"):
-        studies.conclude(study)
+    with pytest.raises(InputError, match="older version"):
+        runner.summarise(study)
     assert (study / "scores.jsonl").read_bytes() == before
 
 

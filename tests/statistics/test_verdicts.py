@@ -19,6 +19,7 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from triptych import topics
 from triptych.errors import InputError
+from triptych.text import condition_key
 from triptych.verdicts import stats, wording
 from triptych.verdicts.comparisons import Comparison, Verdict, comparisons_for, judge
 
@@ -54,14 +55,14 @@ METRICS = [FD, PSNR, SHARE]
 THREE = ["vae", "gan", "vaegan"]
 
 
-def lines(metric: dict, framework: str, values, condition: str = "") -> list[dict]:
+def lines(metric: dict, framework: str, values, condition: dict | None = None) -> list[dict]:
     """Score lines of seeds 0, 1, ...; a string in place of a value is a reason why it is undefined."""
     return [
         {
             "run": f"{framework}-s{seed}",
             "framework": framework,
             "seed": seed,
-            "condition": condition,
+            "condition": condition or {},
             "metric": metric["metric"],
             "value": None if isinstance(v, str) else v,
             "unit": metric["unit"],
@@ -200,7 +201,9 @@ def test_seeds_without_a_pair_are_left_out_and_told_of():
 
 
 def test_diverged_runs_stay_in_and_are_told_of():
-    told = one(FD, [10.0, 11.0, 12.5], [20.0, 21.0, 22.0], diverged={"vae": 2, ("vaegan", ""): 1, "gan": 3})
+    told = one(
+        FD, [10.0, 11.0, 12.5], [20.0, 21.0, 22.0], diverged={"vae": 2, ("vaegan", condition_key({})): 1, "gan": 3}
+    )
     assert told.diverged == {"vaegan": 1, "vae": 2}
     assert told.n == 3
     assert "; 1 VAE-GAN run diverged and is scored from its last finite state" in told.sentence
@@ -214,10 +217,10 @@ def test_presets_are_named_as_variants():
 
 def test_conditions_are_kept_apart():
     scores = []
-    for condition, gap in (("optimiser.name=Adam", 10.0), ("optimiser.name=SGD", -10.0)):
+    for condition, gap in (({"optimiser.name": "Adam"}, 10.0), ({"optimiser.name": "SGD"}, -10.0)):
         scores += lines(FD, "vae", [20.0, 21.0, 22.0], condition)
         scores += lines(FD, "vaegan", [20.1 + gap, 21.0 + gap, 22.2 + gap], condition)
-    conditions = ["optimiser.name=Adam", "optimiser.name=SGD"]
+    conditions = [{"optimiser.name": "Adam"}, {"optimiser.name": "SGD"}]
     adam, sgd = judge(scores, comparisons_for(["vaegan", "vae"], [FD], conditions))
     assert (adam.verdict, sgd.verdict) == ("worse", "better")
     assert adam.sentence.startswith("With optimiser.name=Adam: VAE-GAN's samples are worse")

@@ -82,7 +82,7 @@ def test_the_first_signal_asks_and_the_second_has_its_usual_effect(console, numb
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"),
+    ("seconds", "shown"),
     [
         (None, "–"),
         (0.4, "0.4 s"),
@@ -93,8 +93,8 @@ def test_the_first_signal_asks_and_the_second_has_its_usual_effect(console, numb
         (129_600, "36 h 0 min"),
     ],
 )
-def test_a_duration_is_said_in_the_unit_that_suits_it(seconds, text):
-    assert text.duration(seconds) == text
+def test_a_duration_is_said_in_the_unit_that_suits_it(seconds, shown):
+    assert text.duration(seconds) == shown
 
 
 def test_small_words():

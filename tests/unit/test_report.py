@@ -215,8 +215,9 @@ def test_no_study_is_an_input_error(tmp_path: Path) -> None:
 
 
 def test_a_grid_gets_a_part_for_each_condition_and_stays_small(tmp_path: Path) -> None:
+    points = ({"optimiser.name": "RMSprop"}, {"optimiser.name": "Adam"})
+    path = report.write(make(tmp_path / "s", conditions=points, seeds=2))
     conditions = ("optimiser.name=RMSprop", "optimiser.name=Adam")
-    path = report.write(make(tmp_path / "s", conditions=conditions, seeds=2))
     page = Page(path)
     assert all(page.sections[s].count(c) >= 1 for s in ("answer", "pictures", "scores", "matched") for c in conditions)
     assert page.sections["scores"].index(conditions[0]) < page.sections["scores"].index(conditions[1])
@@ -346,7 +347,7 @@ def test_settings_that_a_framework_has_to_itself_are_not_told_of_all(copy: Path)
 
 
 def test_settings_that_a_grid_varies_are_still_the_same_for_all(tmp_path: Path) -> None:
-    folder = make(tmp_path / "s", conditions=("optimiser.name=RMSprop", "optimiser.name=Adam"), seeds=2)
+    folder = make(tmp_path / "s", conditions=({"optimiser.name": "RMSprop"}, {"optimiser.name": "Adam"}), seeds=2)
     assert headlines.facts(collect(folder))["optimiser"] == ""
     assert "one optimiser setting (varied)" in sentences(folder)
     assert "differ in their" not in sentences(folder)

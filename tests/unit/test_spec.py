@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from triptych.errors import InputError
+from triptych.frameworks.vae import VAE
 from triptych.frameworks.vaegan import VAEGAN
 from triptych.networks import conv
 from triptych.spec import (
@@ -32,6 +33,7 @@ from triptych.spec import (
     to_toml,
 )
 from triptych.study.plan import runs_of, validate
+from triptych.study.presets import comparison
 
 GAME = VAEGAN.Options().model_dump(mode="json")
 NETS = conv.Options().model_dump(mode="json")
@@ -219,7 +221,13 @@ OTHER: dict[str, dict[str, Any]] = {
 
 
 def test_any_other_value_anywhere_gives_another_id():
-    runs = [{}, {"framework": "gan"}, {"seed": 1}, {"options": {"gamma": 2.0}}, {"condition": "here"}]
+    runs = [
+        {},
+        {"framework": "gan"},
+        {"seed": 1},
+        {"options": {"gamma": 2.0}},
+        {"condition": {"optimiser.rate": 0.002}},
+    ]
     for part, values in OTHER.items():
         assert values.keys() == PARTS[part].model_fields.keys()
         for field, value in values.items():
@@ -267,11 +275,11 @@ def test_a_grid_is_run_at_every_point_seed_and_framework_in_order():
         (1e-3, 16, 0, "vae"),
     ]
     assert points[-1] == (2e-3, 16, 1, "vaegan")
-    assert runs[0].condition == "optimiser.rate=0.001, training.batch_size=8"
+    assert runs[0].condition == {"optimiser.rate": 0.001, "training.batch_size": 8}
 
 
 def test_without_a_grid_there_is_one_condition_without_a_name():
-    assert [(run.framework, run.condition) for run in runs_of(study())] == [("vae", ""), ("vaegan", "")]
+    assert [(run.framework, run.condition) for run in runs_of(study())] == [("vae", {}), ("vaegan", {})]
 
 
 def test_a_grid_reaches_into_options():
@@ -381,3 +389,50 @@ def test_a_grid_may_give_options_before_the_optimiser_they_belong_to():
 def test_an_empty_grid_is_refused():
     with pytest.raises(InputError, match="needs one or more values"):
         checked(StudySpec, {"frameworks": ["vae"], "grid": {"optimiser.rate": []}}, "study.toml")
+
+
+# The learning rate has two names.
+
+
+def test_learning_rate_is_another_name_of_rate_wherever_a_study_has_one():
+    values = {"frameworks": ["vae", "gan"], "seeds": 1, "override": {"gan": {"optimiser": {"rate": 0.02}}}}
+    named = {**values, "override": {"gan": {"optimiser": {"learning_rate": 0.02}}}}
+    one = checked(StudySpec, {**values, "optimiser": {"rate": 0.01}}, "one")
+    other = checked(StudySpec, {**named, "optimiser": {"learning_rate": 0.01}}, "other")
+    assert one == other and "learning_rate" not in to_toml(other)
+    assert [run.optimiser.rate for run in runs_of(other)] == [0.01, 0.02]
+    grids = [{"frameworks": ["vae"], "grid": {f"optimiser.{name}": [0.1, 0.2]}} for name in ("rate", "learning_rate")]
+    first, second = (checked(StudySpec, grid, "grid") for grid in grids)
+    assert [run.id for run in runs_of(first)] == [run.id for run in runs_of(second)]
+    assert runs_of(second)[0].condition == {"optimiser.rate": 0.1}
+    assert comparison(learning_rate=0.03).optimiser.rate == comparison(rate=0.03).optimiser.rate == 0.03
+
+
+@pytest.mark.parametrize(
+    "study",
+    [
+        {"optimiser": {"rate": 0.1, "learning_rate": 0.1}},
+        {"override": {"vae": {"optimiser": {"rate": 0.1, "learning_rate": 0.1}}}},
+        {"grid": {"optimiser.rate": [0.1], "optimiser.learning_rate": [0.1]}},
+    ],
+    ids=lambda study: next(iter(study)),
+)
+def test_both_names_of_the_learning_rate_at_once_are_refused(study):
+    with pytest.raises(InputError, match="the same field"):
+        checked(StudySpec, {"frameworks": ["vae"], **study}, "study.toml")
+
+
+def test_a_preset_may_call_it_learning_rate_too(monkeypatch):
+    monkeypatch.setattr(VAE, "presets", {"mine": {"optimiser": {"learning_rate": 0.5}}})
+    (run,) = runs_of(checked(StudySpec, {"frameworks": ["vae@mine"], "seeds": 1}, "study.toml"))
+    assert run.optimiser.rate == 0.5
+
+
+def test_a_grid_may_vary_a_list():
+    orders = [["dis", "dec"], ["dec", "dis"]]
+    values = {"frameworks": ["gan"], "seeds": 1, "training": {"updates": "sequential"}}
+    runs = runs_of(checked(StudySpec, {**values, "grid": {"training.order": orders}}, "study.toml"))
+    assert [run.condition for run in runs] == [{"training.order": order} for order in orders]
+    assert [run.training.order for run in runs] == [("dis", "dec"), ("dec", "dis")]
+    assert len({run.id for run in runs}) == 2
+    assert all(RunSpec.model_validate_json(run.model_dump_json()).id == run.id for run in runs)

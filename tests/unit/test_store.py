@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from triptych import store
+from triptych.directory import NOT_HASHED, TIMING_JSONL
 
 OLD, NEW = b"old content\n", b"new content, longer than the old\n"
 
@@ -71,7 +72,7 @@ def test_a_write_that_dies_at_any_call_leaves_the_old_file_or_the_new(tmp_path, 
             die_at(patch, call)
             store.write(file, NEW)
         seen.add(file.read_bytes())
-        store.sweep(tmp_path)
+        store.remove_partials(tmp_path)
         assert os.listdir(tmp_path) == ["a.json"]
     assert seen == {OLD, NEW}
 
@@ -98,7 +99,7 @@ def test_sweep_takes_partial_files_and_folders_at_any_depth_and_nothing_else(tmp
     torn.mkdir(parents=True)
     (torn / "enc.safetensors.partial").touch()
     (torn / "dec.safetensors").touch()
-    store.sweep(tmp_path)
+    store.remove_partials(tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept]
     assert not torn.exists()
 
@@ -156,7 +157,7 @@ def test_a_checkpoint_that_dies_at_any_call_leaves_the_one_before_or_the_new(tmp
             die_at(patch, call)
             store.save_checkpoint(folder, 3, checkpoint(3))
         seen.append(store.load_checkpoint(folder))
-        store.sweep(folder)
+        store.remove_partials(folder)
         store.save_checkpoint(folder, 4, checkpoint(4))
         assert store.load_checkpoint(folder) == checkpoint(4)
         assert len(os.listdir(folder / "checkpoints")) == 2
@@ -169,18 +170,18 @@ def run_folder(folder: Path) -> Path:
     """What looks like a run, committed."""
     for name in ("spec.json", "log.jsonl", "weights/enc.safetensors", "samples/000000640.png"):
         store.write(folder / name, f"content of {name}\n".encode())
-    for name in (store.TIMING, "checkpoints/000000001/state.json"):
+    for name in (TIMING_JSONL, "checkpoints/000000001/state.json"):
         store.write(folder / name, b"differs from run to run")
-    store.write_manifest(folder)
+    store.write_manifest(folder, NOT_HASHED)
     return folder
 
 
 def test_the_manifest_lists_what_a_repetition_writes_again(tmp_path):
     listed = store.read_json(run_folder(tmp_path) / "manifest.json")["files"]
     assert sorted(listed) == ["log.jsonl", "samples/000000640.png", "spec.json", "weights/enc.safetensors"]
-    assert store.is_whole(tmp_path)
-    store.write(tmp_path / store.TIMING, b"another day")
-    assert store.is_whole(tmp_path)
+    assert store.is_complete(tmp_path)
+    store.write(tmp_path / TIMING_JSONL, b"another day")
+    assert store.is_complete(tmp_path)
 
 
 def test_the_manifest_sees_every_flipped_bit_of_every_file(tmp_path):
@@ -191,9 +192,9 @@ def test_the_manifest_sees_every_flipped_bit_of_every_file(tmp_path):
             damaged = bytearray(content)
             damaged[place // 8] ^= 1 << place % 8
             (tmp_path / name).write_bytes(damaged)
-            assert not store.is_whole(tmp_path), (name, place)
+            assert not store.is_complete(tmp_path), (name, place)
         (tmp_path / name).write_bytes(content)
-    assert store.is_whole(tmp_path)
+    assert store.is_complete(tmp_path)
 
 
 def test_a_damaged_manifest_is_no_commit(tmp_path):
@@ -205,12 +206,12 @@ def test_a_damaged_manifest_is_no_commit(tmp_path):
         damaged = bytearray(content)
         damaged[place // 8] ^= 1 << place % 8
         manifest.write_bytes(damaged)
-        assert not store.is_whole(tmp_path), place
+        assert not store.is_complete(tmp_path), place
     for other in (b"", b"null\n", b"[]\n", b"{}\n", b'{"files": []}\n', b'{"files": null}\n', content[:-3]):
         manifest.write_bytes(other)
-        assert not store.is_whole(tmp_path), other
+        assert not store.is_complete(tmp_path), other
     manifest.unlink()
-    assert not store.is_whole(tmp_path)
+    assert not store.is_complete(tmp_path)
 
 
 def test_json_refuses_what_json_has_not():

@@ -34,6 +34,7 @@ from torch.nn import functional as F
 
 from triptych import store
 from triptych.data.sources import Raw, RawSplit, load
+from triptych.directory import DATA_JSON
 from triptych.errors import InputError
 from triptych.rng import stream
 from triptych.spec import DataSpec
@@ -42,7 +43,7 @@ SPLITS = ("train", "validation", "test")
 FILES = tuple(f"{split}-{kind}.npy" for split in SPLITS for kind in ("images", "labels"))
 FEWEST = 20  # 16 + 2 + 2: every split then has the two images that a variance or a pair needs
 LUMA = (0.299, 0.587, 0.114)
-COMMIT = "data.json"
+COMMIT = DATA_JSON
 
 Part = tuple[RawSplit, np.ndarray]
 
@@ -58,7 +59,7 @@ def prepare(spec: DataSpec, folder: Path, progress: Callable[[int, int], None] |
     folder.mkdir(parents=True, exist_ok=True)
     if _is_done(spec, folder):
         return
-    store.sweep(folder)
+    store.remove_partials(folder)
     for left_over in (*folder.glob(".*.tmp"), *(folder / file for file in FILES)):
         left_over.unlink(missing_ok=True)
     where = spec.path or spec.source
@@ -214,7 +215,7 @@ class _Writer:
     @contextmanager
     def array(self, name: str, shape: tuple[int, ...], dtype: str) -> Iterator[Callable[[np.ndarray], None]]:
         """An .npy file of that shape, open for the `with` block; yields what appends the next rows."""
-        with (self.folder / f".{name}.tmp").open("wb") as file:
+        with store.creating(self.folder / f".{name}.tmp") as file:
             header = {"descr": dtype, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
 

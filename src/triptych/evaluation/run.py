@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from triptych import store
 from triptych.data.dataset import scale
+from triptych.directory import RunDirectory
 from triptych.errors import InputError
 from triptych.evaluation.features import in_batches
 from triptych.frameworks import Ability
-from triptych.spec import RunSpec, checked
 from triptych.training.model import Model, prior_labels, prior_latents
 from triptych.training.state import initial, load_weights, set_evaluation
 
@@ -36,17 +36,16 @@ class Run:
     def __init__(self, folder: Path | str, device: str = "cpu") -> None:
         """Raises InputError when there is no run in `folder`, or one that has not come to its end."""
         self.folder, self.device = Path(folder), device
-        self.weights = self.folder / "weights"
-        if not (self.folder / "spec.json").exists():
-            raise InputError("holds no run (no spec.json)", where=str(self.folder))
-        if not (self.folder / "outcome.json").exists():
+        self.files = RunDirectory(folder)
+        self.weights = self.files.weights
+        self.spec = self.files.load_spec()
+        if not self.files.outcome_json.exists():
             raise InputError(
                 "this run has not come to its end",
                 where=str(self.folder),
                 mend="Run its study again to go on.",
             )
-        self.spec = checked(RunSpec, store.read_json(self.folder / "spec.json"), str(self.folder / "spec.json"))
-        self.outcome: dict[str, Any] = store.read_json(self.folder / "outcome.json")
+        self.outcome: dict[str, Any] = store.read_json(self.files.outcome_json)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
@@ -69,12 +68,12 @@ class Run:
     @property
     def snapshots(self) -> list[int]:
         """The images after which the weights were kept, if `training.snapshots` asked for it."""
-        return sorted(int(path.name) for path in (self.folder / "snapshots").glob("*") if path.name.isdigit())
+        return sorted(int(path.name) for path in self.files.snapshots.glob("*") if path.name.isdigit())
 
     def at(self, images: int) -> Run:
         """The same run as it was after so many images, one of `snapshots`."""
         earlier = Run(self.folder, self.device)
-        earlier.weights = self.folder / "snapshots" / f"{images:09d}"
+        earlier.weights = self.files.snapshot(images)
         if not earlier.weights.is_dir():
             kept = ", ".join(map(str, self.snapshots)) or "none"
             raise InputError("no weights were kept then", where=str(self.folder), value=images, mend=f"Kept: {kept}.")
@@ -166,15 +165,15 @@ class Run:
         """What was logged, a row per interval: images, every term, loss and gradient norm, seconds, memory."""
         import pandas
 
-        lines = store.read_lines(self.folder / "log.jsonl")
+        lines = store.read_lines(self.files.log_jsonl)
         if not lines:  # a run that diverged at its first step
             return pandas.DataFrame(columns=["images"])
         log = pandas.json_normalize(lines)
-        timing = pandas.DataFrame(store.read_lines(self.folder / store.TIMING))
+        timing = pandas.DataFrame(store.read_lines(self.files.timing_jsonl))
         return log.merge(timing, on="images", how="left")
 
     def scores(self) -> pandas.DataFrame:
         """The run's scores, a row per metric."""
         import pandas
 
-        return pandas.DataFrame(store.read_lines(self.folder / "scores.jsonl"))
+        return pandas.DataFrame(store.read_lines(self.files.scores_jsonl))

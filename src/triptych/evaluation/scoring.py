@@ -75,7 +75,7 @@ def observe(run: Run, dataset: Dataset, images: int, extractor: Extractor, cache
         labels=labels,
         training=drawn(dataset.train),
         validation=drawn(dataset.validation),
-        log=store.read_lines(run.folder / "log.jsonl"),
+        log=store.read_lines(run.files.log_jsonl),
         history=history,
         cache=cache,
     )
@@ -148,8 +148,8 @@ def score(
     lines = [{**who, **row, **bounds.get(row["metric"], nothing)} for row in rows]
     if only is not None:
         new = {line["metric"] for line in lines}
-        lines = [line for line in store.read_lines(run.folder / "scores.jsonl") if line["metric"] not in new] + lines
-    store.write(run.folder / "scores.jsonl", store.to_lines(lines))
+        lines = [line for line in store.read_lines(run.files.scores_jsonl) if line["metric"] not in new] + lines
+    store.write(run.files.scores_jsonl, store.to_lines(lines))
 
 
 def references(

@@ -11,7 +11,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from triptych import store
+from triptych import store, text
+from triptych.directory import StudyDirectory
 from triptych.report import (
     figures,
     headlines,
@@ -37,17 +38,18 @@ __all__ = ["write"]
 def write(study_dir: Path) -> Path:
     """Write report.html, figures/*.pdf, table.csv and table.tex into a study's directory; the page's path.
 
-    Raises InputError when the directory is no study's. A study still under way gives a report that says so.
+    Raises InputError when the directory is no study's or a symbolic link lies in it. A study still under way gives a
+    report that says so.
     """
-    study_dir = Path(study_dir)
-    study = collect(study_dir)
+    directory = StudyDirectory(study_dir)
+    store.refuse_links(directory.path)  # before anything in figures/ is deleted, which might be a folder elsewhere
+    study = collect(directory.path)
     cells = {condition: tables.scores(study, condition) for condition in study.conditions}
-    store.write(study_dir / "table.csv", tables.as_csv(study, cells).encode())
-    store.write(study_dir / "table.tex", tables.as_tex(study, cells).encode())
-    _figures(study, cells, study_dir / "figures")
-    page = study_dir / "report.html"
-    store.write(page, _page(study, cells).encode())
-    return page
+    store.write(directory.table_csv, tables.as_csv(study, cells).encode())
+    store.write(directory.table_tex, tables.as_tex(study, cells).encode())
+    _figures(study, cells, directory.figures)
+    store.write(directory.report_html, _page(study, cells).encode())
+    return directory.report_html
 
 
 def _plotted(study: Study) -> list[Row]:
@@ -85,9 +87,7 @@ def _section(study: Study, condition: str, cells: Cells, album: pictures.Album) 
     return {
         "name": condition,
         "headlines": headlines.headlines(study, condition, cells),
-        "pairs": list(
-            dict.fromkeys((v["a"], v["b"]) for v in study.verdicts if (v.get("condition") or "") == condition)
-        ),
+        "pairs": list(dict.fromkeys((v["a"], v["b"]) for v in study.verdicts_of(None, condition))),
         "verdicts": {
             topic: [(m, study.verdicts_of(m["metric"], condition)) for m in metrics]
             for topic, metrics in headlines.by_topic(study).items()
@@ -174,6 +174,7 @@ def _page(study: Study, cells: dict[str, Cells]) -> str:
         "number": number,
         "display": display,
         "listed": listed,
+        "condition": text.condition,
     }
     return pages.get_template("page.html.j2").render(
         study=study,

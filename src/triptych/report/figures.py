@@ -19,8 +19,9 @@ from typing import Any, cast
 
 from markupsafe import Markup, escape
 
-from triptych import store
-from triptych.report.collect import Row, Run, Study
+from triptych import imagefile, store
+from triptych.directory import RunRecord
+from triptych.report.collect import Row, Study
 from triptych.report.headlines import by_topic
 from triptych.report.tables import Cell, Cells
 from triptych.text import finite, number
@@ -119,7 +120,7 @@ def track_of(lines: list[list[tuple[float, float]]]) -> Track:
     return [(x, sum(v) / len(v), min(v), max(v)) for x, v in sorted(points.items())]
 
 
-def _logged(run: Run, group: str, name: str) -> list[tuple[float, float]]:
+def _logged(run: RunRecord, group: str, name: str) -> list[tuple[float, float]]:
     """A run's finite values of a term, as (images, value)."""
     values = ((row.get("images", 0), finite((row.get(group) or {}).get(name))) for row in run.log)
     return [(int(images), value) for images, value in values if value is not None]
@@ -296,13 +297,11 @@ def _save(figure: Any, path: Path) -> None:
 
 def pictures_pdf(pictures: list[tuple[str, Path]], path: Path) -> None:
     """Grids side by side under their titles."""
-    from PIL import Image
-
     with _drawing() as figure_of:
         figure = figure_of(figsize=(2.6 * len(pictures), 2.9), layout="constrained")
         for place, (title, source) in enumerate(pictures, start=1):
             axes = figure.add_subplot(1, len(pictures), place)
-            with Image.open(source) as image:
+            with imagefile.opened(source) as image:
                 axes.imshow(image.convert("RGB"), interpolation="none")
             axes.set_title(title, fontsize=9)
             axes.set_axis_off()

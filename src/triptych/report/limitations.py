@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from triptych import text
 from triptych.report.collect import Study
 from triptych.report.headlines import differs, facts, level, topic_of
 from triptych.text import finite, listed, number
@@ -14,18 +15,20 @@ FEW = 500
 
 
 def troubles(study: Study) -> list[str]:
-    """Diverged, unfinished and missing runs, and files that could not be read, one sentence each."""
+    """Runs that did not finish as planned, and files that could not be read, one sentence each."""
     found = []
     for status, words in (
         ("diverged", "diverged"),
         ("unfinished", "not finished yet"),
+        ("incomplete", "trained, but not scored to the end"),
+        ("failed", "failed (see error.txt of the run)"),
         ("missing", "not started or lost"),
     ):
         runs = [r for r in study.runs if r.status == status]
         if runs:
             names = [
                 f"{display(r.framework)} seed {r.seed}"
-                + (f" ({r.condition})" if r.condition else "")
+                + (f" ({text.condition(r.condition)})" if r.condition else "")
                 + (f" after {number(r.images, 8)} images" if status == "diverged" else "")
                 for r in runs
             ]

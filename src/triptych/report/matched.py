@@ -6,7 +6,8 @@ import hashlib
 import json
 from typing import Any
 
-from triptych.report.collect import Run, Study
+from triptych.directory import RunRecord
+from triptych.report.collect import Study
 from triptych.text import duration, finite, number
 
 _WEIGHTS = "initial weights of "
@@ -39,7 +40,7 @@ def certificate(study: Study, condition: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _facts(run: Run) -> dict[str, str]:
+def _facts(run: RunRecord) -> dict[str, str]:
     """What must be the same for runs to be comparable: hashes and budgets from the run's own certificate."""
     proof = run.outcome.get("certificate") or {}
     weights = proof.get("initial_weights") or {}

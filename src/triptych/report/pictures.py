@@ -7,7 +7,10 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from triptych.report.collect import Run, Study
+from triptych import imagefile
+from triptych.directory import RunRecord
+from triptych.errors import InputError
+from triptych.report.collect import Study
 
 ROWS = 8
 BUDGET_BYTES = 2_200_000
@@ -40,9 +43,9 @@ def _encoded(path: Path, rows: int) -> tuple[str, bytes]:
     from PIL import Image
 
     try:
-        with Image.open(path) as opened:
-            image = opened.convert("L" if opened.mode in ("1", "L", "LA") else "RGB")
-    except OSError:
+        with imagefile.opened(path) as file:
+            image = file.convert("L" if file.mode in ("1", "L", "LA") else "RGB")
+    except (OSError, InputError):
         return "", b""
     if rows < ROWS:
         image = image.crop((0, 0, image.width, round(image.height * rows / ROWS)))
@@ -80,7 +83,7 @@ def albums(study: Study) -> Album:
 
 def development(study: Study, condition: str, album: Album) -> list[tuple[int, dict[str, str]]]:
     """(training images, framework to grid) wherever a first-seed run has a grid."""
-    runs: list[Run] = [r for r in study.of(condition) if r.seed == study.seeds[0]]
+    runs: list[RunRecord] = [r for r in study.of(condition) if r.seed == study.seeds[0]]
     steps = sorted({images for r in runs for images in r.samples})
     shown = []
     for images in steps:

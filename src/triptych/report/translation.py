@@ -1,6 +1,6 @@
 """Trained on centred or translated images, tested on both: a table of two by two for each framework.
 
-It needs a study whose grid varies `training.translate`, so that conditions read "training.translate=0.2".
+It needs a study whose grid varies `training.translate`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from triptych.report.collect import Study
 from triptych.report.tables import Cell, Cells
-from triptych.text import number
+from triptych.text import condition as text_of
+from triptych.text import finite, number
 
 KEY = "training.translate"
 
@@ -31,10 +32,10 @@ def translation(study: Study, cells: dict[str, Cells]) -> list[Table]:
     labels = {m["metric"]: str(m.get("label") or m["metric"]) for m in study.metrics}
     measured = [(m["unshifted"], m["metric"]) for m in study.metrics if str(m.get("unshifted", "")) in labels]
     varied: dict[str, dict[float, str]] = {}
-    for condition in study.conditions:
-        points = {key: value for point in condition.split(", ") for key, _, value in [point.partition("=")]}
-        if (shift := _number(points.pop(KEY, ""))) is not None:
-            varied.setdefault(", ".join(f"{k}={v}" for k, v in points.items()), {})[shift] = condition
+    for condition, point in study.points.items():
+        if (shift := finite(point.get(KEY))) is not None:
+            rest = text_of({key: value for key, value in point.items() if key != KEY})
+            varied.setdefault(rest, {})[shift] = condition
     if not measured:
         return []
     return [
@@ -55,10 +56,3 @@ def translation(study: Study, cells: dict[str, Cells]) -> list[Table]:
 def trained(shift: float) -> str:
     """How the training images were placed."""
     return f"translated by up to {number(100 * shift, 3)} %" if shift else "centred"
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None

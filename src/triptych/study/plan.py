@@ -15,14 +15,28 @@ from typing import Any
 import torch
 
 from triptych import networks
+from triptych.data import sources
 from triptych.data.dataset import RESIDENT_BYTES
+from triptych.data.prepare import channels_of
 from triptych.errors import InputError
+from triptych.evaluation.scoring import metrics_of
 from triptych.frameworks import framework_of
 from triptych.plugins import find, suggest
 from triptych.rng import stream
-from triptych.spec import ExecutionSpec, NetworkSpec, OptimiserSpec, RunSpec, StudySpec, TrainingSpec, checked
+from triptych.spec import (
+    ExecutionSpec,
+    NetworkSpec,
+    OptimiserSpec,
+    RunSpec,
+    StudySpec,
+    TrainingSpec,
+    checked,
+    rename_learning_rate,
+)
+from triptych.study.executors import Executor
 from triptych.training import cost
-from triptych.training.cost import Cost
+from triptych.training.cost import Cost, costs
+from triptych.training.environment import choose_device
 from triptych.training.state import initial
 from triptych.training.step import Diverged, Examples, batches_per_step, step
 
@@ -101,13 +115,13 @@ def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> 
     """One run: what all share, the grid's point over it, the framework's preset over that, its override on top."""
     values = {part: getattr(study, part).model_dump() for part in ("data", "network", "optimiser", "training")}
     values["options"] = {}
-    _lay(values, _defaults(framework, values))
+    merge(values, _defaults(framework, values))
     # An optimiser's name clears the options of the one before, so it is laid before any options.
     for key in sorted(point, key=lambda key: key != "optimiser.name"):
-        _lay(values, _nested(key, point[key]))
-    _lay(values, _preset(study, framework))
+        merge(values, _nested(key, point[key]))
+    merge(values, _preset(study, framework))
     if framework in study.override:
-        _lay(values, study.override[framework].model_dump())
+        merge(values, study.override[framework].model_dump())
     for key, value in point.items():
         if functools.reduce(lambda table, part: table[part], key.split("."), values) != value:
             raise InputError(
@@ -115,8 +129,7 @@ def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> 
                 where=f"grid.{key}",
                 mend="Vary another field, or leave that framework to a study of its own.",
             )
-    condition = ", ".join(f"{key}={value}" for key, value in point.items())
-    run = {**values, "framework": framework, "seed": seed, "condition": condition}
+    run = {**values, "framework": framework, "seed": seed, "condition": point}
     return resolved(checked(RunSpec, run, f"run {framework}"))
 
 
@@ -126,7 +139,7 @@ def _defaults(framework: str, values: dict[str, Any]) -> dict[str, Any]:
     project = {part: kind().model_dump() for part, kind in _SPECS.items()}
     return {
         part: {key: value for key, value in table.items() if values[part][key] == project[part][key]}
-        for part, table in getattr(kind, "defaults", {}).items()  # what is no framework at all, `validate` refuses
+        for part, table in _renamed(getattr(kind, "defaults", {})).items()  # `validate` refuses what is no framework
     }
 
 
@@ -160,7 +173,7 @@ def _preset(study: StudySpec, framework: str) -> dict[str, Any]:
     kind: Any = find("frameworks", game, where="frameworks")
     presets = getattr(kind, "presets", {})  # what is no framework at all, `validate` refuses
     if not at or preset in presets:
-        return presets.get(preset, {})
+        return _renamed(presets.get(preset, {}))
     if framework in study.override:
         return {}
     raise InputError(
@@ -171,37 +184,103 @@ def _preset(study: StudySpec, framework: str) -> dict[str, Any]:
     )
 
 
-def _lay(under: dict[str, Any], over: dict[str, Any]) -> None:
-    """Lay one nested table over another in place. An optimiser of another name brings its own options with it."""
+def _renamed(parts: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a run with the learning rate under its one name."""
+    return {name: rename_learning_rate(part) if name == "optimiser" else part for name, part in parts.items()}
+
+
+def merge(under: dict[str, Any], over: dict[str, Any]) -> None:
+    """Put the values of one nested table over those of another, in place.
+
+    An optimiser of another name brings its own options with it.
+    """
     for key, value in over.items():
         if key == "optimiser" and value.get("name", under[key]["name"]) != under[key]["name"]:
             under[key] = {**under[key], "options": {}}
         if isinstance(value, dict) and isinstance(under.get(key), dict):
-            _lay(under[key], value)
+            merge(under[key], value)
         else:
             under[key] = copy.deepcopy(value)
 
 
 @dataclass(frozen=True)
-class Settled:
-    """An execution with nothing left automatic."""
+class ResolvedExecution:
+    """How a study is computed, with the numbers of workers and threads filled in.
 
+    `device` is what every run is given, and may be "auto"; `device_here` is what it means on this machine.
+    """
+
+    executor: Executor
     device: str
+    device_here: str
     workers: int
     threads: int
     checkpoint_seconds: float
 
 
-def settle(execution: ExecutionSpec, runs: int) -> Settled:
-    """Fill in what is left automatic: on a CPU one worker a core, at most one a run, and the cores shared out
-    among them; on a GPU one worker."""
-    from triptych.training.environment import choose_device
+def resolve_execution(execution: ExecutionSpec, runs: int) -> ResolvedExecution:
+    """Fill in the workers and threads that are left open.
 
-    device = choose_device(execution.device)
+    On a CPU: one worker per core, at most one per run, and the cores shared out among them; on a GPU one worker.
+    Raises InputError for an unknown executor, and for a device that is missing where the runs would be computed, if
+    that is this machine.
+    """
+    executor = find("executors", execution.executor, where="execution.executor")
+    if not isinstance(executor, Executor):
+        raise InputError("is not an executor", where="execution.executor", value=execution.executor)
+    device_here = choose_device(execution.device if executor.on_this_machine else "auto")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = execution.workers or (min(cores, runs) if device == "cpu" else 1)
-    threads = execution.threads or max(1, cores // workers)
-    return Settled(device=device, workers=workers, threads=threads, checkpoint_seconds=execution.checkpoint_seconds)
+    workers = execution.workers or (min(cores, runs) if device_here == "cpu" else 1)
+    return ResolvedExecution(
+        executor=executor,
+        device=execution.device,
+        device_here=device_here,
+        workers=workers,
+        threads=execution.threads or max(1, cores // workers),
+        checkpoint_seconds=execution.checkpoint_seconds,
+    )
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A study of which nothing is on disk yet: its runs, how they will be computed, and what each costs."""
+
+    runs: list[RunSpec]
+    execution: ResolvedExecution
+    costs: dict[str, Cost]
+    channels: int
+    classes: int
+    data_bytes: int
+    scored_images: int
+
+    def estimate(self, runs: list[RunSpec] | None = None) -> Estimate:
+        """What some of its runs will take, or all."""
+        chosen = self.runs if runs is None else runs
+        return estimate(
+            chosen, self.costs, self.channels, self.classes, self.execution, self.data_bytes, self.scored_images
+        )
+
+
+def preview(spec: StudySpec) -> Preview:
+    """All that can be said of a study without writing anything; raises InputError for what cannot be run."""
+    runs = runs_of(spec)
+    validate(runs)
+    metrics_of(spec.scoring)
+    execution = resolve_execution(spec.execution, len(runs))
+    raw = sources.load(spec.data)
+    channels, _ = channels_of(spec.data, raw)
+    classes = len(raw.label_names or ())
+    check_labels(runs, classes)
+    size = sum(map(len, raw.splits().values())) * channels * spec.data.size**2
+    return Preview(
+        runs=runs,
+        execution=execution,
+        costs=costs(runs, channels, classes),
+        channels=channels,
+        classes=classes,
+        data_bytes=size,
+        scored_images=spec.scoring.images,
+    )
 
 
 @dataclass(frozen=True)
@@ -219,7 +298,7 @@ def estimate(
     costs: dict[str, Cost],
     channels: int,
     classes: int,
-    settled: Settled,
+    execution: ResolvedExecution,
     data_bytes: int,
     scored_images: int,
 ) -> Estimate:
@@ -228,30 +307,34 @@ def estimate(
     paces: dict[str, float] = {}
     for run in runs:
         if kinds[run.id] not in paces:
-            paces[kinds[run.id]] = seconds_per_image(run, channels, classes, settled, costs[run.id].flops_per_image)
+            pace = seconds_per_image(run, channels, classes, execution, costs[run.id].flops_per_image)
+            paces[kinds[run.id]] = pace
     counted = [costs[run.id] for run in runs]
-    seconds = sum(costs[run.id].images * paces[kinds[run.id]] for run in runs) / settled.workers
+    seconds = sum(costs[run.id].images * paces[kinds[run.id]] for run in runs) / execution.workers
     largest = max(each.weight_bytes for each in counted)
     # For each worker: PyTorch; weights, gradients and two moments; the images, unless they stay in a memory map; and
     # at the end real images, samples and reconstructions in float32. On disk, two generations of all but gradients.
     held = data_bytes if data_bytes <= RESIDENT_BYTES else 0
     scored = 3 * 4 * scored_images * channels * runs[0].data.size ** 2
-    memory = settled.workers * (600 * 2**20 + held + max(4 * largest, largest + scored))
+    memory = execution.workers * (600 * 2**20 + held + max(4 * largest, largest + scored))
     kept = sum((1 + run.training.snapshots) * costs[run.id].weight_bytes for run in runs)
-    disk = kept + settled.workers * 6 * largest + data_bytes
+    disk = kept + execution.workers * 6 * largest + data_bytes
     return Estimate(flops=sum(each.flops for each in counted), seconds=seconds, memory_bytes=memory, disk_bytes=disk)
 
 
-def seconds_per_image(spec: RunSpec, channels: int, classes: int, settled: Settled, flops_per_image: int) -> float:
+def seconds_per_image(
+    spec: RunSpec, channels: int, classes: int, execution: ResolvedExecution, flops_per_image: int
+) -> float:
     """Time one step on noise, after one to warm up; of a smaller batch where a whole one would take long."""
     before = torch.get_num_threads()
-    torch.set_num_threads(settled.threads)
+    torch.set_num_threads(execution.threads)
     try:
         batch = max(2, min(spec.training.batch_size, int(2e11 // max(flops_per_image, 1))))
-        state = initial(spec, channels, settled.device, classes)
+        device = execution.device_here
+        state = initial(spec, channels, device, classes)
         shape = (batch, channels, spec.data.size, spec.data.size)
-        x = torch.rand(shape, generator=stream(0, "estimate")).mul(2).sub(1).to(settled.device)
-        labels = torch.zeros(batch, dtype=torch.int64, device=settled.device) if classes else None
+        x = torch.rand(shape, generator=stream(0, "estimate")).mul(2).sub(1).to(device)
+        labels = torch.zeros(batch, dtype=torch.int64, device=device) if classes else None
         batches = batches_per_step(state.framework)
         examples = [Examples(x, labels)] * batches
         with suppress(Diverged):  # that is for the run to find

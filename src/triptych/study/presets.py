@@ -38,7 +38,7 @@ HOMES: dict[str, str] = {
     )
     for field in kind.model_fields
     if field not in ("source", "path", "name", "options")
-} | {"metrics": "scoring", "features": "scoring"}
+} | {"metrics": "scoring", "features": "scoring", "learning_rate": "optimiser"}
 """Which part of a study each single field belongs to."""
 
 
@@ -54,9 +54,9 @@ def comparison(
     """The study behind `triptych compare`: a preset, and over it what was asked for.
 
     `data` and `frameworks` are what they are on the command line; the latter may be a list, too. `fields` are single
-    fields of the study's parts by their own names (`size`, `channels`, `fit`, `broken`; `width`, `latent`; `rate`;
-    `images`, `batch_size`; `metrics`, `features`; `device`, `workers`, `threads`); None leaves the default. Raises
-    InputError for an unknown preset, data set or field.
+    fields of the study's parts by their own names (`size`, `channels`, `fit`, `broken`; `width`, `latent`; `rate`, or
+    `learning_rate`; `images`, `batch_size`; `metrics`, `features`; `device`, `workers`,
+    `threads`); None leaves the default. Raises InputError for an unknown preset, data set or field.
     """
     if preset not in PRESETS:
         raise InputError("unknown preset", where="--preset", value=preset, mend=suggest(preset, PRESETS))

@@ -1,4 +1,4 @@
-"""Runs of a study in a process of their own, one after another: train it, score it, commit it; or only score it anew.
+"""Runs of a study in a process of their own, one after another: train it, score it, commit it; or only score it again.
 
 A job comes as one line of JSON on standard input, events go out as lines of JSON on standard output; the last one of a
 job says how it ended, and then the next may come, which saves the seconds that importing PyTorch takes. The line "stop"
@@ -8,6 +8,7 @@ of standard input means that the parent is dead, and the worker dies at once, wh
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import queue
@@ -29,8 +30,22 @@ class Stopped(Exception):
     """A stop was asked for between two metrics."""
 
 
+def extend_path(paths: list[str]) -> None:
+    """Let further folders be searched for modules, after the standard library and the installed packages.
+
+    This very package stays the one that is imported, wherever another version of it may be installed.
+    """
+    sys.path += [path for path in paths if path not in sys.path]
+    package = Path(__file__).resolve().parents[1]
+    spec = importlib.util.spec_from_file_location(package.name, package / "__init__.py")
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[package.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
 def main() -> int:
     global _events
+    extend_path(sys.argv[1:])
     # Events have the output to themselves: what a plug-in prints goes to the errors and is not read as one.
     _events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -50,35 +65,52 @@ def _attempt(job: dict[str, Any], stop: threading.Event) -> None:
     try:
         tell("finished" if compute(job, folder, stop) else "stopped")
     except Exception as error:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        _note(folder, traceback.format_exc())
         tell("failed", message=f"{type(error).__name__}: {error}")
 
 
+def _note(folder: Path, text: str) -> None:
+    """Leave the text in the run's error.txt, unless a symbolic link would lead that out of the study's directory."""
+    from triptych import store
+    from triptych.directory import RunDirectory
+
+    if not (folder.is_symlink() or folder.parent.is_symlink()):
+        store.write(RunDirectory(folder).error_txt, text.encode())
+
+
 def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
-    """Bring one run to its end; False when it was asked to stop before."""
+    """Bring one run to its end; False when it was asked to stop before.
+
+    `folder` is runs/<id> of a study's directory. Raises InputError if either of the two is a symbolic link, or anything
+    in the run's.
+    """
     import torch
 
     from triptych import store
     from triptych.data import dataset
+    from triptych.directory import RunDirectory
     from triptych.evaluation.run import Run
     from triptych.evaluation.scoring import score
     from triptych.spec import RunSpec, ScoringSpec
-    from triptych.training.environment import environment, make_exact
+    from triptych.training.environment import choose_device, environment, make_exact
     from triptych.training.loop import train
 
+    files = RunDirectory(folder)
+    device = choose_device(job["device"])  # "auto" is what this machine has, not the one that sent the job
     torch.set_num_threads(job["threads"])
     torch.manual_seed(0)  # nothing here uses the global generator; a plug-in that does must not see the run before
+    store.refuse_link(folder.parent, folder)
+    store.refuse_links(folder)
     with store.locked(folder, wait=True):  # a worker whose parent has just been killed may still hold it
-        if store.is_whole(folder):
+        if files.is_complete():
             return True
-        store.sweep(folder)
-        (folder / "error.txt").unlink(missing_ok=True)
-        data = dataset.open(Path(job["data"]), job["device"])
+        store.remove_partials(folder)
+        files.error_txt.unlink(missing_ok=True)
+        data = dataset.open(Path(job["data"]), device)
         spec = RunSpec.model_validate(job["spec"])
-        if not (folder / "environment.json").exists():
-            shared = {**environment(job["device"]), "workers": job["workers"]}
-            store.write(folder / "environment.json", store.to_json(shared))
+        if not files.environment_json.exists():
+            shared = {**environment(device), "workers": job["workers"]}
+            store.write(files.environment_json, store.to_json(shared))
         finished = train(
             folder,
             spec,
@@ -96,14 +128,14 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
             tell("scoring", metric=metric)
 
         scoring = ScoringSpec.model_validate(job["scoring"])
-        only = job.get("only") if (folder / "scores.jsonl").exists() else None
-        make_exact(job["device"])  # training has done so, unless it was done in a process before
+        only = job.get("only") if files.scores_jsonl.exists() else None
+        make_exact(device)  # training has done so, unless it was done in a process before
         try:
-            score(Run(folder, job["device"]), data, scoring, Path(job["fitted"]), only, watch)
+            score(Run(folder, device), data, scoring, Path(job["fitted"]), only, watch)
         except Stopped:
             return False
         store.drop_checkpoints(folder)
-        store.write_manifest(folder)
+        files.commit()
         return True
 
 

@@ -88,8 +88,8 @@ class Display:
     def _flops(self) -> int:
         return sum(self.costs[name].flops_per_image * images for name, images in self.done.items())
 
-    def _stands(self, name: str) -> str:
-        """Where one run under way stands."""
+    def _status(self, name: str) -> str:
+        """How far one run under way is."""
         done, images = self.done[name], self.costs[name].images
         return (
             f"{name} scoring: {self.scored_by.get(name, '')}"
@@ -106,7 +106,7 @@ class Display:
         worked = done - self.skipped
         # FLOPs are those of training: what scoring takes, they do not tell.
         left = (now - self.began) * (self.total - done) / worked / 60 if worked > 0 else float("nan")
-        under_way = ", ".join(self._stands(name) for name in self.tasks) or "between runs"
+        under_way = ", ".join(self._status(name) for name in self.tasks) or "between runs"
         share = 100 * done / max(self.total, 1)
         lead = f"{share:.0f} %, about {left:.1f} min of training left" if done < self.total else "all trained"
         self.console.print(f"{lead}: {under_way}", highlight=False, markup=False)

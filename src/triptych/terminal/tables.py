@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
-from triptych.text import count, duration, number
+from triptych.text import condition, count, duration, number
 
 if TYPE_CHECKING:
+    from triptych.contracts import Result
     from triptych.spec import RunSpec
-    from triptych.study.plan import Estimate, Settled
-    from triptych.study.runner import Opened
+    from triptych.study.plan import Estimate, ResolvedExecution
+    from triptych.study.runner import PreparedStudy
     from triptych.training.cost import Cost
 
+STATES = {"missing": "waiting", "unfinished": "begun", "incomplete": "trained, not scored"}
+"""How a run's status is worded while its study may still be running; the others are words already."""
 COLOURS = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided": "yellow", "undefined": "dim"}
 
 
@@ -37,19 +41,25 @@ def preparing(console: Console) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def data(console: Console, opened: Opened) -> None:
+def data(console: Console, study: PreparedStudy) -> None:
     """What the data are, and whatever was converted or left out."""
-    images = opened.data
+    images = study.data
     counts = ", ".join(f"{count:,} {name}" for name, count in images.counts.items())
     labels = f", {len(images.label_names)} classes" if images.label_names else ", no labels"
     shape = f"{images.size} x {images.size} pixels, {'colour' if images.channels == 3 else 'grey'}"
-    source = opened.spec.data.path or opened.spec.data.source
+    source = study.spec.data.path or study.spec.data.source
     console.print(f"Data: {source}: {counts}; {shape}{labels}", highlight=False, markup=False)
     for note in images.notes:
         console.print(f"  note: {note}", highlight=False, markup=False)
 
 
-def plan(console: Console, runs: list[RunSpec], costs: dict[str, Cost], settled: Settled, estimate: Estimate) -> None:
+def plan(
+    console: Console,
+    runs: list[RunSpec],
+    costs: dict[str, Cost],
+    execution: ResolvedExecution,
+    estimate: Estimate,
+) -> None:
     """One line of what will be run, and one of what it will cost."""
     frameworks = list(dict.fromkeys(run.framework for run in runs))
     seeds = len({run.seed for run in runs})
@@ -57,7 +67,7 @@ def plan(console: Console, runs: list[RunSpec], costs: dict[str, Cost], settled:
     budget = f"{images[0]:,}" if len(images) == 1 else f"{images[0]:,} to {images[-1]:,}"
     console.print(
         f"{count(len(runs), 'run')}: {', '.join(frameworks)}; {count(seeds, 'seed')}; {budget} images each; "
-        f"{count(settled.workers, 'worker')} with {count(settled.threads, 'thread')} on {settled.device}",
+        f"{count(execution.workers, 'worker')} with {count(execution.threads, 'thread')} on {execution.device_here}",
         highlight=False,
         markup=False,
     )
@@ -82,7 +92,9 @@ def runs(console: Console, planned: list[RunSpec], costs: dict[str, Cost]) -> No
     for run in planned:
         cost = costs[run.id]
         parameters = f"{sum(cost.parameters.values()):,}"
-        table.add_row(run.id, run.condition, f"{cost.images:,}", f"{cost.flops_per_image / 1e9:.3f}", parameters)
+        table.add_row(
+            run.id, condition(run.condition), f"{cost.images:,}", f"{cost.flops_per_image / 1e9:.3f}", parameters
+        )
     console.print(table)
 
 
@@ -96,7 +108,7 @@ def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
     for answer in primary:
         a, b = answer["names"]
         colour = COLOURS[answer["verdict"]]
-        where = f" ({answer['condition']})" if answer["condition"] else ""
+        where = f" ({condition(answer['condition'])})" if answer["condition"] else ""
         table.add_row(
             f"{answer['label'] or answer['metric']}{where}",
             f"[{colour}]{answer['verdict']}[/]",
@@ -129,7 +141,7 @@ def scores(console: Console, lines: list[dict[str, Any]]) -> None:
 def status(console: Console, rows: list[dict[str, Any]]) -> None:
     table = _table("run", "state", "images")
     for row in rows:
-        table.add_row(row["run"], row["state"], f"{row['images']:,} of {row['of']:,}")
+        table.add_row(row["run"], STATES.get(row["state"], row["state"]), f"{row['images']:,} of {row['of']:,}")
     console.print(table)
 
 
@@ -146,6 +158,13 @@ def networks(console: Console, described: dict[str, list[dict[str, Any]]]) -> No
         parameters, flops = sum(x["parameters"] for x in layers), sum(x["flops"] for x in layers)
         table.add_row("total", "", f"{parameters:,}", f"{flops / 1e6:,.1f}", style="bold")
         console.print(table)
+
+
+def check(console: Console, result: Result) -> None:
+    """One line per contract: whether it holds, and if not, what is broken and what usually causes it."""
+    colour = {"holds": "green", "broken": "red", "skipped": "dim"}[result.status]
+    line = Text.assemble((f"{result.status:<8}", colour), result.check)
+    console.print(line.append(f": {result.message}" if result.message else ""), soft_wrap=True, highlight=False)
 
 
 def environment(console: Console, found: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 from triptych import store
 from triptych.data.dataset import Dataset, batch_indices, epoch_order
 from triptych.data.transforms import background, random_translate
+from triptych.directory import RunDirectory
 from triptych.rng import stream
 from triptych.spec import RunSpec
 from triptych.training import cost, grids
@@ -62,6 +63,7 @@ class Training:
         make_exact(device)
         forget_peak(torch.device(device))
         self.folder, self.spec, self.dataset = folder, spec, dataset
+        self.files = RunDirectory(folder)
         self.state = initial(spec, dataset.channels, device, dataset.classes)
         self.batch, self.batches = spec.training.batch_size, batches_per_step(self.state.framework)
         self.step_images = self.batch * self.batches
@@ -121,7 +123,7 @@ class Training:
             self.draw()
         if self.is_snapshot():
             for name, content in weights(self.state).items():
-                store.write(self.folder / "snapshots" / f"{self.images:09d}" / name, content)
+                store.write(self.files.snapshot(self.images) / name, content)
 
     def is_snapshot(self) -> bool:
         """Whether the step just made is one of the evenly spaced ones whose weights are kept."""
@@ -139,8 +141,8 @@ class Training:
             "images_per_second": speed,
             "peak_memory_bytes": peak_memory(self.latents.device),
         }
-        for name, record in (("log.jsonl", line), (store.TIMING, timing)):
-            with open(self.folder / name, "ab") as file:
+        for path, record in zip(self.files.logs, (line, timing), strict=True):
+            with store.appending(path) as file:
                 file.write(store.to_lines([record]))
         self.interval, self.marked = Interval(), (self.seconds, self.images)
 
@@ -148,19 +150,18 @@ class Training:
         """The fixed grids of this moment."""
         samples, reconstructions = grids.pictures(self.model, self.latents, self.shown, self.shown_labels)
         if samples is not None:
-            store.write(self.folder / "samples" / f"{self.images:09d}.png", grids.png(samples))
+            store.write(self.files.samples / f"{self.images:09d}.png", grids.png(samples))
         if reconstructions is not None:
             sheet = grids.png(grids.alternate(self.shown, reconstructions))
-            store.write(self.folder / "reconstructions" / f"{self.images:09d}.png", sheet)
+            store.write(self.files.reconstructions / f"{self.images:09d}.png", sheet)
 
     def save(self) -> None:
         """A checkpoint; the lengths of the logs go with it, so that a resumed run can cut them back."""
         lengths = {}
-        for name in ("log.jsonl", store.TIMING):
-            path = self.folder / name
-            path.touch()
+        for path in self.files.logs:
+            store.appending(path).close()
             store.flush(path)
-            lengths[name] = path.stat().st_size
+            lengths[path.name] = path.stat().st_size
         extra = {
             "logs": lengths,
             "seconds": self.seconds,
@@ -173,8 +174,8 @@ class Training:
         """Go back to the newest checkpoint, or make the first one."""
         files = store.load_checkpoint(self.folder)
         if files is None:
-            for name in ("log.jsonl", store.TIMING):
-                (self.folder / name).unlink(missing_ok=True)
+            for path in self.files.logs:
+                path.unlink(missing_ok=True)
             self.draw()
             self.save()
             return
@@ -182,7 +183,7 @@ class Training:
         self.seconds, self.marked = content["seconds"], tuple(content["marked"])
         self.interval = Interval(**content["interval"])
         for name, length in content["logs"].items():
-            with open(self.folder / name, "ab") as file:
+            with store.appending(self.folder / name) as file:
                 file.truncate(length)
 
     def go_back(self) -> None:
@@ -200,14 +201,14 @@ class Training:
         """Write the weights, then the outcome, which says that training is over."""
         if self.interval.steps:
             self.log()
-        for name in ("log.jsonl", store.TIMING):  # on disk before the outcome that stands for them
-            store.flush(self.folder / name)
+        for path in self.files.logs:  # on disk before the outcome that stands for them
+            store.flush(path)
         if not is_finite(self.state):
             self.go_back()
             message += f"; the weights are those after {self.images} images, the last that were finite"
         self.draw()
         for name, content in weights(self.state).items():
-            store.write(self.folder / "weights" / name, content)
+            store.write(self.files.weights / name, content)
         outcome = {
             "status": status,
             "images": self.images,
@@ -220,7 +221,7 @@ class Training:
             "flops_per_image": cost.flops_per_image(self.spec, self.dataset.channels, self.dataset.classes),
             "certificate": self.certificate,
         }
-        store.write(self.folder / "outcome.json", store.to_json(outcome))
+        store.write(self.files.outcome_json, store.to_json(outcome))
 
     def _certificate(self) -> dict[str, Any]:
         """What is matched between frameworks at one seed, as hashes: taken from a state that has not moved."""
@@ -252,14 +253,17 @@ def train(
 
     `progress(images, seconds)` is called after every step. Returns False when `should_stop` asked to stop, with a
     checkpoint of that moment left behind; the same call goes on from there, to the same bits. A run that diverges has
-    come to its end: its outcome says so, and its weights are its last finite ones.
+    come to its end: its outcome says so, and its weights are its last finite ones. Raises InputError, and writes
+    nothing, if anything in the directory is a symbolic link.
     """
-    if (folder / "outcome.json").exists():
+    store.refuse_links(folder)
+    files = RunDirectory(folder)
+    if files.outcome_json.exists():
         return True
     training = Training(folder, spec, dataset)
-    store.write(folder / "spec.json", store.to_json(spec.model_dump(mode="json")))
-    if not (folder / "environment.json").exists():
-        store.write(folder / "environment.json", store.to_json(environment(str(dataset.train.device))))
+    store.write(files.spec_json, store.to_json(spec.model_dump(mode="json")))
+    if not files.environment_json.exists():
+        store.write(files.environment_json, store.to_json(environment(str(dataset.train.device))))
     training.resume()
     saved = time.monotonic()
     while training.state.step < training.steps:

@@ -13,13 +13,16 @@ the plain 95 % one, unadjusted. A comparison with too few seeds for a test count
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from numbers import Real
+from typing import Any
 
 from triptych.errors import InputError
+from triptych.text import condition_key
 from triptych.verdicts import stats, wording
 
 
@@ -29,7 +32,8 @@ class Comparison:
 
     `better` ("lower" or "higher") and `unit` are read from the scores where empty. `role` and `topic` (its name) say
     with which other comparisons p-values are adjusted. `subject` is what of a and b is judged, such as "samples", for
-    the sentence; empty for the frameworks themselves. Raises InputError.
+    the sentence; empty for the frameworks themselves.
+    `condition` is a point of the study's grid: dotted field to value. Raises InputError.
     """
 
     metric: str
@@ -37,7 +41,7 @@ class Comparison:
     b: str
     smallest_effect: float | None
     role: str = "primary"
-    condition: str = ""
+    condition: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     better: str = ""
     unit: str = ""
     label: str = ""
@@ -68,7 +72,7 @@ class Verdict:
     metric: str
     a: str
     b: str
-    condition: str
+    condition: Mapping[str, Any]
     role: str
     better: str
     unit: str
@@ -116,7 +120,7 @@ class Verdict:
 
 
 def comparisons_for(
-    frameworks: Sequence[str], metrics: Iterable[Mapping], conditions: Sequence[str] = ("",)
+    frameworks: Sequence[str], metrics: Iterable[Mapping], conditions: Sequence[Mapping[str, Any]] = ({},)
 ) -> list[Comparison]:
     """Every pair of frameworks, in the given order, by every line of metrics.json that has a direction."""
     return [
@@ -148,7 +152,8 @@ def judge(
 ) -> list[Verdict]:
     """A verdict for each comparison, in order, from the lines of scores.jsonl.
 
-    `diverged` counts diverged runs by framework, or by (framework, condition); they stay in and are named.
+    `diverged` counts diverged runs by framework, or by (framework, `text.condition_key` of the condition); they stay
+    in, and the verdicts say so.
     Raises InputError for duplicate, malformed, non-finite or incomparable scores.
     """
     if not 0 < alpha < 1:
@@ -167,19 +172,22 @@ def judge(
 
 
 def _table(scores: Iterable[Mapping]) -> dict[tuple[str, str, str], dict[int, Mapping]]:
-    """(metric, condition, framework) -> seed -> line, every line checked."""
+    """(metric, key of the condition, framework) -> seed -> line, every line checked."""
     table: dict[tuple[str, str, str], dict[int, Mapping]] = {}
     for number, line in enumerate(scores, 1):
         where = f"scores, line {number}"
         if missing := {"metric", "framework", "seed", "value", "undefined"} - set(line):
             raise InputError(f"missing {', '.join(sorted(missing))}", where=where)
         value, framework, seed = line["value"], line["framework"], line["seed"]
+        if not isinstance(condition := line.get("condition") or {}, Mapping):
+            mend = 'Give a table, such as {"optimiser.rate": 0.001}.'
+            raise InputError("a condition is a table of fields", where=where, value=condition, mend=mend)
         if (value is None) == (not line["undefined"]):
             raise InputError("a score is a value or a reason why it is undefined", where=where, value=value)
         if value is not None and not (isinstance(value, Real) and abs(float(value)) < 1e300):
             mend = "Give null as the value and a reason as undefined."
             raise InputError("a score must be a finite number", where=where, value=value, mend=mend)
-        seeds = table.setdefault((line["metric"], line.get("condition") or "", framework), {})
+        seeds = table.setdefault((line["metric"], condition_key(condition), framework), {})
         if seed in seeds:
             what = f"a second score of {framework} by {line['metric']} for seed {seed}"
             mend = "Keep one run for each framework, seed and condition."
@@ -190,12 +198,13 @@ def _table(scores: Iterable[Mapping]) -> dict[tuple[str, str, str], dict[int, Ma
 
 def _draft(c: Comparison, table: Mapping, alpha: float, diverged: Mapping) -> Verdict:
     """The verdict of one comparison before adjustment of its p-values."""
-    sides = [table.get((c.metric, c.condition, f), {}) for f in (c.a, c.b)]
+    point = condition_key(c.condition)
+    sides = [table.get((c.metric, point, f), {}) for f in (c.a, c.b)]
     names = (wording.display(c.a), wording.display(c.b))
     defined = [{s for s, line in side.items() if line["value"] is not None} for side in sides]
     c = _agreed(c, [side[s] for side, have in zip(sides, defined, strict=True) for s in have])
     undefined = {f: _reasons(sides[i]) for i, f in enumerate((c.a, c.b)) if not defined[i]}
-    counts = {f: diverged.get((f, c.condition), diverged.get(f, 0)) for f in (c.a, c.b)}
+    counts = {f: diverged.get((f, point), diverged.get(f, 0)) for f in (c.a, c.b)}
     draft = Verdict(
         metric=c.metric,
         a=c.a,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from triptych.text import count
+from triptych.text import condition, count
 from triptych.verdicts.stats import MOST_SEEDS
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def display(framework: str) -> str:
 def sentence(v: Verdict) -> str:
     """The answer in one plain sentence."""
     write = {"undefined": _undefined, "equivalent": _equivalent, "undecided": _undecided}
-    lead = f"With {v.condition}: " if v.condition else ""
+    lead = f"With {condition(v.condition)}: " if v.condition else ""
     return lead + write.get(v.verdict, _decided)(v) + _asides(v) + "."
 
 

@@ -1,4 +1,4 @@
-"""A folder of images in any format that Pillow reads, at any depth.
+"""A folder of images in the formats that `triptych.imagefile` opens, at any depth.
 
 The first level of subfolders gives the labels. If all images lie in `train/` and, where there are any,
 `test/` and `val/`, these are the splits, and the labels are the subfolders of those. Every image is decoded
@@ -19,6 +19,7 @@ from PIL import Image, ImageOps
 
 from triptych.data.sources import BATCH_BYTES, Raw, RawSplit, path_of
 from triptych.errors import InputError
+from triptych.imagefile import opened
 from triptych.spec import DataSpec
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
@@ -122,7 +123,10 @@ def _survey(root: Path, files: list[Path], survey: _Findings) -> dict[Path, tupl
         try:
             image, remarks = decode(path)
         except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-            reason = str(error).replace(str(path), path.name) or type(error).__name__
+            if isinstance(error, InputError):
+                reason = f"{error.what}; it begins with {error.value!r}"
+            else:
+                reason = str(error).replace(str(path), path.name) or type(error).__name__
             survey.broken[path.relative_to(root).as_posix()] = reason
         else:
             shapes[path] = image.shape
@@ -163,11 +167,11 @@ def _split(shapes: dict[Path, tuple[int, ...]], labels: list[str | None], label_
 def decode(path: Path) -> tuple[np.ndarray, list[str]]:
     """One image as uint8 [H, W, C], upright, and remarks on what was converted (keys of `REMARKS`).
 
-    C is 1 exactly when the image has no colour, however it was stored. Raises whatever Pillow raises on
-    damaged files, and ValueError for 32-bit and floating-point pixels, whose range is unknown.
+    C is 1 exactly when the image has no colour, however it was stored. Raises InputError for other formats, whatever
+    Pillow raises on damaged files, and ValueError for 32-bit and floating-point pixels, whose range is unknown.
     """
     remarks: list[str] = []
-    with Image.open(path) as file:
+    with opened(path) as file:
         if getattr(file, "n_frames", 1) > 1:
             remarks.append("frames")
         file.load()

@@ -198,7 +198,7 @@ def _can_be_tuned(where: str, side: Side, specs: Sequence[Mapping[str, Any]]) ->
 
 def _narrower(specs: Sequence[Mapping[str, Any]]) -> str:
     """What would leave one of these runs (dotted field to value) of one setting."""
-    fields = dict.fromkeys(field for spec in specs for field in spec if field != "condition")
+    fields = dict.fromkeys(field for spec in specs for field in spec if field.partition(".")[0] != "condition")
     varied = [field for field in fields if any(spec.get(field) != specs[0].get(field) for spec in specs)]
     if "framework" in varied:
         return "Give the side one framework."

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych import store
+from triptych.directory import TIMING_JSONL
 from triptych.errors import InputError
 from triptych.spec import StudySpec, load_study
 
@@ -45,7 +46,7 @@ class RunRecord:
     @cached_property
     def timing(self) -> list[dict[str, Any]]:
         """The rows of timing.jsonl, in order of images."""
-        return store.read_lines(self.folder / store.TIMING)
+        return store.read_lines(self.folder / TIMING_JSONL)
 
     def field(self, dotted: str) -> Any:
         """What stands in the run's spec at a dotted field, such as "optimiser.rate"; None if it has none such."""

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from triptych import store
+from triptych.directory import RunDirectory, StudyDirectory
 from triptych.errors import InputError
 from triptych.papers.vae_vs_gan_vs_vaegan import claims as claims_room
 from triptych.papers.vae_vs_gan_vs_vaegan import content, page, wording
@@ -21,8 +22,9 @@ from triptych.papers.vae_vs_gan_vs_vaegan.designs import NAMES, SCALES, Scale, s
 from triptych.papers.vae_vs_gan_vs_vaegan.results import open_results
 from triptych.plugins import suggest
 from triptych.spec import RunSpec, StudySpec
-from triptych.study import conduct, runner
-from triptych.study.plan import Estimate, runs_of
+from triptych.study import runner
+from triptych.study.plan import Estimate, preview, runs_of
+from triptych.terminal import running
 from triptych.text import count, duration, number
 
 CLAIMS = "claims.json"
@@ -46,12 +48,12 @@ class Part:
     @property
     def left(self) -> list[RunSpec]:
         """The runs that have not been committed."""
-        return [run for run in self.runs if not (self.folder / "runs" / run.id / store.MANIFEST).exists()]
+        return [run for run in self.runs if not StudyDirectory(self.folder).run(run.id).manifest_json.exists()]
 
     @property
     def is_concluded(self) -> bool:
         """Whether nothing is left to do; the report, written last, is removed when a run is to come."""
-        return not self.left and (self.folder / "report.html").exists()
+        return not self.left and StudyDirectory(self.folder).report_html.exists()
 
 
 def reproduce(
@@ -84,13 +86,13 @@ def reproduce(
         say_cost(console, parts)
         if only_plan:
             return 0
-        with conduct.held(folder):
+        with runner.study_lock(folder):
             failed = run(console, parts)
             if failed is not None:
                 return conclude(console, asked, folder, docs, failed)
     except KeyboardInterrupt:  # whatever is cut short is simply done again
         pass
-    return conduct.stopped(console, folder)
+    return running.stopped(console, folder)
 
 
 def scale_of(name: str, seeds: int | None) -> Scale:
@@ -115,14 +117,19 @@ def check_path(folder: Path, option: str) -> None:
 
 
 def check_free(folder: Path, specs: dict[str, StudySpec]) -> None:
-    """Raise InputError, and touch nothing, if the directory holds something else than these studies."""
+    """Raise InputError, and touch nothing, if the directory holds something else than these studies, or if a symbolic
+    link in it leads elsewhere. The studies' own directories may be links.
+    """
     check_path(folder, "--out")
     inside = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    begun = any((folder / name / runner.STUDY).exists() for name in specs)
+    begun = any(StudyDirectory(folder / name).study_toml.exists() for name in specs)
     if not begun and inside - {".lock", *specs}:
         raise InputError("holds something else than a reproduction", where=str(folder), mend="Choose another --out.")
+    for path in (folder / name for name in sorted(inside - specs.keys())):
+        store.refuse_link(path)
+        store.refuse_links(path)
     for name, spec in specs.items():
-        runner.check_free(folder / name, spec)
+        runner.check(folder / name, spec)
 
 
 def say_cost(console: Console, parts: list[Part]) -> None:
@@ -133,8 +140,7 @@ def say_cost(console: Console, parts: list[Part]) -> None:
         told = f"{part.name}, {ABOUT[part.name]}: {count(len(part.runs), 'run')}"
         done = len(part.runs) - len(left[part.name])
         if left[part.name]:
-            foreseen = conduct.foresee(part.spec)
-            taken[part.name] = expected = foreseen.estimate(left[part.name])
+            taken[part.name] = expected = preview(part.spec).estimate(left[part.name])
             told += f"{f', {done} of them done' if done else ''}; about {duration(expected.seconds)} of training"
         else:
             told += ", all done"
@@ -153,26 +159,25 @@ def say_cost(console: Console, parts: list[Part]) -> None:
     )
 
 
-def run(console: Console, parts: list[Part]) -> list[Path] | None:
+def run(console: Console, parts: list[Part]) -> list[RunDirectory] | None:
     """Bring each study to its end, one after another; the directories of the failed runs, None when stopped."""
-    failed: list[Path] = []
+    failed: list[RunDirectory] = []
     for place, part in enumerate(parts, 1):
         if part.is_concluded:
             continue
         console.print(f"Study {place} of {len(parts)}: {part.name}, {ABOUT[part.name]}", style="bold")
-        with conduct.held(part.folder):
-            opened = conduct.prepare(console, part.spec, part.folder)
-            if part.left:
-                (part.folder / "report.html").unlink(missing_ok=True)
-            results = conduct.compute(console, opened)
-            if "stopped" in results.values():
-                return None
-            runner.conclude(part.folder)
-        failed += [part.folder / "runs" / name for name, result in results.items() if result == "failed"]
+        if part.left:
+            StudyDirectory(part.folder).report_html.unlink(missing_ok=True)
+        outcome = runner.run_study(part.spec, part.folder, running.Terminal(console, show_plan=False))
+        if outcome.is_stopped:
+            return None
+        failed += outcome.failed
     return failed
 
 
-def conclude(console: Console, asked: list[ClaimSpec], folder: Path, docs: Path | None, failed: list[Path]) -> int:
+def conclude(
+    console: Console, asked: list[ClaimSpec], folder: Path, docs: Path | None, failed: list[RunDirectory]
+) -> int:
     """Judge the claims by the runs that are there, and write claims.json and the page; the exit code."""
     console.print("Concluding ...")
     results = open_results(folder)
@@ -184,9 +189,9 @@ def conclude(console: Console, asked: list[ClaimSpec], folder: Path, docs: Path 
     if caution := wording.rehearsal(content.scale_of(results)):
         console.print(caution, style="yellow", markup=False, highlight=False, soft_wrap=True)
     for run in failed:
-        console.print(f"failed: {run}, see {run / 'error.txt'}", markup=False, soft_wrap=True)
+        console.print(f"failed: {run.path}, see {run.error_txt}", markup=False, soft_wrap=True)
     if failed:
         are = "is" if len(failed) == 1 else "are"
         console.print(f"{count(len(failed), 'run')} {are} missing from the report; the same command tries again.")
     console.print(f"Report: {report}", markup=False, soft_wrap=True)
-    return conduct.FAILED if failed else 0
+    return running.FAILED if failed else 0

@@ -15,32 +15,33 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
+from triptych.study import worker as worker_module
+from triptych.study.executors import ENDS, Event, Job, OnEvent, ShouldStop
 from triptych.study.worker import STOP, STOPPED
 
-Job = dict[str, Any]
-Event = dict[str, Any]
 Worker = subprocess.Popen[str]
 Events = queue.Queue[tuple[Worker, Event]]
-ENDS = ("finished", "stopped", "failed")
 GONE = "gone"
-"""The last event of every worker, whatever it was at: told here, not by it."""
+"""The last event of every worker, whatever it was doing: it is made here, not by the worker."""
 
 
-def execute(
-    jobs: list[Job],
-    workers: int,
-    on_event: Callable[[Event], None],
-    should_stop: Callable[[], bool] = lambda: False,
-) -> dict[str, str]:
-    """Compute every job (`triptych.study.worker` says what one holds), `workers` at a time, in the order given.
+class LocalExecutor:
+    """Runs in processes of this machine."""
 
-    `on_event` is told {"id", "event", ...}: "started", "training" with "images", "scoring", "finished", "stopped",
-    "failed" with "message". Returns the last of these by id; a job never started, since a stop was asked for, is
-    "stopped".
-    """
+    on_this_machine = True
+
+    def execute(
+        self, jobs: list[Job], workers: int, on_event: OnEvent, should_stop: ShouldStop = lambda: False
+    ) -> dict[str, str]:
+        return _execute(jobs, workers, on_event, should_stop)
+
+
+EXECUTOR = LocalExecutor()
+
+
+def _execute(jobs: list[Job], workers: int, on_event: OnEvent, should_stop: ShouldStop) -> dict[str, str]:
     waiting, results = list(jobs), {job["id"]: "stopped" for job in jobs}
     crew, asked = _Crew(), False
     try:
@@ -123,31 +124,56 @@ def _close(worker: Worker) -> None:
 
 
 def _start(events: Events) -> Worker:
-    # What this process can import, its workers must be able to: "package.module:Name" may come from anywhere.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+    """Start a worker that can import what this process can, for "package.module:Name" may come from anywhere.
+
+    The folders of `sys.path` come after the standard library and the installed packages there, so that a `random.py`
+    in the folder where the command is given replaces nothing.
+    """
+    paths = [os.path.abspath(path) for path in sys.path]
     worker = subprocess.Popen(
-        [sys.executable, "-m", "triptych.study.worker"],
+        [sys.executable, "-P", str(Path(worker_module.__file__).resolve()), *paths],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
+        encoding="utf-8",
+        errors="replace",
+        env=_environment(),
     )
     threading.Thread(target=_follow, args=(worker, events), daemon=True).start()
     return worker
 
 
+def _environment() -> dict[str, str]:
+    """This process's environment; an empty entry of PYTHONPATH, which means the working directory, is left out."""
+    environment = dict(os.environ)
+    if given := environment.pop("PYTHONPATH", None):
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in given.split(os.pathsep) if path)
+    return environment
+
+
 def _follow(worker: Worker, events: Events) -> None:
-    """Pass on what a worker says, and that it is gone."""
+    """Pass on the events of a worker, and that it is gone. A line that is no event may explain why it ends."""
     assert worker.stdout is not None and worker.stderr is not None
     complaints: deque[str] = deque(maxlen=3)
     reader = threading.Thread(target=lambda: complaints.extend(worker.stderr), daemon=True)  # type: ignore[arg-type]
     reader.start()
     for line in worker.stdout:
-        events.put((worker, json.loads(line)))
+        if (event := _event(line)) is None:
+            complaints.append(line)
+        else:
+            events.put((worker, event))
     code = worker.wait()
     reader.join()
     events.put((worker, {"event": GONE, "code": code, "message": "".join(complaints).strip()}))
+
+
+def _event(line: str) -> Event | None:
+    """The event in a line of a worker's output; None for anything else, such as what a library prints at its start."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
 
 
 def _end(gone: Event) -> Event:

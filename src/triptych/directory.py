@@ -1,0 +1,324 @@
+"""The directory of a study and of a run: the name of every file in them, and how the files are read.
+
+Nothing else in the package spells these names. A `StudyDirectory` and a `RunDirectory` give paths; a `Reader` reads
+what lies there, strictly or tolerantly; a `RunRecord` is one run as far as its files tell.
+
+    results/mnist-quick/          StudyDirectory
+        study.toml  scores.jsonl  metrics.json  verdicts.json  report.html  table.csv  table.tex
+        data/  features/  figures/
+        runs/vae-s0-1a2b3c4d/     RunDirectory
+            spec.json  environment.json  log.jsonl  timing.jsonl  outcome.json  scores.jsonl  manifest.json  error.txt
+            samples/  reconstructions/  snapshots/  weights/  checkpoints/
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Set
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from triptych import store
+from triptych.errors import InputError
+from triptych.spec import RunSpec, StudySpec, checked, load_study
+
+Row = dict[str, Any]
+
+LOCK = ".lock"
+STUDY_TOML = "study.toml"
+SCORES_JSONL = "scores.jsonl"
+DATA_JSON = "data.json"
+"""The record of the prepared data, written last."""
+TIMING_JSONL = "timing.jsonl"
+ERROR_TXT = "error.txt"
+NOT_HASHED = frozenset({TIMING_JSONL, LOCK, ERROR_TXT})
+"""What differs when a run is repeated, and so is not in its manifest."""
+OLDER = "belongs to an older version of triptych"
+OLDER_HINT = "Nothing was changed. Use that version to go on with it, or choose another --out."
+
+
+class RunDirectory:
+    """The directory of one run, `DIR/runs/<id>`; every attribute is a path, whether or not something is there."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.spec_json = self.path / "spec.json"
+        self.environment_json = self.path / "environment.json"
+        self.log_jsonl = self.path / "log.jsonl"
+        self.timing_jsonl = self.path / TIMING_JSONL
+        self.outcome_json = self.path / "outcome.json"
+        self.scores_jsonl = self.path / SCORES_JSONL
+        self.manifest_json = self.path / store.MANIFEST
+        self.error_txt = self.path / ERROR_TXT
+        self.weights = self.path / "weights"
+        self.snapshots = self.path / "snapshots"
+        self.samples = self.path / "samples"
+        self.reconstructions = self.path / "reconstructions"
+
+    def __repr__(self) -> str:
+        return f"RunDirectory({str(self.path)!r})"
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def study(self) -> StudyDirectory:
+        """The directory of the study that the run belongs to."""
+        return StudyDirectory(self.path.resolve().parent.parent)
+
+    @property
+    def logs(self) -> tuple[Path, Path]:
+        """The two files that grow while a run trains."""
+        return self.log_jsonl, self.timing_jsonl
+
+    def snapshot(self, images: int) -> Path:
+        """The folder with the weights as they were after so many images."""
+        return self.snapshots / f"{images:09d}"
+
+    def is_complete(self) -> bool:
+        """Whether the run has been committed, and every file is as it was then."""
+        return store.is_complete(self.path)
+
+    def commit(self) -> None:
+        """Write the manifest: from now on the run is complete."""
+        store.write_manifest(self.path, NOT_HASHED)
+
+    def load_spec(self) -> RunSpec:
+        """The run's specification; raises InputError if there is none, or one of an older version."""
+        if not self.spec_json.exists():
+            raise InputError(f"holds no run (no {self.spec_json.name})", where=str(self.path))
+        values = Reader().table(self.spec_json)
+        if isinstance(values.get("condition"), str):  # it is a table now
+            raise InputError(f"this run {OLDER}", where=str(self.path), mend=OLDER_HINT)
+        return checked(RunSpec, values, str(self.spec_json))
+
+    def status(self, hashes: bool = True) -> str:
+        """Where the run stands.
+
+        "missing" (no directory), "unfinished" (not trained to its end), "failed" (it left an error), "incomplete"
+        (trained, but its scores are not all there), or its outcome: "finished" or "diverged". With `hashes`, a run
+        whose files are not as they were committed is incomplete; without, the manifest need only exist.
+        """
+        if not self.path.is_dir():
+            return "missing"
+        outcome = Reader([]).table(self.outcome_json)
+        if outcome.get("status") and (self.is_complete() if hashes else self.manifest_json.is_file()):
+            return str(outcome["status"])
+        if self.error_txt.exists():
+            return "failed"
+        return "incomplete" if outcome else "unfinished"
+
+    def read(self, problems: list[str] | None = None) -> RunRecord:
+        """The run as far as it has come; without `problems` strictly, see `Reader`.
+
+        Raises InputError when even its specification cannot be read.
+        """
+        reader = Reader(problems)
+        spec = reader.table(self.spec_json)
+        condition = spec.get("condition", {})
+        if isinstance(condition, str):
+            raise InputError(f"this run {OLDER}", where=str(self.path), mend=OLDER_HINT)
+        named = isinstance(spec.get("framework"), str) and isinstance(spec.get("seed", 0), int)
+        if not named or not isinstance(condition, dict):
+            raise InputError("has no readable spec.json", where=f"runs/{self.id}")
+        return RunRecord(
+            id=self.id,
+            framework=spec["framework"],
+            seed=spec.get("seed", 0),
+            condition=condition,
+            status=self.status(hashes=False),
+            directory=self,
+            spec=spec,
+            environment=reader.table(self.environment_json),
+            outcome=reader.table(self.outcome_json),
+            reader=reader,
+        )
+
+
+class StudyDirectory:
+    """The directory of a study; every attribute is a path, whether or not something is there."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.study_toml = self.path / STUDY_TOML
+        self.scores_jsonl = self.path / SCORES_JSONL
+        self.metrics_json = self.path / "metrics.json"
+        self.verdicts_json = self.path / "verdicts.json"
+        self.report_html = self.path / "report.html"
+        self.table_csv = self.path / "table.csv"
+        self.table_tex = self.path / "table.tex"
+        self.figures = self.path / "figures"
+        self.data = self.path / "data"
+        self.data_json = self.data / DATA_JSON
+        self.features = self.path / "features"
+        self.classifier_json = self.features / "classifier.json"
+        self.runs = self.path / "runs"
+
+    def __repr__(self) -> str:
+        return f"StudyDirectory({str(self.path)!r})"
+
+    def run(self, run_id: str) -> RunDirectory:
+        """The directory of the run of this name."""
+        return RunDirectory(self.runs / run_id)
+
+    def run_directories(self) -> list[RunDirectory]:
+        """The directories of the runs that have one, by name."""
+        if not self.runs.is_dir():
+            return []
+        return [RunDirectory(path) for path in sorted(self.runs.iterdir()) if path.is_dir()]
+
+    def before_claim(self) -> Set[str]:
+        """The names that a command that failed before its first run may have left here."""
+        return {LOCK, self.data.name, self.features.name, STUDY_TOML + store.TEMPORARY}
+
+    def load(self) -> StudySpec:
+        """The study; raises InputError if there is none, or one of an older version of triptych."""
+        if not self.study_toml.exists():
+            raise InputError(f"holds no study (no {STUDY_TOML})", where=str(self.path))
+        self.refuse_older()
+        try:
+            return load_study(self.study_toml)
+        except InputError as error:
+            hint = f"If you have not changed the file, it {OLDER}. {OLDER_HINT}"
+            raise InputError(error.what, where=error.where, mend=hint) from None
+
+    def refuse_older(self) -> None:
+        """Raise InputError, and touch nothing, if a run was computed by an older version of triptych.
+
+        Such a run has a specification of another form, or another name than this version gives to its specification.
+        """
+        for run in self.run_directories():
+            if not Reader([]).table(run.spec_json):  # not begun, or damaged, which is found elsewhere
+                continue
+            try:
+                older = run.load_spec().id != run.id
+            except InputError:
+                older = True
+            if older:
+                raise InputError(f"{OLDER} (by its run {run.id})", where=str(self.path), mend=OLDER_HINT)
+
+
+@dataclass(frozen=True, eq=False)
+class RunRecord:
+    """One run as far as its files tell; `status` is one of those of `RunDirectory.status`.
+
+    A run that is planned and has left nothing is "missing" and has no `directory`. `log`, `timing` and `scores` are
+    read when they are first asked for.
+    """
+
+    id: str
+    framework: str
+    seed: int
+    condition: Row
+    status: str
+    directory: RunDirectory | None = None
+    spec: Row = field(default_factory=dict)
+    environment: Row = field(default_factory=dict)
+    outcome: Row = field(default_factory=dict)
+    reader: Reader = field(default_factory=lambda: Reader([]))
+
+    @cached_property
+    def log(self) -> list[Row]:
+        """The rows of log.jsonl, in order of images."""
+        return self.reader.lines(self.directory.log_jsonl) if self.directory else []
+
+    @cached_property
+    def timing(self) -> list[Row]:
+        """The rows of timing.jsonl, in order of images."""
+        return self.reader.lines(self.directory.timing_jsonl) if self.directory else []
+
+    @cached_property
+    def scores(self) -> dict[str, Row]:
+        """The run's rows of scores.jsonl by metric."""
+        rows = self.reader.lines(self.directory.scores_jsonl) if self.directory else []
+        return {row["metric"]: row for row in rows if "metric" in row}
+
+    @cached_property
+    def samples(self) -> dict[int, Path]:
+        """Image count to the grid of samples drawn then, in order of training."""
+        return _grids(self.directory.samples) if self.directory else {}
+
+    @cached_property
+    def reconstructions(self) -> dict[int, Path]:
+        """Image count to the grid of reconstructions made then, in order of training."""
+        return _grids(self.directory.reconstructions) if self.directory else {}
+
+    @property
+    def images(self) -> int:
+        """Training images seen."""
+        return int(self.outcome.get("images") or (self.log[-1].get("images", 0) if self.log else 0))
+
+
+class Reader:
+    """Reads the files of a directory; a file that is not there is empty.
+
+    Strictly, without `problems`: whatever cannot be read raises InputError. Tolerantly: it is left out and noted in
+    `problems`. A run under way may have half of a last line in a `.jsonl` file; a tolerant reader passes over it.
+    """
+
+    def __init__(self, problems: list[str] | None = None) -> None:
+        self.problems = problems
+
+    def text(self, path: Path) -> str:
+        """What the file holds; "" when it is not there."""
+        try:
+            return path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            self._note(path, f"cannot be read ({type(error).__name__})")
+            return ""
+
+    def toml(self, path: Path) -> Row:
+        """The table in a TOML file."""
+        try:
+            return tomllib.loads(self.text(path))
+        except tomllib.TOMLDecodeError as error:
+            self._note(path, f"cannot be read ({error})", short=True)
+            return {}
+
+    def table(self, path: Path) -> Row:
+        """The object in a JSON file."""
+        value = self._json(path)
+        return value if isinstance(value, dict) else {}
+
+    def tables(self, path: Path, needed: Set[str] = frozenset()) -> list[Row]:
+        """The objects in a JSON file's list that have all the keys needed."""
+        value = self._json(path)
+        return [r for r in value if isinstance(r, dict) and needed <= r.keys()] if isinstance(value, list) else []
+
+    def lines(self, path: Path, needed: Set[str] = frozenset()) -> list[Row]:
+        """The objects in a JSON-lines file that have all the keys needed."""
+        rows: list[Row] = []
+        lines = self.text(path).split("\n")  # not splitlines, which also splits at U+2028
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line) if line.strip() else None
+            except ValueError:
+                row = None
+                if number < len(lines) or self.problems is None:
+                    self._note(path, f"line {number} is not JSON and is left out")
+            if isinstance(row, dict) and needed <= row.keys():
+                rows.append(row)
+        return rows
+
+    def _json(self, path: Path) -> Any:
+        text = self.text(path)
+        try:
+            return json.loads(text) if text else None
+        except ValueError:
+            self._note(path, "is not whole JSON and is left out")
+            return None
+
+    def _note(self, path: Path, what: str, short: bool = False) -> None:
+        if self.problems is None:
+            raise InputError(what.removesuffix(" and is left out"), where=str(path))
+        self.problems.append(f"{path.name if short else f'{path.parent.name}/{path.name}'} {what}.")
+
+
+def _grids(folder: Path) -> dict[int, Path]:
+    return {int(p.stem): p for p in sorted(folder.glob("*.png")) if p.stem.isdecimal()}
