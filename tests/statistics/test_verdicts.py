@@ -122,7 +122,7 @@ def test_equivalent_wins_over_better():
     v = one(PSNR, [20.1, 20.2, 20.3, 20.11], [20.0, 20.1, 20.21, 20.0])
     assert v.p_adjusted < 0.05
     assert v.verdict == "equivalent"
-    assert "less than 0.5 dB would not matter" in v.sentence
+    assert "the smallest effect of interest is 0.5 dB" in v.sentence
 
 
 def test_undecided_says_how_many_seeds_would_settle_it():

@@ -278,3 +278,28 @@ def test_the_cache_folder_is_the_platforms_unless_said_otherwise(monkeypatch, tm
     assert _weights.cache_folder() == tmp_path / "triptych"
     monkeypatch.setenv("TRIPTYCH_CACHE", str(tmp_path / "own"))
     assert _weights.cache_folder() == tmp_path / "own"
+
+
+def test_torch_fidelitys_inception_is_taken_where_it_can_be_imported(data, images, pinned, tmp_path, monkeypatch):
+    class Port(torch.nn.Module):
+        def __init__(self, name, features_list, feature_extractor_weights_path):
+            super().__init__()
+            assert (name, features_list) == ("inception-v3-compat", ["2048"])
+            assert Path(feature_extractor_weights_path) == tmp_path / "cache" / "weights.pth"
+
+        def forward(self, pixels):
+            assert pixels.dtype == torch.uint8 and pixels.shape[1] == 3
+            return (pixels.double().mean((1, 2, 3))[:, None].expand(-1, 2048),)
+
+    (ours,) = choose(["inception"], data, tmp_path)
+    package, module = types.ModuleType("torch_fidelity"), types.ModuleType("feature_extractor_inceptionv3")
+    monkeypatch.setattr(package, "__version__", "0.4.0", raising=False)
+    monkeypatch.setitem(sys.modules, "torch_fidelity", package)
+    monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", module)
+    (without,) = choose(["inception"], data, tmp_path)
+    assert without.identity == ours.identity, "a package that lacks the class is as good as none"
+    monkeypatch.setattr(module, "FeatureExtractorInceptionV3", Port, raising=False)
+    (theirs,) = choose(["inception"], data, tmp_path)
+    assert theirs.identity.endswith(" by torch-fidelity 0.4.0") and theirs.name == ours.name
+    assert theirs.sha256 != ours.sha256, "or cached features would be mixed"
+    assert theirs(images[:4])[:, 0] == pytest.approx(((images[:4] + 1) * 127.5).round().mean((1, 2, 3)).numpy())

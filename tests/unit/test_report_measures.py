@@ -202,7 +202,7 @@ def test_a_flip_without_verdicts_may_be_noise(copy: Path) -> None:
     put(copy / "verdicts.json", [v for v in verdicts if "@" not in v["metric"]])
     found = ranked(copy)
     assert [flip.real for flip in found[0].flips] == [False, False]
-    assert "it may all be noise" in rankings.summary(found)
+    assert "all of them may be noise" in rankings.summary(found)
 
 
 def test_nothing_flips_in_one_sentence(copy: Path) -> None:
@@ -213,7 +213,7 @@ def test_nothing_flips_in_one_sentence(copy: Path) -> None:
             row["value"] = levels[row["framework"]]
     write_scores(copy, rows)
     assert rankings.summary(ranked(copy)) == (
-        "Nothing flips: by 2 measures in 2 feature spaces (mnist-classifier and pixels) no two frameworks change "
+        "No ranking changes: by 2 measures in 2 feature spaces (mnist-classifier and pixels), no two frameworks change "
         "places."
     )
 

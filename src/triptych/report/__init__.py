@@ -121,7 +121,7 @@ def _contents(sections: list[dict[str, Any]], translated: list[translation.Table
         ("pictures", "Pictures", True),
         ("curves", "Learning curves", True),
         ("scores", "Scores", True),
-        ("rankings", "Where rankings flip", there("rankings")),
+        ("rankings", "Where rankings change", there("rankings")),
         ("responses", "Robustness and other curves", there("responses")),
         ("translation", "Trained and tested on translated images", bool(translated)),
         ("stability", "Stability", there("stability")),

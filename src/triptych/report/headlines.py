@@ -105,7 +105,7 @@ def _standing(study: Study, metric: Row, condition: str, cells: Cells) -> tuple[
     parts += [f"{_pair(v)} are equivalent" for v in verdicts if v["verdict"] == "equivalent"]
     parts += _undecided([v for v in verdicts if v["verdict"] == "undecided"])
     parts += [f"{display(f)} cannot be compared" + _because(by_framework.get(f)) for f in outside]
-    parts += [f"{_pair(v)} differ by less than the gaps of their bounds, which decides nothing" for v in doubtful]
+    parts += [f"{_pair(v)} differ by less than the gaps of their bounds, so nothing is decided" for v in doubtful]
     if gaps:
         unit = f" {metric['unit']}" if metric.get("unit") else ""
         parts.append(f"gaps: {listed([f'{display(f)} {number(gap, 2)}' for f, gap in gaps.items()])}{unit}")
@@ -159,7 +159,7 @@ def _headline(
     if won and len(front) < len(comparable):
         return listed([display(f) for f in front], "or") or "Not decided", front
     if all(v["verdict"] in ("equivalent", "undefined") for v in verdicts):
-        return "No difference that matters", []
+        return "No relevant difference", []
     return "Not decided", []
 
 
@@ -184,7 +184,7 @@ def facts(study: Study) -> dict[str, str]:
         return "" if table.get(key) is None or key in varied else words.format(number(table[key], 8))
 
     network = ", ".join(filter(None, [field(net, "width", "width {}"), field(net, "latent", "{} latents")]))
-    budget = field(training, "images", "{} training images a run")
+    budget = field(training, "images", "{} training images per run")
     rule = "" if "name" in varied else f"{optimiser.get('name', '')} {field(optimiser, 'rate', 'at {}')}".strip()
     source = str(data.get("source", "unknown data"))
     if source != "mnist" and data.get("path"):
@@ -201,7 +201,7 @@ def facts(study: Study) -> dict[str, str]:
 
 
 def certainty(study: Study) -> str:
-    """How sure the decided comparisons are, and how many are open."""
+    """How certain the decided comparisons are, and how many are undecided."""
     primary = {m["metric"] for m in study.metrics if m.get("role") == "primary"}
     made = [v for v in study.verdicts if v["metric"] in primary]
     counts = {

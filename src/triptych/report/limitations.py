@@ -56,31 +56,31 @@ def _of_the_design(study: Study) -> Iterator[str]:
     said, n = facts(study), len(study.seeds)
     if n > 1:
         yield (
-            f"It rests on {said['seeds']} a framework. Intervals take the differences between seeds to be "
-            "about normal; a test without that assumption could at this number of seeds reach no p-value "
-            f"under {number(2 / 2**n, 2)}."
+            f"It rests on {said['seeds']} per framework. Intervals assume that the differences between seeds are about "
+            "normal; with this number of seeds, a test without that assumption cannot reach a p-value "
+            f"below {number(2 / 2**n, 2)}."
         )
     else:
-        yield "It rests on one seed a framework: how seeds differ is unknown, so nothing can be decided."
+        yield "It rests on one seed per framework: how seeds differ is unknown, so nothing can be decided."
     size = f", at one size ({said['size']})" if said["size"] else ""
-    yield f"It is one data set, {said['data']}{size}: other images may order the frameworks otherwise."
+    yield f"It is one data set, {said['data']}{size}: on other images the order of the frameworks may differ."
     counts = study.data.get("counts")
     train = finite(counts.get("train")) if isinstance(counts, dict) else None
     images = next((finite((r.spec.get("training") or {}).get("images")) for r in study.runs if r.spec), None)
     if said["budget"] and not differs(study, "training", "images"):
         passes = f", {number(images / train, 2)} times the training set" if train and images else ""
         yield (
-            f"The budget is {said['budget']}{passes}: who leads early need not lead late. Equal images are "
-            "not equal cost; the cost table shows what each framework took."
+            f"The budget is {said['budget']}{passes}: the early leader need not be the final one. Equal "
+            "images are not equal cost; the cost table shows the cost of each framework."
         )
     own = [part for part in ("network", "optimiser", "training") if differs(study, part)]
     shared = [f"one {part} setting ({said[part] or 'varied'})" for part in ("network", "optimiser") if part not in own]
     if shared and (said["network"] or said["optimiser"]):
-        yield f"All frameworks had {listed(shared)}; each one's own best may be another."
+        yield f"All frameworks had {listed(shared)}; the best setting of each framework may be different."
     if own:
         yield (
-            f"Frameworks differ in their {listed(own)} settings, so a lead may come from these and not from the "
-            "framework; the cost table shows what each framework took."
+            f"Frameworks differ in their {listed(own)} settings, so a lead may come from the settings and not "
+            "from the framework; the cost table shows the cost of each framework."
         )
 
 
@@ -96,15 +96,15 @@ def _of_the_outcome(study: Study) -> Iterator[str]:
     undecided = sum(v["verdict"] == "undecided" for v in study.verdicts)
     if undecided:
         yield (
-            f"{undecided} of {len(study.verdicts)} comparisons are undecided. That is no evidence that the "
-            "frameworks are alike; only “equivalent” says so."
+            f"{undecided} of {len(study.verdicts)} comparisons are undecided. This does not mean that the "
+            "frameworks are equal; only “equivalent” does."
         )
     diverged = {r.id for r in study.runs if r.status == "diverged"}
     scored = diverged & {s.get("run") for s in study.scores if finite(s.get("value")) is not None}
     if scored:
         yield (
-            f"Diverged runs stand in means and intervals with their last finite state, short of the budget: "
-            f"{len(scored)} of {len(study.runs)} runs."
+            "Diverged runs are included in means and intervals with their last finite state, before the end of the "
+            f"budget: {len(scored)} of {len(study.runs)} runs."
         )
     if diverged - scored:
         yield (
@@ -114,12 +114,12 @@ def _of_the_outcome(study: Study) -> Iterator[str]:
     features = sorted({str(s["features"]) for s in study.scores if s.get("features")})
     if features:
         yield (
-            f"Distances between sets of images are measured in features ({listed(features)}); what these do "
-            "not see, the distances do not see."
+            f"Distances between sets of images are measured in features ({listed(features)}); a fault that "
+            "the features do not show does not change the distances."
         )
     accuracy = finite(study.extractor.get("held_out_accuracy"))
     if accuracy is not None:
         yield (
-            f"Classes are read by a classifier trained on these labels, right for {number(100 * accuracy, 3)} % of "
-            "held-out images: class shares and distances rest on it."
+            f"Classes are read by a classifier trained on these labels, correct for {number(100 * accuracy, 3)} % "
+            "of held-out images: class shares and distances depend on it."
         )

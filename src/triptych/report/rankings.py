@@ -107,11 +107,11 @@ def summary(found: list[Ranking]) -> str:
     flips = [flip for ranking in found for flip in ranking.flips]
     over = f"{count(len(found), 'measure')} in {count(len(spaces), 'feature space')} ({listed(spaces)})"
     if not flips:
-        return f"Nothing flips: by {over} no two frameworks change places."
+        return f"No ranking changes: by {over}, no two frameworks change places."
     real = sum(flip.real for flip in flips)
     times = "once" if len(flips) == 1 else f"{len(flips)} times"
     text = f"By {over}, two frameworks change places between spaces {times}. "
     if not real:
-        return text + "None of this is decided both ways, so it may all be noise."
+        return text + "No change is decided both ways, so all of them may be noise."
     which = "This is" if len(flips) == 1 else f"{real} of these are" if real > 1 else "1 of these is"
     return text + f"{which} decided both ways: there the spaces really disagree."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 from dataclasses import dataclass, field
 
@@ -114,40 +112,55 @@ def beaten(verdicts: list[Row]) -> set[tuple[str, str]]:
 
 
 def as_csv(study: Study, cells: dict[str, Cells]) -> str:
-    """One line a condition, metric and framework: mean, interval, seeds (n), what stands beside; or why there is none.
+    """One line per condition, metric and framework: mean, interval, seeds (n) and what comes with them, or the reason.
 
     `cells` are the scores by condition.
     """
-    sheet = io.StringIO()
-    out = csv.writer(sheet, lineterminator="\n")
-    known = ("metric", "label", "unit", "better")
+    import pandas
+
     numbers = ("mean", "low", "high", "error", "real_baseline", "noise_baseline")
-    out.writerow(["condition", *known, "framework", "n", *numbers, "images", "features", "undefined"])
+    rows = []
     for condition in study.conditions:
         for m, f in itertools.product(study.metrics, study.frameworks):
             c = cells[condition][m["metric"], f]
-            values = ["" if (x := getattr(c, name)) is None else repr(x) for name in numbers]
-            beside = [" ".join(map(str, c.images)), " ".join(c.features), c.why]
-            out.writerow([condition, *(m.get(k, "") for k in known), f, len(c.values), *values, *beside])
-    return sheet.getvalue()
+            rows.append(
+                {
+                    "condition": condition,
+                    **{key: m.get(key, "") for key in ("metric", "label", "unit", "better")},
+                    "framework": f,
+                    "n": len(c.values),
+                    **{name: getattr(c, name) for name in numbers},
+                    "images": " ".join(map(str, c.images)),
+                    "features": " ".join(c.features),
+                    "undefined": c.why,
+                }
+            )
+    known = ["condition", "metric", "label", "unit", "better", "framework", "n"]
+    columns = [*known, *numbers, "images", "features", "undefined"]
+    return pandas.DataFrame(rows, columns=columns, dtype=object).to_csv(index=False, lineterminator="\n")
 
 
 def as_tex(study: Study, cells: dict[str, Cells]) -> str:
-    """The score table for a paper, one tabular a condition; needs the package booktabs."""
-    parts = ["% Means over seeds with 95 % t intervals. Needs \\usepackage{booktabs}."]
+    """The score table for a paper, one tabular per condition; needs the package booktabs."""
+    import pandas
+
+    parts = ["% Means over seeds with 95 % t intervals. Needs \\usepackage{booktabs}.\n"]
+    header = ["Metric", *(_tex(display(f)) for f in study.frameworks)]
     for condition in study.conditions:
-        parts += [f"% {condition}".replace("\n", " ")] if condition else []
-        parts += ["\\begin{tabular}{l" + "l" * len(study.frameworks) + "}", "\\toprule"]
-        parts += [
-            " & ".join(["Metric", *(_tex(display(f)) for f in study.frameworks)]) + " \\\\",
-            "\\midrule",
+        rows = [
+            [_tex_label(m), *(_tex_cell(cells[condition][m["metric"], f]) for f in study.frameworks)]
+            for m in study.metrics
         ]
-        for m in study.metrics:
-            arrow = {"lower": " $\\downarrow$", "higher": " $\\uparrow$"}.get(m.get("better", ""), "")
-            cols = [_tex_cell(cells[condition][m["metric"], f]) for f in study.frameworks]
-            parts.append(" & ".join([_tex(m.get("label") or m["metric"]) + arrow, *cols]) + " \\\\")
-        parts += ["\\bottomrule", "\\end{tabular}"]
-    return "\n".join(parts) + "\n"
+        parts += [f"% {condition}".replace("\n", " ") + "\n"] if condition else []
+        table = pandas.DataFrame(rows, columns=range(len(header)), dtype=object)  # names need not be unique
+        parts.append(table.to_latex(index=False, escape=False, header=header, column_format="l" * len(header)))
+    return "".join(parts)
+
+
+def _tex_label(metric: Row) -> str:
+    """A metric's label with an arrow to its better end."""
+    arrow = {"lower": " $\\downarrow$", "higher": " $\\uparrow$"}.get(metric.get("better", ""), "")
+    return _tex(str(metric.get("label") or metric["metric"])) + arrow
 
 
 def _tex_cell(cell: Cell) -> str:
@@ -158,7 +171,7 @@ def _tex_cell(cell: Cell) -> str:
 
 
 def _tex(text: str) -> str:
-    """Text with everything that LaTeX reads as a command made harmless."""
+    """Text with everything escaped that LaTeX reads as a command."""
     special = {c: "\\" + c for c in "&%$#_{}"} | {
         "\\": "\\textbackslash{}",
         "~": "\\textasciitilde{}",

@@ -326,7 +326,7 @@ def rescore(
 
 
 def summarise(folder: Path) -> list[dict[str, Any]]:
-    """Collect the scores of the complete runs, answer every question, and write the report; returns the verdicts.
+    """Collect the scores of the complete runs, judge every comparison, and write the report; returns the verdicts.
 
     Reads the directory alone. Raises InputError, and touches nothing, where no run is one of the study, and where
     anything in the directory is a symbolic link.

@@ -64,7 +64,7 @@ def _undecided(v: Verdict) -> str:
     if v.sd is None:
         return f"{lead}, but a single seed gives neither an interval nor a test"
     need = f"about {v.seeds_needed}" if v.seeds_needed else f"more than {MOST_SEEDS}"
-    guess = f", as far as {v.n} can tell" if v.n < 4 else ""  # an sd from so few seeds is little more than a guess
+    guess = f", as estimated from {v.n}" if v.n < 4 else ""  # an sd from so few seeds is little more than a guess
     return f"{lead} ({_interval(v)}, {_p(v)}); {need} seeds would settle it{guess}"
 
 
@@ -92,7 +92,7 @@ def _subjects(v: Verdict) -> tuple[str, str]:
 
 
 def _negligible(v: Verdict) -> str:
-    return f"less than {v.smallest_effect:g}{_unit(v)} would not matter"
+    return f"the smallest effect of interest is {v.smallest_effect:g}{_unit(v)}"
 
 
 def _by(v: Verdict) -> str:

@@ -30,6 +30,8 @@ def in_batches(function: Callable[[Tensor], Tensor], inputs: Tensor, size: int =
 class Extractor:
     """Images [B, C, H, W] in [-1, 1] to features [B, d] in float64, with probabilities if a classifier.
 
+    `backend` names another implementation of the same network, for features that may differ by rounding.
+
     `embed` is given float32 batches of `batch` images on the CPU. Of training images, which may be many, a slow one is
     asked for the features of `max_images` only.
     """
@@ -42,11 +44,12 @@ class Extractor:
     label_names: tuple[str, ...] | None = None
     batch: int = BATCH
     max_images: int = 60_000
+    backend: str = ""
 
     @property
     def identity(self) -> str:
-        """Its name and the first eight digits of its weights' hash, as it stands beside scores."""
-        return f"{self.name}@{self.sha256[:8]}"
+        """Its name, the first eight digits of its weights' hash and its backend, as scores name it."""
+        return f"{self.name}@{self.sha256[:8]}" + (f" by {self.backend}" if self.backend else "")
 
     def __call__(self, images: Tensor) -> np.ndarray:
         """The features; raises ValueError if they are not [B, d] or not finite."""

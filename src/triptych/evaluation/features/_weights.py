@@ -40,12 +40,17 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or default) / "triptych"
 
 
+def location(file: Pinned) -> Path:
+    """Where a pinned file is kept once it is downloaded."""
+    return cache_folder() / file.url.rpartition("/")[2]
+
+
 def fetched(file: Pinned, say: Callable[[str], None]) -> dict[str, Tensor]:
     """The tensors of a pinned file, downloaded into the cache folder unless it lies there.
 
     Raises InputError when it cannot be had, with how to place it by hand, and when its content is another.
     """
-    path = cache_folder() / file.url.rpartition("/")[2]
+    path = location(file)
     by_hand = f"Download {file.url} elsewhere and place it at {path} (SHA-256 {file.sha256})."
     try:
         with store.locked(path.parent, wait=True):  # runs scored side by side download it once

@@ -7,6 +7,10 @@ address. That graph differs from the usual Inception v3: averaging pools leave o
 TensorFlow 1 does it (no antialiasing, no half-pixel shift), and scaled to (byte - 128) / 128; grey is repeated to three
 channels.
 
+Where the package torch-fidelity can be imported (it needs torchvision), its port of the same network takes the place of
+ours, with the same weights: it is the one whose FIDs have been compared with published ones. The extractor's identity
+names it, so that scores of the two are not mixed.
+
 Verified: the SHA-256 (the pin that several projects publish, whose first digits the file's name repeats); the number of
 weights against the published count of this architecture; the resize against a closed form; and, with random weights,
 the whole path from bytes to features against torch-fidelity 0.4.0, which has its own port: same names of all tensors,
@@ -19,14 +23,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from triptych import store
 from triptych.evaluation.features._extractor import Extractor
-from triptych.evaluation.features._weights import Pinned, fetched
+from triptych.evaluation.features._weights import Pinned, fetched, location
 
 if TYPE_CHECKING:
     from triptych.data.dataset import Dataset
@@ -182,7 +187,10 @@ def interpolation(size: int) -> Tensor:
 
 def extractor(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Extractor:
     """The same for all data; raises InputError, with the file to place, if the weights cannot be had."""
-    network = load(fetched(WEIGHTS, say))
+    weights = fetched(WEIGHTS, say)
+    if (port := torch_fidelity()) is not None:
+        return _by_torch_fidelity(*port)
+    network = load(weights)
 
     def embed(images: Tensor) -> Tensor:
         pixels = ((images + 1) * 127.5).round().clamp(0, 255)
@@ -192,4 +200,37 @@ def extractor(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Ext
 
     return Extractor(
         name="inception", sha256=WEIGHTS.sha256, dimension=DIMENSION, embed=embed, batch=10, max_images=5_000
+    )
+
+
+def torch_fidelity() -> tuple[Any, str] | None:
+    """torch-fidelity's class of the network and the package's version; None where it cannot be imported."""
+    try:
+        import torch_fidelity  # pyright: ignore[reportMissingImports]
+        from torch_fidelity.feature_extractor_inceptionv3 import (  # pyright: ignore[reportMissingImports]
+            FeatureExtractorInceptionV3,
+        )
+    except Exception:  # an optional package can fail to import in any way, as with a torchvision for another PyTorch
+        return None
+    return FeatureExtractorInceptionV3, str(getattr(torch_fidelity, "__version__", "of an unknown version"))
+
+
+def _by_torch_fidelity(network_class: Any, version: str) -> Extractor:
+    """torch-fidelity's port, given the pinned weights; features are cached apart from those of our port."""
+    network = network_class("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(location(WEIGHTS)))
+    network.eval().requires_grad_(False)
+    backend = f"torch-fidelity {version}"
+
+    def embed(images: Tensor) -> Tensor:
+        pixels = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        return network(pixels.expand(-1, 3, -1, -1))[0]
+
+    return Extractor(
+        name="inception",
+        sha256=store.sha256(f"{WEIGHTS.sha256} {backend}".encode()),
+        dimension=DIMENSION,
+        embed=embed,
+        batch=10,
+        max_images=5_000,
+        backend=backend,
     )
