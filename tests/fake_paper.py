@@ -12,8 +12,8 @@ from PIL import Image
 from triptych import store
 from triptych.papers.vae_vs_gan_vs_vaegan import claims, content, page, pictures
 from triptych.papers.vae_vs_gan_vs_vaegan.designs import SCALES, studies
-from triptych.papers.vae_vs_gan_vs_vaegan.quantities import outputs
-from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, open_results
+from triptych.claims.quantities import outputs
+from triptych.claims.results import Results, open_results
 from triptych.spec import RunSpec, to_toml
 from triptych.study.plan import runs_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, RunRecord
+from triptych.claims.results import Results, RunRecord
 
 
 def run(

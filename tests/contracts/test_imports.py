@@ -22,7 +22,7 @@ LEVELS = [
     {"training"},
     {"evaluation"},
     {"study"},
-    {"api"},
+    {"api", "claims"},
     {"papers"},
     {"cli"},
 ]

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 
 from triptych import store
+from triptych.claims.results import Results, open_results
 from triptych.data import dataset
 from triptych.evaluation.run import Run
 from triptych.papers.vae_vs_gan_vs_vaegan import pictures, sheets
 from triptych.papers.vae_vs_gan_vs_vaegan.designs import SCALES, studies
 from triptych.papers.vae_vs_gan_vs_vaegan.quirks import BASES
-from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, open_results
 from triptych.spec import to_toml
 from triptych.study.plan import runs_of
 from triptych.training import loop

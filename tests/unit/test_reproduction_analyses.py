@@ -14,11 +14,11 @@ import torch
 from scipy import stats as scipy_stats
 
 from hand_made import attributed, results, run
+from triptych.claims.quantities import Quantity
+from triptych.claims.results import Results, RunRecord
 from triptych.data.transforms import translate
 from triptych.evaluation.metrics.border import border_shares
 from triptych.papers.vae_vs_gan_vs_vaegan import charts, rates, speed, table1
-from triptych.papers.vae_vs_gan_vs_vaegan.quantities import Quantity
-from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, RunRecord
 
 FRECHET = Quantity(metric="frechet_distance")
 

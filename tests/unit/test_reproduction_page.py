@@ -13,12 +13,12 @@ import pytest
 
 import fake_paper
 from report_page import Page
+from triptych.claims.engine import Claim
+from triptych.claims.judging import Part
+from triptych.claims.quantities import outputs
+from triptych.claims.results import open_results
 from triptych.papers.vae_vs_gan_vs_vaegan import attribution, claims, content, markdown, page, wording
-from triptych.papers.vae_vs_gan_vs_vaegan.claims import Claim
 from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, Executed, RunAt
-from triptych.papers.vae_vs_gan_vs_vaegan.judging import Part
-from triptych.papers.vae_vs_gan_vs_vaegan.quantities import outputs
-from triptych.papers.vae_vs_gan_vs_vaegan.results import open_results
 from triptych.verdicts.stats import Estimate
 
 SMALL = RunAt(name="small", size=32, width=0.25, images=12_800, steps=200, seeds=5)

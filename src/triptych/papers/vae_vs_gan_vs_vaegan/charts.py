@@ -14,10 +14,10 @@ from typing import Any
 
 from triptych import store
 from triptych.papers.vae_vs_gan_vs_vaegan import attribution, rates, speed
-from triptych.papers.vae_vs_gan_vs_vaegan.attribution import Effect
-from triptych.papers.vae_vs_gan_vs_vaegan.quantities import Quantity, points
+from triptych.papers.vae_vs_gan_vs_vaegan.ablation import Effect
+from triptych.claims.quantities import Quantity, points
 from triptych.papers.vae_vs_gan_vs_vaegan.rates import FRAMEWORKS, OPTIMISERS, PAPER_RATE, Point, centred
-from triptych.papers.vae_vs_gan_vs_vaegan.results import Results
+from triptych.claims.results import Results
 from triptych.papers.vae_vs_gan_vs_vaegan.speed import LABELS, SCORES, Time
 from triptych.report import figures
 from triptych.report.figures import ON_PAPER, Ink, Panel

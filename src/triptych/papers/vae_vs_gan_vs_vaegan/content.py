@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from triptych import store
-from triptych.papers.vae_vs_gan_vs_vaegan.results import PAPER
+from triptych.claims.results import PAPER
 from triptych.text import finite, number
 from triptych.verdicts import stats
 from triptych.verdicts.stats import Estimate
 
 if TYPE_CHECKING:
     from triptych.evaluation.metrics import Output
-    from triptych.papers.vae_vs_gan_vs_vaegan.attribution import Effect, Finding
-    from triptych.papers.vae_vs_gan_vs_vaegan.claims import Claim
+    from triptych.papers.vae_vs_gan_vs_vaegan.ablation import Effect, Finding
+    from triptych.claims.engine import Claim
     from triptych.papers.vae_vs_gan_vs_vaegan.rates import Elasticity, Point, Tuned
-    from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, RunRecord
+    from triptych.claims.results import Results, RunRecord
     from triptych.papers.vae_vs_gan_vs_vaegan.speed import Comparison, Time
     from triptych.papers.vae_vs_gan_vs_vaegan.table1 import Row, Spread
 
@@ -156,7 +156,7 @@ class Content:
 def gather(results: Results, claims: list[Claim], folder: Path) -> Content:
     """Ask every analysis for its part; pictures are written below `folder`/paper. Reads files, trains nothing."""
     from triptych.papers.vae_vs_gan_vs_vaegan import attribution, charts, diagrams, pictures, rates, speed, table1
-    from triptych.papers.vae_vs_gan_vs_vaegan.quantities import Quantity
+    from triptych.claims.quantities import Quantity
     from triptych.report import figures
 
     quantity = Quantity(metric=charts.SURFACE)
@@ -224,7 +224,7 @@ def command_of(scale: RunAt) -> str:
 
 def measures(results: Results, claims: list[Claim], effects: list[Effect]) -> list[Output]:
     """What claims and then quirks are measured by, each once, in their order."""
-    from triptych.papers.vae_vs_gan_vs_vaegan.quantities import outputs
+    from triptych.claims.quantities import outputs
 
     scored = dict.fromkeys(name for study in results.studies.values() for name in study.scoring.metrics or ())
     known = outputs(tuple(scored))

@@ -17,8 +17,8 @@ from triptych.papers.vae_vs_gan_vs_vaegan import markdown, wording
 from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, gather
 
 if TYPE_CHECKING:
-    from triptych.papers.vae_vs_gan_vs_vaegan.claims import Claim
-    from triptych.papers.vae_vs_gan_vs_vaegan.results import Results
+    from triptych.claims.engine import Claim
+    from triptych.claims.results import Results
 
 _REPORT = Path(report.__file__).parent
 PICTURES = {

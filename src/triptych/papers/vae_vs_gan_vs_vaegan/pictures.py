@@ -24,7 +24,7 @@ from triptych.evaluation.observations import prior_latents
 from triptych.evaluation.run import Run
 from triptych.papers.vae_vs_gan_vs_vaegan.quirks import BASES, GAME, quirks_of
 from triptych.papers.vae_vs_gan_vs_vaegan.rates import FRAMEWORKS, tuned
-from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, RunRecord
+from triptych.claims.results import Results, RunRecord
 from triptych.papers.vae_vs_gan_vs_vaegan.sheets import Strip, sheet
 from triptych.rng import stream
 from triptych.text import count, number

@@ -1,8 +1,8 @@
-"""The published protocol's quirks, one by one: what each does, and what mending it changes.
+"""The published protocol's quirks, one by one: what each does, and what fixing it changes.
 
 Three of the paper's results are taken apart: the VAE trained on translated images (Figure 2b), the GAN that was
 difficult to train (section 4.5) and the VAE-GAN that translation seemed not to hurt (Figure 3b). From each, one quirk
-at a time is mended, and all but one; the paper's facts are in `docs/reference/as-published.md`.
+at a time is fixed, and all but one; the paper's facts are in `docs/reference/as-published.md`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from triptych.spec import Override
 
 GAME = "as_published"
 RATE = 0.001
-"""The rate that mends the GAN's: the project's default (docs/reference/defaults.md)."""
+"""The GAN's rate once it is fixed: the project's default (docs/reference/defaults.md)."""
 
 Settings = dict[str, Any]
 """Dotted fields of a run and their values; "dis_share" is Dis's rate as a share of the others'."""
@@ -68,16 +68,16 @@ BASES: dict[str, Settings] = {
 
 @dataclass(frozen=True)
 class Quirk:
-    """One decision of the published code: what it does, where it stands, and what mends it.
+    """One decision of the published code: what it does, where it occurs, and what fixes it.
 
-    `without_effect` names the bases in which mending it alone changes neither weights nor pictures, and says why. A
-    quirk that is `shared` by the matched protocol is mended alone only: it stays when all are mended.
+    `without_effect` names the bases in which fixing it alone changes neither weights nor pictures, and says why. A
+    quirk that is `shared` by the matched protocol is fixed alone only: it stays when all are fixed.
     """
 
     name: str
     about: str
     bases: tuple[str, ...]
-    mended: Settings
+    fixed: Settings
     without_effect: dict[str, str]
     shared: bool = False
 
@@ -86,12 +86,12 @@ def _quirk(
     name: str,
     about: str,
     bases: Iterable[str],
-    mended: Settings,
+    fixed: Settings,
     without_effect: dict[str, str] | None = None,
     shared: bool = False,
 ) -> Quirk:
     return Quirk(
-        name=name, about=about, bases=tuple(bases), mended=mended, without_effect=without_effect or {}, shared=shared
+        name=name, about=about, bases=tuple(bases), fixed=fixed, without_effect=without_effect or {}, shared=shared
     )
 
 
@@ -106,13 +106,13 @@ QUIRKS: tuple[Quirk, ...] = (
     ),
     _quirk(
         "weights",
-        "Dec's reconstruction term is weighed by 15 and Enc's by 5; mended, by 0.1 and 1, which suit sums.",
+        "Dec's reconstruction term is weighed by 15 and Enc's by 5; fixed, by 0.1 and 1, which suit sums.",
         ["vaegan"],
         {"options.gamma": 0.1, "options.encoder_weight": 1.0},
     ),
     _quirk(
         "fill",
-        "Images are translated after scaling to [-1, 1] and filled with 0, mid-grey; mended, with black, their "
+        "Images are translated after scaling to [-1, 1] and filled with 0, mid-grey; fixed, with black, their "
         "background.",
         ["vae-translated", "vaegan"],
         {"training.translate_fill": -1.0},
@@ -132,19 +132,19 @@ QUIRKS: tuple[Quirk, ...] = (
     ),
     _quirk(
         "rate",
-        f"The generator's learning rate is 0.04, Dis's 0.004; mended, {RATE:g} and a tenth of it.",
+        f"The generator's learning rate is 0.04, Dis's 0.004; fixed, {RATE:g} and a tenth of it.",
         ["gan"],
         {"optimiser.rate": RATE},
     ),
     _quirk(
         "dis_rate",
-        "Dis learns at a tenth of the others' rate; mended, at theirs.",
+        "Dis learns at a tenth of the others' rate; fixed, at theirs.",
         ["gan", "vaegan"],
         {"dis_share": 1.0},
     ),
     _quirk(
         "updates",
-        "Players move one after another and what they see is recomputed (the GAN's Dis twice an iteration); mended, "
+        "Players move one after another and what they see is recomputed (the GAN's Dis twice an iteration); fixed, "
         "all move at once on one graph.",
         ["gan", "vaegan"],
         {"training.updates": "simultaneous", "training.order": None, "options.redraw": False},
@@ -152,27 +152,27 @@ QUIRKS: tuple[Quirk, ...] = (
     _quirk(
         "dis_batches",
         "Dis sees data, reconstructions and samples in separate batches, each with BatchNorm statistics of its own, as "
-        "in the matched protocol; mended, in one.",
+        "in the matched protocol; fixed, in one.",
         ["gan", "vaegan"],
         {"options.dis_batches": "joint"},
         shared=True,
     ),
     _quirk(
         "cross_entropy",
-        "The cross entropy is taken of a rounded sigmoid, where a sure Dis leaves no gradient; mended, of logits.",
+        "The cross entropy is taken of a rounded sigmoid, where a sure Dis leaves no gradient; fixed, of logits.",
         ["gan"],
         {"options.cross_entropy": "logits"},
     ),
     _quirk(
         "evaluation",
-        "There is no evaluation mode: pictures are made with BatchNorm statistics of their own batch; mended, with the "
+        "There is no evaluation mode: pictures are made with BatchNorm statistics of their own batch; fixed, with the "
         "running ones. It changes pictures and scores, and no weight.",
         ["vae-translated", "gan", "vaegan"],
         {"options.statistics": "running"},
     ),
     _quirk(
         "momentum",
-        "BatchNorm's momentum is 0.9, so that its running statistics are all but those of the last batch; mended, 0.1.",
+        "BatchNorm's momentum is 0.9, so that its running statistics are all but those of the last batch; fixed, 0.1.",
         ["vae-translated", "gan", "vaegan"],
         {"network.options.momentum": 0.1},
         {"vae-translated": _IDLE, "gan": _IDLE, "vaegan": _IDLE},
@@ -180,7 +180,7 @@ QUIRKS: tuple[Quirk, ...] = (
     _quirk(
         "init",
         "Convolutions start from N(0, 0.02), linear layers as PyTorch has them, and the VAE-GAN's Dis altogether so; "
-        "mended, all start from N(0, 0.02).",
+        "fixed, all start from N(0, 0.02).",
         ["vaegan"],
         {"network.options.init": "dcgan"},
     ),
@@ -193,10 +193,10 @@ def quirks_of(base: str) -> list[Quirk]:
 
 
 def variants() -> dict[str, Override]:
-    """Every variant of the attribution by its name: each base with one quirk mended, with one kept, with none left.
+    """Every variant of the attribution by its name: each base with one quirk fixed, with one kept, with none left.
 
-    "as_published@gan-mend-sign" is the published GAN with its sign mended, "as_published@gan-keep-sign" the mended GAN
-    with the published sign, "as_published@gan-mended" has every quirk mended that the matched protocol does not share.
+    "as_published@gan-fix-sign" is the published GAN with its sign fixed, "as_published@gan-keep-sign" the fixed GAN
+    with the published sign, "as_published@gan-fixed" has every quirk fixed that the matched protocol does not share.
     """
     found = {}
     for base in BASES:
@@ -204,10 +204,10 @@ def variants() -> dict[str, Override]:
         own = [quirk for quirk in quirks if not quirk.shared]
         for quirk in quirks:
             if base not in quirk.without_effect:
-                found[f"{GAME}@{base}-mend-{quirk.name}"] = _override(base, [quirk])
+                found[f"{GAME}@{base}-fix-{quirk.name}"] = _override(base, [quirk])
             if not quirk.shared:
                 found[f"{GAME}@{base}-keep-{quirk.name}"] = _override(base, [o for o in own if o is not quirk])
-        found[f"{GAME}@{base}-mended"] = _override(base, own)
+        found[f"{GAME}@{base}-fixed"] = _override(base, own)
     return found
 
 
@@ -216,9 +216,9 @@ def published(base: str) -> Override:
     return _override(base, [])
 
 
-def _override(base: str, mended: list[Quirk]) -> Override:
-    """A base's settings with those of the mended quirks over them, as what a study lays over a run."""
-    settings = {**BASES[base], **{field: value for quirk in mended for field, value in quirk.mended.items()}}
+def _override(base: str, fixed: list[Quirk]) -> Override:
+    """A base's settings with those of the fixed quirks over them, as what a study lays over a run."""
+    settings = {**BASES[base], **{field: value for quirk in fixed for field, value in quirk.fixed.items()}}
     share = settings.pop("dis_share", None)
     if share is not None:
         settings["optimiser.rates"] = {"dis": float(f"{settings['optimiser.rate'] * share:.12g}")}

@@ -32,9 +32,9 @@ from typing import Literal
 
 import numpy as np
 
-from triptych.papers.vae_vs_gan_vs_vaegan.contrasts import VALIDATION, cross_fitted
-from triptych.papers.vae_vs_gan_vs_vaegan.quantities import Quantity, value
-from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, RunRecord
+from triptych.claims.contrasts import VALIDATION, cross_fitted
+from triptych.claims.quantities import Quantity, value
+from triptych.claims.results import Results, RunRecord
 from triptych.text import finite
 from triptych.verdicts import stats
 from triptych.verdicts.stats import Estimate

@@ -16,9 +16,9 @@ from triptych import store
 from triptych.errors import InputError
 from triptych.papers.vae_vs_gan_vs_vaegan import claims as claims_room
 from triptych.papers.vae_vs_gan_vs_vaegan import content, page, wording
-from triptych.papers.vae_vs_gan_vs_vaegan.claims import ClaimSpec
+from triptych.claims.engine import ClaimSpec
 from triptych.papers.vae_vs_gan_vs_vaegan.designs import NAMES, SCALES, Scale, studies
-from triptych.papers.vae_vs_gan_vs_vaegan.results import open_results
+from triptych.claims.results import open_results
 from triptych.plugins import suggest
 from triptych.spec import RunSpec, StudySpec
 from triptych.study import conduct, runner

@@ -19,9 +19,9 @@ import statistics
 from dataclasses import dataclass
 from typing import Literal
 
-from triptych.papers.vae_vs_gan_vs_vaegan.quantities import Quantity, Value, points, value
+from triptych.claims.quantities import Quantity, Value, points, value
 from triptych.papers.vae_vs_gan_vs_vaegan.rates import FRAMEWORKS, OPTIMISERS, centred, settings
-from triptych.papers.vae_vs_gan_vs_vaegan.results import Results
+from triptych.claims.results import Results
 from triptych.text import count, duration, number
 from triptych.verdicts import stats
 from triptych.verdicts.stats import Estimate, Paired

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from triptych.papers.vae_vs_gan_vs_vaegan.quantities import Quantity, value
-from triptych.papers.vae_vs_gan_vs_vaegan.results import PAPER, Results, RunRecord
+from triptych.claims.quantities import Quantity, value
+from triptych.claims.results import PAPER, Results, RunRecord
 from triptych.text import finite, number
 from triptych.verdicts import stats
 from triptych.verdicts.stats import Estimate

@@ -15,10 +15,10 @@ from triptych.verdicts.wording import display
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from triptych.papers.vae_vs_gan_vs_vaegan.attribution import Effect
-    from triptych.papers.vae_vs_gan_vs_vaegan.claims import Claim
+    from triptych.papers.vae_vs_gan_vs_vaegan.ablation import Effect
+    from triptych.claims.engine import Claim
     from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, RunAt
-    from triptych.papers.vae_vs_gan_vs_vaegan.judging import Part
+    from triptych.claims.judging import Part
     from triptych.papers.vae_vs_gan_vs_vaegan.rates import Point
 
 _HERE = Path(__file__).parent

@@ -28,9 +28,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from triptych.papers.vae_vs_gan_vs_vaegan.quantities import Quantity, value
+from triptych.claims.quantities import Quantity, value
 from triptych.papers.vae_vs_gan_vs_vaegan.quirks import BASES, GAME, quirks_of
-from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, RunRecord
+from triptych.claims.results import Results, RunRecord
 from triptych.text import capital, count, listed, number
 from triptych.verdicts import stats
 from triptych.verdicts.stats import Estimate, Paired

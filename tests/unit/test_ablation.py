@@ -7,8 +7,8 @@ import pytest
 from scipy import stats as scipy_stats
 
 from hand_made import attributed, results, run
+from triptych.claims.results import Results, RunRecord
 from triptych.papers.vae_vs_gan_vs_vaegan import attribution
-from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, RunRecord
 
 
 def test_an_effect_that_outlasts_all_mending_is_told_with_what_offsets_its_maker() -> None:
