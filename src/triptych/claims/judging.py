@@ -12,17 +12,17 @@ What is tested, with d the mean over seeds and m the margin, 0 where none is kno
 by t tests over seeds: two-sided to show a difference, one-sided to show that it is small, as in two one-sided tests
 (Schuirmann 1987). Both columns are adjusted by Holm, each by itself, over a family: the parts of one claim under one
 protocol that can be tested, or the rows of a table. p < 0.05 decides, contradiction first. Intervals are plain
-unadjusted 95 % ones. A seed lost to a run that diverged is not lost by chance, so such a part can be contradicted but not
-supported. Values that are the same in every seed have no interval, and the exact sign-flip p.
+unadjusted 95 % ones. A seed lost to a run that diverged is not lost by chance, so such a part can be contradicted but
+not supported. Values that are the same in every seed have no interval, and the exact sign-flip p.
 
 A comparison is tested once: a table's row that a claim has tested already is the claim's part (`judge_table`). Rules of
-tables that test something else than one difference, `stability` and `vanishes`, are here, too.
+tables that test something else than one difference, `stability`, `signs` and `vanishes`, are here, too.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -136,6 +136,15 @@ def stability(
     differs = stats.holm([1.0 if (p := stats.paired(x, zero).p) is None else p for x in (slopes, bends)])
     beyond = [abs(math.fsum(x) / len(x)) > margin for x in (slopes, bends)]
     return "not stable" if any(p < ALPHA and far for p, far in zip(differs, beyond, strict=True)) else "undecided"
+
+
+def signs(rows: Sequence[Sequence[float]]) -> Iterator[tuple[float, int]]:
+    """For each row of paired differences [n] its p, adjusted by Holm over all rows, and its sign if p < 0.05, else 0."""
+    changes = [stats.paired(row, np.zeros(len(row))) for row in rows]
+    adjusted = stats.holm([1.0 if change.p is None else change.p for change in changes])
+    for change, p in zip(changes, adjusted, strict=True):
+        point = change.difference.point
+        yield float(p), (point > 0) - (point < 0) if p < ALPHA else 0
 
 
 def vanishes(values: Sequence[float], sign: int) -> bool:

@@ -1,25 +1,25 @@
-"""Which quirk of the published code made which published effect: each mended alone, and each left in alone.
+"""Which quirk of the published code made which published effect: each fixed alone, and each left in alone.
 
-Three of the paper's results are taken apart (`quirks`): the translated VAE of Figure 2b, with its
-grey boxes and its blur; the GAN of section 4.5, which was difficult to train; and the VAE-GAN of Figure 3b, which
-translation seemed not to hurt. Of each quirk there are two effects, both paired by seed:
+Three of the paper's results are taken apart (`quirks`): the translated VAE of Figure 2b, with its grey boxes and its
+blur; the GAN of section 4.5, which was difficult to train; and the VAE-GAN of Figure 3b, which translation seemed not to
+hurt. What a quirk adds to a measure is a contrast of the claims engine, paired by seed, in two ways:
 
-    mend    the base with this quirk mended, less the base as published: what mending it alone changes;
-    keep    this quirk alone, less the base with every quirk mended: what it does by itself.
+    fix     the base as published, less the base with this quirk fixed;
+    keep    the base with only this quirk, less the base with every quirk fixed.
 
-Each measure says in which direction the published effect lies. The p-values of paired t tests are adjusted by Holm
-over all quirks and both kinds of one measure of one base: one published effect is one question. The verdict:
+Each measure says in which direction the published effect lies. The p-values of paired t tests are adjusted by Holm over
+all quirks and both ways of one measure of one base: one published effect is one question. The verdict:
 
     "makes it"         the quirk moves the measure towards the published effect, p < 0.05;
     "weakens it"       it moves it away;
-    "no effect shown"  neither, which is no proof that there is none;
+    "no effect shown"  neither, which does not prove that there is none;
     "changes nothing"  by construction (the quirk says why), or every score is the same in every seed.
 
-With few seeds a test finds only effects that are large beside the spread of seeds, and none that is the same in every
-seed; and where several quirks are each enough to bring an effect about, mending one of them undoes nothing. So where
-the effect goes with all quirks (a paired t test of both ends, unadjusted), a finding says besides which quirks alone
-bring the measure past halfway from mended to published, at each seed's own ends, in every seed, and which, mended
-alone, take it back past halfway: a description of the runs that are there, and no test.
+With few seeds a test finds only effects that are large compared with the spread of seeds, and none that is the same in
+every seed; and where several quirks are each enough to cause an effect, fixing one of them undoes nothing. So where the
+effect vanishes with all quirks (`triptych.claims.judging.vanishes`), a finding also says which quirks alone bring the
+measure past halfway from fixed to published, in every seed, and which, fixed alone, take it back past halfway: a
+description of the runs, not a test.
 """
 
 from __future__ import annotations
@@ -28,101 +28,74 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from triptych.claims.quantities import Quantity, value
-from triptych.papers.vae_vs_gan_vs_vaegan.quirks import BASES, GAME, quirks_of
-from triptych.claims.results import Results, RunRecord
+from triptych.claims.contrasts import Contrast, PartSpec, Side, contrast
+from triptych.claims.judging import ALPHA, signs, vanishes
+from triptych.claims.quantities import Quantity, outputs
+from triptych.claims.results import Results
+from triptych.papers.vae_vs_gan_vs_vaegan.quirks import BASES, GAME, Quirk, quirks_of
 from triptych.text import capital, count, listed, number
 from triptych.verdicts import stats
-from triptych.verdicts.stats import Estimate, Paired
+from triptych.verdicts.stats import Estimate
 
-ALPHA = 0.05
-PUBLISHED, STUDY = "as_published", "attribution"
-
-Kind = Literal["mend", "keep"]
-SHARED = "the matched protocol has it, too, and so it is there with every other quirk mended"
-Verdict = Literal["makes it", "weakens it", "no effect shown", "changes nothing"]
+PUBLISHED, STUDY = "as_published", "ablation"
+Kind = Literal["fix", "keep"]
+KINDS: tuple[Kind, ...] = ("fix", "keep")
+SHARED = "the matched protocol has it, too, so it is there when all other quirks are fixed"
 
 
 class Measure(NamedTuple):
     """A score that carries a published effect: which one, and in which direction of the score it lies."""
 
     metric: str
-    label: str
     effect: str
     direction: Literal["higher", "lower"]
+
+    @property
+    def label(self) -> str:
+        return outputs()[self.metric].label
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.direction == "higher" else -1
 
 
 MEASURES: dict[str, tuple[Measure, ...]] = {
     "vae-translated": (
-        Measure(
-            metric="grey_border",
-            label="grey border of samples",
-            effect="the grey boxes of the VAE's samples",
-            direction="higher",
-        ),
-        Measure(
-            metric="reconstruction_grey_border",
-            label="grey border of reconstructions",
-            effect="the grey boxes of the VAE's reconstructions",
-            direction="higher",
-        ),
-        Measure(
-            metric="reconstruction_sharpness",
-            label="sharpness of reconstructions",
-            effect="the translated VAE's blur",
-            direction="lower",
-        ),
-        Measure(
-            metric="translated_mse",
-            label="MSE on shifted images",
-            effect="the VAE's bad reconstructions of shifted images",
-            direction="higher",
-        ),
+        Measure("grey_border", "the grey boxes of the VAE's samples", "higher"),
+        Measure("reconstruction_grey_border", "the grey boxes of the VAE's reconstructions", "higher"),
+        Measure("reconstruction_sharpness", "the translated VAE's blur", "lower"),
+        Measure("translated_mse", "the VAE's bad reconstructions of shifted images", "higher"),
     ),
     "gan": (
-        Measure(
-            metric="frechet_distance", label="Fréchet distance", effect="the GAN's bad samples", direction="higher"
-        ),
-        Measure(metric="collapsed", label="share of collapsed runs", effect="the GAN's collapse", direction="higher"),
-        Measure(metric="coverage", label="coverage", effect="the GAN's missing variety", direction="lower"),
+        Measure("frechet_distance", "the GAN's bad samples", "higher"),
+        Measure("collapsed", "the GAN's collapse", "higher"),
+        Measure("coverage", "the GAN's missing variety", "lower"),
     ),
     "vaegan": (
-        Measure(
-            metric="reconstruction_mse",
-            label="reconstruction MSE",
-            effect="the VAE-GAN's good reconstructions of centred images",
-            direction="lower",
-        ),
-        Measure(
-            metric="frechet_distance", label="Fréchet distance", effect="the VAE-GAN's good samples", direction="lower"
-        ),
-        Measure(
-            metric="translated_mse",
-            label="MSE on shifted images",
-            effect="the VAE-GAN's robust reconstructions of shifted images",
-            direction="lower",
-        ),
+        Measure("reconstruction_mse", "the VAE-GAN's good reconstructions of centred images", "lower"),
+        Measure("frechet_distance", "the VAE-GAN's good samples", "lower"),
+        Measure("translated_mse", "the VAE-GAN's robust reconstructions of shifted images", "lower"),
     ),
 }
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What one quirk does to one measure: a difference of scores, its Holm-adjusted p and its verdict.
+    """What one quirk adds to one measure: a difference of scores, its Holm-adjusted p and its verdict.
 
     `estimate` is None where no pair of runs has the score, or none needs to be run; `why` says what is missing, or
-    why the quirk changes nothing.
+    why the quirk changes nothing. `scores` are the variant's own, by seed.
     """
 
     base: str
     quirk: str
     kind: Kind
-    measure: str
-    label: str
-    estimate: Estimate | None
-    p: float | None
-    verdict: Verdict
+    measure: Measure
+    estimate: Estimate | None = None
+    p: float | None = None
+    verdict: Literal["makes it", "weakens it", "no effect shown", "changes nothing"] = "no effect shown"
     why: str = ""
+    scores: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,19 +104,16 @@ class Finding:
 
     base: str
     measure: str
-    effect: str
-    published: Estimate | None
-    mended: Estimate | None
     makers: tuple[str, ...]
     sentence: str
 
 
 def effects(results: Results) -> list[Effect]:
-    """Every quirk's two effects on every measure, base by base and measure by measure."""
+    """What every quirk adds to every measure, in both ways, base by base and measure by measure."""
     return [
         effect
         for base in BASES
-        if results.where(study=STUDY, framework=f"{GAME}@{base}-mended")
+        if results.where(study=STUDY, framework=f"{GAME}@{base}-fixed")
         for measure in MEASURES[base]
         for effect in _effects(results, base, measure)
     ]
@@ -151,170 +121,129 @@ def effects(results: Results) -> list[Effect]:
 
 def _effects(results: Results, base: str, measure: Measure) -> list[Effect]:
     """The effects of a base's quirks on one measure, adjusted together."""
-    published, mended = _scores(results, base, "", measure), _scores(results, base, "-mended", measure)
-    comparisons: tuple[tuple[Kind, dict[int, float]], ...] = (("mend", published), ("keep", mended))
-    found: list[tuple[Effect, Paired | None]] = []
-    for quirk in quirks_of(base):
-        for kind, against in comparisons:
-            blank = Effect(
-                base=base,
-                quirk=quirk.name,
-                kind=kind,
-                measure=measure.metric,
-                label=measure.label,
-                estimate=None,
-                p=None,
-                verdict="no effect shown",
-            )
-            known = quirk.without_effect.get(base, "") if kind == "mend" else SHARED if quirk.shared else ""
-            if known:
-                found.append((replace(blank, verdict="changes nothing", why=known), None))
-                continue
-            variant = f"-{kind}-{quirk.name}"
-            own = _scores(results, base, variant, measure)
-            seeds = [seed for seed in own if seed in against]
-            pair = stats.paired([own[s] for s in seeds], [against[s] for s in seeds]) if seeds else None
-            same = pair is not None and _alike(results, base, variant, "" if kind == "mend" else "-mended")
-            why = "every score is the same in every seed" if same else "" if pair else "no seed has both scores"
-            estimate = pair.difference if pair else None
-            verdict: Verdict = "changes nothing" if same else "no effect shown"
-            found.append((replace(blank, estimate=estimate, verdict=verdict, why=why), pair))
-    tested = [(e, pair) for e, pair in found if pair]
-    adjusted = iter(stats.holm([1.0 if pair.p is None else pair.p for _, pair in tested]))
-    return [_judged(e, measure, float(next(adjusted))) if pair else e for e, pair in found]
+    found = [_effect(results, base, measure, quirk, kind) for quirk in quirks_of(base) for kind in KINDS]
+    answers = signs([list(values.values()) for _, values in found if values])
+    judged = []
+    for effect, values in found:
+        if values:
+            p, sign = next(answers)
+            verdict = {1: "makes it", -1: "weakens it"}.get(sign * measure.sign, effect.verdict)
+            same = effect.verdict == "changes nothing"
+            effect = replace(effect, p=p, verdict=effect.verdict if same else verdict)
+        judged.append(effect)
+    return judged
 
 
-def _scores(results: Results, base: str, variant: str, measure: Measure) -> dict[int, float]:
-    """A measure by seed, of a variant of a base; the base itself has the variant ""."""
-    asked = Quantity(metric=measure.metric)
-    return {run.seed: x for run in _runs(results, base, variant) if (x := value(asked, run).value) is not None}
+def _effect(results: Results, base: str, measure: Measure, quirk: Quirk, kind: Kind) -> tuple[Effect, dict[int, float]]:
+    """An effect before its test, and what the quirk adds in each seed."""
+    blank = Effect(base=base, quirk=quirk.name, kind=kind, measure=measure)
+    known = quirk.without_effect.get(base, "") if kind == "fix" else SHARED if quirk.shared else ""
+    if known:
+        return replace(blank, verdict="changes nothing", why=known), {}
+    variant, other = f"-{kind}-{quirk.name}", "" if kind == "fix" else "-fixed"
+    pair = _contrast(results, base, measure, *((other, variant) if kind == "fix" else (variant, other)))
+    if not pair.values:
+        return replace(blank, why="no seed has both scores"), {}
+    effect = replace(
+        blank,
+        estimate=stats.mean(list(pair.values.values())),
+        scores=tuple(pair.sides[kind == "fix"].items()),
+    )
+    if _alike(results, base, variant, other):
+        effect = replace(effect, verdict="changes nothing", why="every score is the same in every seed")
+    return effect, pair.values
 
 
-def _runs(results: Results, base: str, variant: str) -> list[RunRecord]:
-    return results.where(study=STUDY if variant else PUBLISHED, framework=f"{GAME}@{base}{variant}")
+def _contrast(results: Results, base: str, measure: Measure, first: str, second: str) -> Contrast:
+    """A measure of one variant of a base less that of another; the base as published has the variant ""."""
+    a, b = (Side(framework=f"{GAME}@{base}{v}", study=STUDY if v else PUBLISHED) for v in (first, second))
+    spec = PartSpec(protocol=STUDY, statement=measure.effect, quantity=Quantity(metric=measure.metric), a=a, b=b)
+    return contrast(spec, results)
 
 
 def _alike(results: Results, base: str, variant: str, other: str) -> bool:
     """Whether two variants share seeds and have, at each, every score the same to the last bit."""
     first, second = (
-        {run.seed: {name: row.get("value") for name, row in run.scores.items()} for run in _runs(results, base, v)}
-        for v in (variant, other)
+        {run.seed: {name: row.get("value") for name, row in run.scores.items()} for run in runs}
+        for runs in (results.where(STUDY if v else PUBLISHED, f"{GAME}@{base}{v}") for v in (variant, other))
     )
     shared = first.keys() & second.keys()
     return bool(shared) and all(first[seed] == second[seed] for seed in shared)
 
 
-def _judged(effect: Effect, measure: Measure, p: float) -> Effect:
-    """The effect with its p and its verdict."""
-    estimate = effect.estimate
-    if estimate is None or estimate.n < 2 or effect.verdict == "changes nothing" or p >= ALPHA:
-        return replace(effect, p=p)
-    quirk_adds = estimate.point if effect.kind == "keep" else -estimate.point
-    makes = (quirk_adds > 0) == (measure.direction == "higher")
-    return replace(effect, p=p, verdict="makes it" if makes else "weakens it")
-
-
 def findings(results: Results, found: Iterable[Effect]) -> list[Finding]:
     """For each published effect the quirks that made it, from `effects(results)`."""
-    by_measure: dict[tuple[str, str], list[Effect]] = {}
+    groups: dict[tuple[str, Measure], list[Effect]] = {}
     for effect in found:
-        by_measure.setdefault((effect.base, effect.measure), []).append(effect)
-    return [_finding(results, base, _measure(base, name), own) for (base, name), own in by_measure.items()]
-
-
-def _measure(base: str, metric: str) -> Measure:
-    return next(measure for measure in MEASURES[base] if measure.metric == metric)
+        groups.setdefault((effect.base, effect.measure), []).append(effect)
+    return [_finding(results, base, measure, own) for (base, measure), own in groups.items()]
 
 
 def _finding(results: Results, base: str, measure: Measure, found: list[Effect]) -> Finding:
-    published, mended = _scores(results, base, "", measure), _scores(results, base, "-mended", measure)
-    ends = [stats.mean(list(scores.values())) if scores else None for scores in (published, mended)]
+    ends = _contrast(results, base, measure, "", "-fixed")
     made, against = ([e for e in found if e.verdict == verdict] for verdict in ("makes it", "weakens it"))
-    if ends[0] is None or ends[1] is None:
-        sentence = f"Nothing can be said of {measure.effect}: a base has no {measure.label}."
-    else:
-        sentence = (
-            f"{capital(measure.effect)} ({measure.label} {number(ends[0].point, 3)} as published, "
-            f"{number(ends[1].point, 3)} with every quirk mended): "
-        )
-        if _goes(published, mended, measure):
-            none = f"no test puts this down to a quirk{_equal(found)}"
-            tests = f"made by {_listed(made)}" if made else none
-            sentence += f"{tests}{_crossed(results, base, measure, found)}."
-        else:
-            tests = f"; one at a time, made by {_listed(made)}" if made else ", nor to be made by any of them"
-            offset = f", and offset by {_listed(against)}" if made and against else ""
-            sentence += f"not shown to go when all quirks are mended{tests}{offset}."
     makers = tuple(dict.fromkeys(effect.quirk for effect in made))
-    return Finding(
-        base=base,
-        measure=measure.metric,
-        effect=measure.effect,
-        published=ends[0],
-        mended=ends[1],
-        makers=makers,
-        sentence=sentence,
-    )
-
-
-def _goes(published: dict[int, float], mended: dict[int, float], measure: Measure) -> bool:
-    """Whether the published effect is shown to go with all quirks: by a paired t test, or equally in every seed."""
-    seeds = [seed for seed in published if seed in mended]
-    if len(seeds) < 2:
-        return False
-    pair = stats.paired([published[seed] for seed in seeds], [mended[seed] for seed in seeds])
-    change = pair.difference.point
-    shown = pair.sd == 0 or (pair.p is not None and pair.p < ALPHA)
-    return change != 0 and (change > 0) == (measure.direction == "higher") and shown
+    if not ends.values:
+        sentence = f"Nothing can be said of {measure.effect}: a base has no {measure.label}."
+        return Finding(base, measure.metric, makers, sentence)
+    published, fixed = (number(stats.mean(list(side.values())).point) for side in ends.sides)
+    lead = f"{capital(measure.effect)} ({measure.label}: {published} as published, {fixed} with every quirk fixed)"
+    if vanishes(list(ends.values.values()), measure.sign):
+        tests = f"made by {_listed(made)}" if made else f"no test attributes this to a quirk{_equal(found)}"
+        sentence = f"{lead}: {tests}{_crossed(ends, measure, found)}."
+    else:
+        tests = f"; one at a time, made by {_listed(made)}" if made else ", and none for any single quirk"
+        offset = f", and offset by {_listed(against)}" if made and against else ""
+        sentence = f"{lead}: no significant change when all quirks are fixed{tests}{offset}."
+    return Finding(base, measure.metric, makers, sentence)
 
 
 def _equal(found: list[Effect]) -> str:
     """Where a quirk changes a measure by the same in every seed, why no test shows it."""
-    told = [e.estimate for e in found if e.estimate and e.estimate.point]
-    equal = [estimate.n for estimate in told if estimate.n > 1 and estimate.low is None]
-    seeds = max(equal, default=0)
+    changed = [e.estimate for e in found if e.estimate and e.estimate.point]
+    seeds = max((estimate.n for estimate in changed if estimate.n > 1 and estimate.low is None), default=0)
     p = stats.smallest_sign_flip_p(seeds) if seeds else 0.0
     return f" (the same change in all of {seeds} seeds has p = {p:.2g} at best)" if p >= ALPHA else ""
 
 
-def _crossed(results: Results, base: str, measure: Measure, found: list[Effect]) -> str:
-    """Which quirks take the measure past halfway between both ends in every seed, kept alone or mended alone.
+def _crossed(ends: Contrast, measure: Measure, found: list[Effect]) -> str:
+    """Which quirks take the measure past halfway between both ends in every seed, kept alone or fixed alone.
 
     Empty where tests have shown all of them.
     """
-    published, mended = _scores(results, base, "", measure), _scores(results, base, "-mended", measure)
-    seeds, sign = [seed for seed in published if seed in mended], 1 if measure.direction == "higher" else -1
-    if not all(sign * published[seed] > sign * mended[seed] for seed in seeds):
-        return f"; not in all {len(seeds)} seeds does it go when all are mended"
-    past: dict[Kind, list[str]] = {"keep": [], "mend": []}
+    published, fixed = ends.sides
+    if not all(measure.sign * change > 0 for change in ends.values.values()):
+        return f"; it does not vanish in all {len(published)} seeds when all quirks are fixed"
+    past: dict[Kind, list[str]] = {"keep": [], "fix": []}
     lacking = 0
     for e in (e for e in found if e.verdict != "changes nothing"):
-        own = _scores(results, base, f"-{e.kind}-{e.quirk}", measure)
-        there = [sign * (2 * own[s] - published[s] - mended[s]) > 0 for s in seeds if s in own]
-        lacking += len(there) < len(seeds)
-        if len(there) == len(seeds) and all(is_there == (e.kind == "keep") for is_there in there):
+        own = dict(e.scores)
+        beyond = [measure.sign * (2 * own[s] - published[s] - fixed[s]) > 0 for s in published if s in own]
+        lacking += len(beyond) < len(published)
+        if len(beyond) == len(published) and all(is_beyond == (e.kind == "keep") for is_beyond in beyond):
             past[e.kind].append(e.quirk)
     shown = {(e.quirk, e.kind) for e in found if e.verdict == "makes it"}
     if shown and all((quirk, kind) in shown for kind, quirks in past.items() for quirk in quirks):
         return ""
-    kept, back = listed(past["keep"]) or "no quirk", listed(past["mend"], "or") or "no quirk"
+    kept, back = listed(past["keep"]) or "no quirk", listed(past["fix"], "or") or "no quirk"
     bring = "each bring" if len(past["keep"]) > 1 else "brings"
-    partial = f" ({count(lacking, 'variant')} lacking runs left out)" if lacking else ""
+    partial = f" ({count(lacking, 'variant')} without all runs left out)" if lacking else ""
     return (
-        f"; {kept} {bring} it past halfway alone in all {len(seeds)} seeds, and mending {back} takes it back past "
+        f"; {kept} {bring} it past halfway alone in all {len(published)} seeds, and fixing {back} takes it back past "
         f"halfway in all of them{partial}"
     )
 
 
 def _listed(effects: list[Effect]) -> str:
-    """The quirks that have these effects, those first that have them both mended and kept alone."""
+    """The quirks that have these effects, those first that have them both fixed and kept alone."""
     both = [q for q in dict.fromkeys(e.quirk for e in effects) if sum(e.quirk == q for e in effects) == 2]
-    told = [f"{q} (whether mended or kept alone)" for q in both]
-    return ", ".join(told + [_told(effect) for effect in effects if effect.quirk not in both])
+    single = [e for e in effects if e.quirk not in both]
+    return ", ".join([*(f"{q} (whether fixed or kept alone)" for q in both), *map(_with_change, single)])
 
 
-def _told(effect: Effect) -> str:
-    """An effect as "sign (mending it alone changes it by -0.5)"."""
+def _with_change(effect: Effect) -> str:
+    """An effect as "sign (fixing it alone changes it by -0.5)"."""
     assert effect.estimate is not None
-    verb = "mending it alone" if effect.kind == "mend" else "it alone"
-    return f"{effect.quirk} ({verb} changes it by {number(effect.estimate.point, 2)})"
+    fixes = effect.kind == "fix"
+    change = number(-effect.estimate.point if fixes else effect.estimate.point, 2)
+    return f"{effect.quirk} ({'fixing it alone' if fixes else 'it alone'} changes it by {change})"
