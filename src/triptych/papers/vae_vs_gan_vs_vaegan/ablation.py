@@ -1,8 +1,8 @@
 """Which quirk of the published code made which published effect: each fixed alone, and each left in alone.
 
 Three of the paper's results are taken apart (`quirks`): the translated VAE of Figure 2b, with its grey boxes and its
-blur; the GAN of section 4.5, which was difficult to train; and the VAE-GAN of Figure 3b, which translation seemed not to
-hurt. What a quirk adds to a measure is a contrast of the claims engine, paired by seed, in two ways:
+blur; the GAN of section 4.5, which was difficult to train; and the VAE-GAN of Figure 3b, which translation seemed not
+to hurt. What a quirk adds to a measure is a contrast of the claims engine, paired by seed, in two ways:
 
     fix     the base as published, less the base with this quirk fixed;
     keep    the base with only this quirk, less the base with every quirk fixed.

@@ -18,6 +18,8 @@ from triptych.spec import StudySpec, checked
 NAMES = ("matched", "rates", "as_published", "ablation")
 """The studies, in the order in which they are run."""
 CLAIMS = Path(__file__).with_name("claims.toml")
+PAPER = {"data.size": 64, "network.width": 1.0, "training.images": 60_000}
+"""The fields of runs at the paper's own scale."""
 OUTER_RATES = [0.000075, 0.0012]
 """With the three of `matched`, five rates a factor of 2 apart, the paper's own in their middle."""
 

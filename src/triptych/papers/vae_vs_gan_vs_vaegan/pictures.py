@@ -2,8 +2,8 @@
 
 Source: "VAE vs GAN vs VAE-GAN" (University of Toronto, 2021), Figures 2 and 3: reconstructions after training on
 centred and on translated digits. Deviation: the digits are held out, the same everywhere, moved by the same shifts, and
-stand above their reconstructions. What a shift leaves free is mid-grey as published, black once that is mended. Each
-picture is a sheet of labelled lines, each from the first seed that is there.
+shown above their reconstructions. What a shift leaves free is mid-grey as published, black once that is fixed. Each
+picture is a sheet of labelled lines, each from the first seed that has a run.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from triptych import store
+from triptych.claims.results import Results, RunRecord
 from triptych.data import dataset
 from triptych.data.transforms import random_translate
 from triptych.evaluation.observations import prior_latents
 from triptych.evaluation.run import Run
 from triptych.papers.vae_vs_gan_vs_vaegan.quirks import BASES, GAME, quirks_of
 from triptych.papers.vae_vs_gan_vs_vaegan.rates import FRAMEWORKS, tuned
-from triptych.claims.results import Results, RunRecord
 from triptych.papers.vae_vs_gan_vs_vaegan.sheets import Strip, sheet
 from triptych.rng import stream
 from triptych.text import count, number
@@ -133,16 +133,16 @@ def _figure2() -> list[Line]:
 
 
 def _figure3() -> list[Line]:
-    """The VAE-GAN: likewise, and with the one quirk mended that makes it see what it is shown."""
+    """The VAE-GAN: likewise, and with its loader fixed, so that it sees the translated images."""
     base, about = f"{GAME}@vaegan", "trained on translated"
     return [
         Line(title="3a as published", about=CENTRED, study="as_published", framework=base, kind="centred"),
         Line(title="3b as published", about=CENTRED, study="as_published", framework=base, kind="shifted", fill=GREY),
         Line(
-            title="3b, loader mended",
+            title="3b, loader fixed",
             about=about,
-            study="attribution",
-            framework=f"{base}-mend-loader",
+            study="ablation",
+            framework=f"{base}-fix-loader",
             kind="shifted",
             fill=GREY,
         ),
@@ -151,18 +151,18 @@ def _figure3() -> list[Line]:
     ]
 
 
-def _quirks(base: str, alone: Literal["mend", "keep"]) -> list[Line]:
-    """The base with each quirk mended alone, or the mended one with each quirk kept alone; its ends at the ends."""
+def _quirks(base: str, alone: Literal["fix", "keep"]) -> list[Line]:
+    """The base with each quirk fixed alone, or the fixed one with each quirk kept alone, between both ends."""
     name, kind = f"{GAME}@{base}", "samples" if BASES[base]["options.game"] == "gan" else "both"
     ends = [
         Line(title="as published", about="every quirk", study="as_published", framework=name, kind=kind, fill=GREY),
-        Line(title="mended", about="no quirk", study="attribution", framework=f"{name}-mended", kind=kind),
+        Line(title="fixed", about="no quirk", study="ablation", framework=f"{name}-fixed", kind=kind),
     ]
     between = [
         Line(
             title=quirk.name.replace("_", " "),
-            about="mended alone" if alone == "mend" else "kept alone",
-            study="attribution",
+            about="fixed alone" if alone == "fix" else "kept alone",
+            study="ablation",
             framework=f"{name}-{alone}-{quirk.name}",
             kind=kind,
             fill=GREY if (quirk.name == "fill") == (alone == "keep") else -1.0,
@@ -170,7 +170,7 @@ def _quirks(base: str, alone: Literal["mend", "keep"]) -> list[Line]:
         for quirk in quirks_of(base)
         if (not quirk.shared if alone == "keep" else base not in quirk.without_effect)
     ]
-    first, last = ends if alone == "mend" else reversed(ends)
+    first, last = ends if alone == "fix" else reversed(ends)
     return [first, *between, last]
 
 
@@ -200,13 +200,13 @@ def _samples(results: Results) -> list[Line]:
 def figures(results: Results, folder: Path) -> dict[str, Path]:
     """Draw every sheet that there are runs for into `folder`, as PNG by name.
 
-    "figure2", "figure3", "samples"; for each published base "quirk-<base>", one quirk mended at a time, and
-    "quirk-<base>-keep", one kept at a time. A run that is not there is left out, and the sheet says how many are.
+    "figure2", "figure3", "samples"; for each published base "quirk-<base>", one quirk fixed at a time, and
+    "quirk-<base>-keep", one kept at a time. A run that is missing is left out, and the sheet says how many are.
     """
     gallery, made = Gallery(results), {}
     plans = {"figure2": _figure2(), "figure3": _figure3(), "samples": _samples(results)}
     for base in BASES:
-        plans |= {f"quirk-{base}": _quirks(base, "mend"), f"quirk-{base}-keep": _quirks(base, "keep")}
+        plans |= {f"quirk-{base}": _quirks(base, "fix"), f"quirk-{base}-keep": _quirks(base, "keep")}
     for name, lines in plans.items():
         content = gallery.sheet(lines)
         if content:

@@ -5,16 +5,15 @@ matched study's runs on centred images and those of the study of outer rates are
 with the score of its last finite state, and is counted.
 
 Elasticity: by how many doublings the score changes when the rate doubles. It is the slope of log2 score over log2 rate.
-A score that is worse at both ends than in the middle has no slope and is not stable, so there is also the bend: the mean
-of log2 score at the two outermost rates less that at the paper's own rate, per doubling that lies between. Both are
-contrasts of the claims engine; `triptych.claims.judging.stability` has the rule of the verdict. The margin is 0.1: 7 %
-per doubling. The paper speaks of half to double; all five rates are shown as well.
+A score that is worse at both ends than in the middle has no slope and is not stable, so there is also the bend: the
+mean of log2 score at the two outermost rates less that at the paper's own rate, per doubling that lies between. Both
+are contrasts of the claims engine; `triptych.claims.judging.stability` has the rule of the verdict. The margin is 0.1:
+7 % per doubling. The paper speaks of half to double; all five rates are shown as well.
 
 Tuning: ten settings per framework, five rates by two optimisers, the same budget for all. The setting is chosen by its
-mean Fréchet distance to validation images. Its test value is that of a tuned side of a claim: for each seed, the setting
-that the other seeds' validation chooses. These values share runs in their choices, so their interval is slightly too
-narrow.
-"""
+mean Fréchet distance to validation images. Its test value is that of a tuned side of a claim: for each seed, the
+setting that the other seeds' validation chooses. These values share runs in their choices, so their interval is
+slightly too narrow."""
 
 from __future__ import annotations
 

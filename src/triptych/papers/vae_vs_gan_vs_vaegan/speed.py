@@ -1,7 +1,8 @@
 """Which optimiser trains faster: the images, and the seconds, until a given score is reached.
 
-Source: the paper, section 4.2 ("Adam trains faster than RMSprop"), judged there from final losses. Time to a given score
-is the question of DAWNBench (Coleman et al. 2017). Scores are those of the curves over training, on centred images.
+Source: the paper, section 4.2 ("Adam trains faster than RMSprop"), judged there from final losses. Time to a given
+score is the question of DAWNBench (Coleman et al. 2017). Scores are those of the curves over training, on centred
+images.
 
 Each row is a part as a claim has it: Adam against RMSprop by the time until a score is reached, on a log scale. The
 score is the median of the last values of all runs of both optimisers, a rule that does not depend on who wins. A row

@@ -1,27 +1,25 @@
-"""How the reproduction's page and its Markdown say things: verdicts with their signs, intervals, tables of quirks."""
+"""The phrases of the reproduction's page and its Markdown: verdicts with their signs, limits, tables of quirks."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from triptych.text import capital, count, duration, listed, number
-from triptych.verdicts.stats import Estimate
-from triptych.verdicts.wording import display
+from triptych.claims.engine import votes
+from triptych.report import pages
+from triptych.text import count, listed, number
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from triptych.papers.vae_vs_gan_vs_vaegan.ablation import Effect
     from triptych.claims.engine import Claim
-    from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, RunAt
     from triptych.claims.judging import Part
+    from triptych.papers.vae_vs_gan_vs_vaegan.ablation import Effect, Measure
+    from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, RunAt
     from triptych.papers.vae_vs_gan_vs_vaegan.rates import Point
 
-_HERE = Path(__file__).parent
 SIGNS = {
     "holds": "✓",
     "holds where decided": "◕",
@@ -40,13 +38,11 @@ SIGNS = {
     "weakens it": "▼",
     "no effect shown": "·",
     "changes nothing": "=",
-    "Adam is faster": "✓",
-    "RMSprop is faster": "✗",
 }
-"""What stands before a verdict's word, so that no verdict is told by its colour alone."""
+"""The sign before a verdict, so that no verdict is shown by its colour alone."""
 COLOURS = {
-    "good": ("holds", "supported", "stable", "inside", "Adam is faster"),
-    "bad": ("does not hold", "contradicted", "not stable", "outside", "RMSprop is faster"),
+    "good": ("holds", "supported", "stable", "inside"),
+    "bad": ("does not hold", "contradicted", "not stable", "outside"),
     "part": ("holds where decided", "holds in part", "makes it", "weakens it"),
 }
 VERDICTS = ("holds", "holds where decided", "holds in part", "does not hold", "undecided", "measured")
@@ -58,48 +54,39 @@ BASES = {
 STUDIES = {
     "matched": "three frameworks, either optimiser, three rates, centred and translated images",
     "rates": "the same on centred images at the two outer rates",
-    "as_published": "the paper's runs, slips included",
-    "attribution": "the paper's runs with single quirks mended, or left in alone",
-}
-DRAWINGS = {
-    "figure1": "Figure 1: the networks of VAE-GAN",
-    "wiring-vae": "The wiring of VAE",
-    "wiring-gan": "The wiring of GAN",
-    "wiring-vaegan": "The wiring of VAE-GAN",
-    "appendix-enc": "Appendix A: the encoder",
-    "appendix-dec": "Appendix B: the decoder",
-    "appendix-dis": "Appendix C: the discriminator",
+    "as_published": "the paper's runs, mistakes included",
+    "ablation": "the paper's runs with single quirks fixed, or left in alone",
 }
 LIMITS = (
-    "The paper's weights, seeds and machine are not recorded, so no run can be repeated bit by bit; printed values are "
-    "held against the spread of runs that differ in their seed alone.",
-    "The paper prints pictures, but neither samples of its GAN nor any picture or loss of RMSprop; these comparisons "
-    "can be made here, not held against printed ones.",
+    "The paper's weights, seeds and machine are not recorded, so no run can be repeated exactly. Printed values are "
+    "compared with the spread of runs that differ only in their seed.",
+    "The paper prints pictures, but no samples of its GAN, and no picture or loss of RMSprop. These comparisons can be "
+    "made here, but not checked against printed ones.",
     "The paper trains for one epoch on one data set, MNIST, with one set of networks. So does this; nothing here says "
-    "how the claims fare with longer training, larger networks or other images.",
+    "what happens to the claims with longer training, larger networks or other images.",
     "The matched protocol is one fair way to compare and not the only one: losses are sums as in Larsen et al. (2016), "
-    "the update rule is one for all, and other choices may shift an effect.",
-    "Seconds are those that the machine took beside whatever else it did; the FLOPs beside them are counted. As "
-    "published, networks are recomputed another number of times here than in the notebook: neither seconds nor FLOPs "
-    "of these runs are the notebook's.",
-    "A verdict is the answer of as many seeds as the table says. Undecided is no evidence that there is no effect.",
+    "the update rule is one for all, and other choices may change an effect.",
+    "Seconds depend on the machine and on what else it did; the FLOPs next to them are counted. As published, networks "
+    "are recomputed another number of times here than in the notebook: neither seconds nor FLOPs of these runs are the "
+    "notebook's.",
+    "A verdict is the answer of as many seeds as the table says. Undecided does not mean that there is no effect.",
 )
 REDUCED = (
-    "At this scale images, networks and budget are smaller than the paper's. A verdict holds at this scale; whether it "
-    "carries over to the paper's is what --scale paper is for."
+    "At this scale images, networks and budget are smaller than the paper's. A verdict holds at this scale. Use "
+    "--scale paper to test it at the paper's."
 )
 
 TERMS = {
     "The paper's setting": "Adam at 0.0003, the rate of the paper's VAE and VAE-GAN; its GAN had 0.04.",
-    "Translated": "Shifted at random by up to 10 % of the side, both ways, as in the paper; shifted test images, too.",
+    "Translated": "Shifted at random by up to 10 % of the side, both ways, as in the paper; test images, too.",
     "Doublings": "Differences of logarithms to base 2: +1 is twice as much, −1 half, and 0.1 is 7 %. Levels that are "
     "compared by a factor are geometric means over seeds.",
     "Tuned": "At the best of the settings under Equal tuning for all, chosen for each seed by the other seeds' "
     "validation images.",
-    "Margin": "The smallest difference that matters: a claim of a difference is supported by any that is shown, "
-    "however small, and contradicted by one that is shown to be smaller than this.",
+    "Margin": "The smallest effect of interest. A claim of a difference is supported by any significant difference, "
+    "however small, and contradicted by one that is significantly smaller than this.",
 }
-"""What the page's words mean that name no metric."""
+"""Terms of the page that are no metrics."""
 REHEARSAL = 100
 """Steps below which no network has learned to draw."""
 
@@ -110,8 +97,8 @@ class Quirks:
 
     base: str
     title: str
-    measures: dict[str, str]
-    rows: list[tuple[str, str, dict[tuple[str, str], Effect]]]
+    measures: list[Measure]
+    rows: list[tuple[str, str, dict[tuple[Measure, str], Effect]]]
 
 
 @dataclass(frozen=True)
@@ -122,68 +109,26 @@ class Surface:
     lines: list[tuple[str, str, dict[float, Point]]]
 
 
-def environment(autoescape: bool) -> Environment:
-    """The templates of this folder, with the words that both use."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+def environment(markdown: bool = False) -> Environment:
+    """The templates of this folder, with the phrases that both pages use."""
+    from jinja2 import StrictUndefined
 
-    made = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=autoescape,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=not autoescape,
-    )
-    made.filters |= {
-        "number": number,
-        "duration": duration,
-        "count": count,
-        "display": display,
-        "interval": interval,
-        "told": told,
-        "sign": sign,
-        "colour": colour,
-        "measured": measured,
-        "brief": brief,
-        "capital": capital,
-        "rate": rate,
-    }
-    made.globals |= {
-        "tally": tally,
-        "parts_of": parts_of,
-        "quirks": quirks,
-        "surface": surface,
-        "lost": lost,
-        "heads": heads,
-        "votes": votes,
-        "troubles": troubles,
-        "glossary": glossary,
-        "studies": STUDIES,
-        "titles": DRAWINGS,
-    }
+    made = pages.environment(Path(__file__).parent, markdown=markdown, undefined=StrictUndefined)
+    made.filters |= {word.__name__: word for word in (sign, colour, measured, brief, rate)}
+    own = (tally, parts_of, quirks, surface, lost, heads, votes, glossary)
+    made.globals |= {function.__name__: function for function in own}
+    made.globals["studies"] = STUDIES
     return made
 
 
 def sign(verdict: str) -> str:
-    """The sign that stands before a verdict's word."""
+    """The sign before a verdict."""
     return SIGNS.get(verdict, "")
 
 
 def colour(verdict: str) -> str:
     """The page's class for a verdict."""
     return next((name for name, words in COLOURS.items() if verdict in words), "muted")
-
-
-def told(e: Estimate | None, digits: int = 3) -> str:
-    """An estimate with its interval: "0.31 (0.28 to 0.34)"; the number alone where there is no interval."""
-    if e is None:
-        return "–"
-    return number(e.point, digits) + (f" ({interval(e, digits)})" if e.low is not None else "")
-
-
-def interval(e: Any, digits: int = 3) -> str:
-    """The interval of an estimate or a part, "0.28 to 0.34"; a dash without one."""
-    return "–" if e.low is None or e.high is None else f"{number(e.low, digits)} to {number(e.high, digits)}"
 
 
 def measured(part: Part) -> str:
@@ -216,7 +161,7 @@ def parts_of(claim: Claim, protocol: str) -> list[Part]:
 
 
 def heads(claim: Claim) -> list[Part]:
-    """The matched parts that a short table tells: the first that decided the verdict, two where nothing was claimed."""
+    """The matched parts that a short table shows: the first that decided the verdict, two where nothing was claimed."""
     parts = parts_of(claim, "matched")
     if claim.verdict == "measured":
         return [part for part in parts if part.verdict == "measured"][:2]
@@ -229,20 +174,6 @@ def heads(claim: Claim) -> list[Part]:
         return [part for part in parts if part.verdict in wanted][:1]
     against = [p for p in parts if p.verdict == "contradicted"] + [p for p in parts if p.verdict == "undecided"]
     return [part for part in parts if part.verdict == "supported"][:1] + against[:1]
-
-
-def votes(claim: Claim, protocol: str) -> str:
-    """What the parts of one protocol say: "2 of 3 support it, 1 contradicts it"."""
-    parts = [part for part in parts_of(claim, protocol) if part.expects]
-    words = {
-        "supported": ("supports it", "support it"),
-        "contradicted": ("contradicts it", "contradict it"),
-        "undecided": ("is undecided", "are undecided"),
-        "undefined": ("has no value", "have no value"),
-    }
-    told = Counter(part.verdict for part in parts)
-    found = [f"{told[verdict]} {words[verdict][told[verdict] > 1]}" for verdict in words if told[verdict]]
-    return f"of {count(len(parts), 'comparison')}: {', '.join(found)}" if found else ""
 
 
 def brief(part: Part) -> str:
@@ -262,24 +193,24 @@ def lost(number_lost: int | None, of: int, how: str) -> str:
 
 
 def rehearsal(scale: RunAt) -> str:
-    """That runs of so few steps show how it works and nothing else; empty for runs that train."""
+    """A warning that runs of so few steps train nothing; empty for runs that train."""
     if scale.steps >= REHEARSAL:
         return ""
     steps = count(scale.steps, "step")
-    return f"A rehearsal: {steps} a run train nothing, and verdicts say nothing about the frameworks."
+    return f"A rehearsal: {steps} per run train nothing, and verdicts say nothing about the frameworks."
 
 
 def troubles(content: Content) -> list[str]:
-    """What a reader must know before anything else: untrained networks, studies that are not there or not whole."""
-    there = [e.study for e in content.runs]
+    """What a reader must know before anything else: untrained networks, studies that are missing or incomplete."""
+    present = [e.study for e in content.runs]
     return [
         *filter(None, [rehearsal(content.scale)]),
-        *(f"The study “{name}” has not been run: its part is missing." for name in STUDIES if name not in there),
+        *(f"The study “{name}” has not been run: its part is missing." for name in STUDIES if name not in present),
         *(
-            f"The study “{e.study}” is not whole: {e.there} of {count(e.wanted, 'run')} are there. What is missing is "
-            "undefined here, and verdicts may change."
+            f"The study “{e.study}” is incomplete: {e.complete} of {count(e.planned, 'run')} are there. What is "
+            "missing is undefined here, and verdicts may change."
             for e in content.runs
-            if e.there < e.wanted
+            if e.complete < e.planned
         ),
     ]
 
@@ -293,17 +224,17 @@ def glossary(content: Content) -> dict[str, str]:
 
 def limits(content: Content) -> list[str]:
     """What the page cannot say."""
-    if content.scale.whole:
+    if content.scale.full:
         return list(LIMITS)
     beta = (
-        "As published, the VAE's prior weighs pixels / latents / 2 times as much as in the bound: 16 times at the "
-        f"paper's size, {number(content.scale.size**2 / 256)} times at this one, where there are 128 latents as well."
+        "As published, the weight of the VAE's prior is pixels / latents / 2 times that in the bound: 16 times at the "
+        f"paper's size, {number(content.scale.size**2 / 256)} times at this one, which also has 128 latents."
     )
     return [*LIMITS, REDUCED, beta]
 
 
 def contents(content: Content) -> dict[str, str]:
-    """The page's parts by id, in order; what there are no runs for is no part."""
+    """The page's sections by id, in order; those without runs are left out."""
     parts = [
         ("claims", "Which claims hold", True),
         *((claim.id.lower(), claim.id, True) for claim in content.claims),
@@ -312,11 +243,11 @@ def contents(content: Content) -> dict[str, str]:
         ("tuned", "Equal tuning for all", bool(content.tuned)),
         ("speed", "Time to a score, training times, learning curves", bool(content.times or content.costs)),
         ("figures", "Figures 2 and 3, redone", bool(content.named("figure"))),
-        ("quirks", "Which quirk made which effect", bool(content.effects)),
+        ("quirks", "Which quirk caused which effect", bool(content.effects)),
         ("pictures", "More pictures", bool(content.named("samples"))),
-        ("drawings", "Figure 1 and appendices A to C", True),
+        ("appendices", "Objectives, and appendices A to C", bool(content.appendices)),
         ("run", "How it was run", True),
-        ("limits", "What could not be carried over", True),
+        ("limits", "What could not be reproduced", True),
         ("files", "Files", True),
     ]
     return {name: title for name, title, there in parts if there}
@@ -326,15 +257,13 @@ def quirks(effects: list[Effect]) -> list[Quirks]:
     """The effects as one table for each published result."""
     from triptych.papers.vae_vs_gan_vs_vaegan.quirks import quirks_of
 
-    found = []
+    tables = []
     for base, title in BASES.items():
         own = [effect for effect in effects if effect.base == base]
-        if own:
-            rows = [
-                (q.name, q.about, {(e.measure, e.kind): e for e in own if e.quirk == q.name}) for q in quirks_of(base)
-            ]
-            found.append(Quirks(base=base, title=title, measures={e.measure: e.label for e in own}, rows=rows))
-    return found
+        rows = [(q.name, q.about, {(e.measure, e.kind): e for e in own if e.quirk == q.name}) for q in quirks_of(base)]
+        measures = list(dict.fromkeys(e.measure for e in own))
+        tables += [Quirks(base=base, title=title, measures=measures, rows=rows)] if own else []
+    return tables
 
 
 def surface(points: list[Point]) -> Surface:
