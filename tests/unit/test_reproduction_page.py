@@ -18,7 +18,7 @@ from triptych.claims.engine import Claim
 from triptych.claims.judging import Part
 from triptych.claims.quantities import outputs
 from triptych.claims.results import open_results
-from triptych.papers.vae_vs_gan_vs_vaegan import ablation, content, page, page_text
+from triptych.papers.vae_vs_gan_vs_vaegan import ablation, content, page, page_text, speed, table1
 from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, Executed, RunAt
 from triptych.papers.vae_vs_gan_vs_vaegan.designs import CLAIMS, NAMES
 from triptych.report import pages
@@ -148,6 +148,26 @@ def test_the_page_asks_for_nothing_and_runs_no_script_but_the_reports(folder: Pa
 def test_texts_are_escaped(folder: Path) -> None:
     html = (folder / "report.html").read_text("utf-8")
     assert "A processor &lt;of 2 cores&gt;" in html and "<of 2 cores>" not in html
+
+
+def test_no_comparison_of_the_same_runs_has_two_p_values(folder: Path) -> None:
+    """Whatever is tested on the page: what a claim predicts of runs, and what a table compares."""
+    results = open_results(folder, NAMES)
+    judged = engine.judge(engine.load(CLAIMS), results)
+    parts = [part for claim in judged for part in claim.parts]
+    parts += speed.rows(results, parts)
+    by_comparison: dict[object, set[str]] = {}
+    for tested in parts:
+        if tested.p is not None:
+            said = re.findall(r"p [=<] [\d.e−-]+", tested.sentence)
+            by_comparison.setdefault((tested.compared, tested.expects), set()).update(said)
+    assert {len(values) for values in by_comparison.values()} == {1} and len(by_comparison) > 40
+    assert len(by_comparison) < len([tested for tested in parts if tested.p is not None])  # some are shown twice
+    text = " ".join(Page(folder / "report.html").sections.values())
+    spreads = " ".join(spread.sentence for spread in table1.spreads(results))
+    said_anywhere = {p for p in re.findall(r"p [=<] [\d.e−-]+", text)} - {"p < 0.05"}
+    allowed = set().union(*by_comparison.values()) | set(re.findall(r"p [=<] [\d.e−-]+", spreads))
+    assert said_anywhere <= allowed | {"p = 0.5"}  # the smallest p of two seeds
 
 
 def test_table_1_stands_as_it_is_printed(folder: Path) -> None:

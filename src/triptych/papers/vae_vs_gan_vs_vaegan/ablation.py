@@ -186,7 +186,7 @@ def _finding(results: Results, base: str, measure: Measure, found: list[Effect])
     if not ends.values:
         sentence = f"Nothing can be said of {measure.effect}: a base has no {measure.label}."
         return Finding(base, measure.metric, makers, sentence)
-    published, fixed = (number(stats.mean(list(side.values())).point) for side in ends.sides)
+    published, fixed = (number(stats.mean(list(side.values())).point, 3) for side in ends.sides)
     lead = f"{capital(measure.effect)} ({measure.label}: {published} as published, {fixed} with every quirk fixed)"
     if vanishes(list(ends.values.values()), measure.sign):
         tests = f"made by {_listed(made)}" if made else f"no test attributes this to a quirk{_equal(found)}"
