@@ -48,10 +48,7 @@ def test_the_quirk_that_makes_the_effect_is_found_by_fixing_and_by_keeping_it() 
         "The GAN's bad samples (Fréchet distance: 100 as published, 20 with every quirk fixed): made by sign "
         "(whether fixed or kept alone)."
     )
-    assert (
-        "no significant change when all quirks are fixed, and none for any single quirk"
-        in sentences["collapsed"].sentence
-    )
+    assert sentences["collapsed"].sentence.endswith("all quirks are fixed, and none for any single quirk.")
     assert sentences["coverage"].sentence.startswith("Nothing can be said")
 
 
