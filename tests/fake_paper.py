@@ -69,7 +69,7 @@ def write(folder: Path, *places: Path) -> Path:
 
 def _pictures(_: Results, folder: Path) -> dict[str, Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {name: folder / f"{name}.png" for name in content.SEEN}
+    paths = {name: folder / f"{name}.png" for name in content.TEXTS["pictures"]}
     for seed, path in enumerate(paths.values()):
         noise = np.random.default_rng(seed).integers(0, 255, (60, 900), dtype=np.uint8)
         Image.fromarray(noise).save(path)

@@ -50,7 +50,8 @@ def differing(one: str, other: str) -> set[str]:
 def touched(quirk: quirks.Quirk) -> set[str]:
     """What fixing a quirk may change in a run."""
     names = {"optimiser.rates.dis" if key == "dis_share" else key for key in quirk.fixed}
-    return names | ({"optimiser.rates.dis"} if "optimiser.rate" in names else set())
+    besides = {"optimiser.rate": "optimiser.rates.dis", "training.updates": "training.order"}
+    return names | {other for name, other in besides.items() if name in names}
 
 
 PAIRS = [(base, quirk) for base in quirks.BASES for quirk in quirks.quirks_of(base)]

@@ -74,7 +74,7 @@ def claim(verdict: str, *parts: Part, **changes: object) -> Claim:
 
 
 def bare(*claims: Claim, **changes: object) -> Content:
-    ran = [Executed(study=name, complete=10, planned=10, diverged=0, seconds=60.0) for name in page_text.STUDIES]
+    ran = [Executed(study=name, complete=10, planned=10, diverged=0, seconds=60.0) for name in content.TEXTS["studies"]]
     made = Content(SMALL, list(claims), runs=ran, command="triptych reproduce paper --scale small")
     return dataclasses.replace(made, **changes)  # pyright: ignore[reportArgumentType]
 

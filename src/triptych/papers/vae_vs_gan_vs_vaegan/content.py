@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from triptych import store
 from triptych.text import finite, number
@@ -22,31 +23,8 @@ if TYPE_CHECKING:
     from triptych.papers.vae_vs_gan_vs_vaegan.speed import Time
     from triptych.papers.vae_vs_gan_vs_vaegan.table1 import Row, Spread
 
-_FIX = "One quirk fixed at a time: from as published to fixed, line by line, at one seed."
-_KEEP = "One quirk kept at a time: all others are fixed, so each line shows what that quirk does alone."
-SEEN = {
-    "figure2": (
-        "Figure 2, redone",
-        "Held-out digits above the VAE's reconstructions of them, trained on centred (2a) and translated (2b) digits, "
-        "as published and, with everything fixed, matched.",
-    ),
-    "figure3": (
-        "Figure 3, redone",
-        "The same digits above the VAE-GAN's reconstructions. As published, the “translated” VAE-GAN (3b) was trained "
-        "on centred digits; with its loader fixed, on translated ones; below, matched.",
-    ),
-    "samples": (
-        "Samples of all three frameworks",
-        "At the paper's rate, tuned, and as published; a column is one latent wherever networks have the same size.",
-    ),
-    "quirk-vae-translated": ("The translated VAE, one quirk fixed at a time", _FIX),
-    "quirk-vae-translated-keep": ("The translated VAE, one quirk kept at a time", _KEEP),
-    "quirk-gan": ("The GAN's samples, one quirk fixed at a time", _FIX),
-    "quirk-gan-keep": ("The GAN's samples, one quirk kept at a time", _KEEP),
-    "quirk-vaegan": ("The VAE-GAN, one quirk fixed at a time", _FIX),
-    "quirk-vaegan-keep": ("The VAE-GAN, one quirk kept at a time", _KEEP),
-}
-"""Each picture's title and what it shows."""
+TEXTS: dict[str, Any] = tomllib.loads(Path(__file__).with_name("page.toml").read_text(encoding="utf-8"))
+"""The fixed texts of the page."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +168,7 @@ def gather(results: Results, claims: list[Claim], folder: Path) -> Content:
             name: Chart(panel.title, panel.alt, str(plotting.svg(panel, f"paper/{name}")))
             for name, panel in charts.panels(results).items()
         },
-        pictures={name: Picture(path, *SEEN[name]) for name, path in drawn.items()},
+        pictures={name: Picture(path, **TEXTS["pictures"][name]) for name, path in drawn.items()},
         appendices=appendices.appendices(),
         objectives=appendices.objectives(),
         machine=pages.versions(store.read_json(path) for path in environments if path.exists()),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from triptych.claims.engine import votes
+from triptych.papers.vae_vs_gan_vs_vaegan.content import TEXTS
 from triptych.report import pages
 from triptych.text import count, listed, number
 
@@ -46,47 +47,6 @@ COLOURS = {
     "part": ("holds where decided", "holds in part", "makes it", "weakens it"),
 }
 VERDICTS = ("holds", "holds where decided", "holds in part", "does not hold", "undecided", "measured")
-BASES = {
-    "vae-translated": "The VAE trained on translated images (Figure 2b)",
-    "gan": "The GAN that was difficult to train (section 4.5)",
-    "vaegan": "The VAE-GAN that translation seemed not to hurt (Figure 3b)",
-}
-STUDIES = {
-    "matched": "three frameworks, either optimiser, three rates, centred and translated images",
-    "rates": "the same on centred images at the two outer rates",
-    "as_published": "the paper's runs, mistakes included",
-    "ablation": "the paper's runs with single quirks fixed, or left in alone",
-}
-LIMITS = (
-    "The paper's weights, seeds and machine are not recorded, so no run can be repeated exactly. Printed values are "
-    "compared with the spread of runs that differ only in their seed.",
-    "The paper prints pictures, but no samples of its GAN, and no picture or loss of RMSprop. These comparisons can be "
-    "made here, but not checked against printed ones.",
-    "The paper trains for one epoch on one data set, MNIST, with one set of networks. So does this; nothing here says "
-    "what happens to the claims with longer training, larger networks or other images.",
-    "The matched protocol is one fair way to compare and not the only one: losses are sums as in Larsen et al. (2016), "
-    "the update rule is one for all, and other choices may change an effect.",
-    "Seconds depend on the machine and on what else it did; the FLOPs next to them are counted. As published, networks "
-    "are recomputed another number of times here than in the notebook: neither seconds nor FLOPs of these runs are the "
-    "notebook's.",
-    "A verdict is the answer of as many seeds as the table says. Undecided does not mean that there is no effect.",
-)
-REDUCED = (
-    "At this scale images, networks and budget are smaller than the paper's. A verdict holds at this scale. Use "
-    "--scale paper to test it at the paper's."
-)
-
-TERMS = {
-    "The paper's setting": "Adam at 0.0003, the rate of the paper's VAE and VAE-GAN; its GAN had 0.04.",
-    "Translated": "Shifted at random by up to 10 % of the side, both ways, as in the paper; test images, too.",
-    "Doublings": "Differences of logarithms to base 2: +1 is twice as much, −1 half, and 0.1 is 7 %. Levels that are "
-    "compared by a factor are geometric means over seeds.",
-    "Tuned": "At the best of the settings under Equal tuning for all, chosen for each seed by the other seeds' "
-    "validation images.",
-    "Margin": "The smallest effect of interest. A claim of a difference is supported by any significant difference, "
-    "however small, and contradicted by one that is significantly smaller than this.",
-}
-"""Terms of the page that are no metrics."""
 REHEARSAL = 100
 """Steps below which no network has learned to draw."""
 
@@ -117,7 +77,7 @@ def environment(markdown: bool = False) -> Environment:
     made.filters |= {word.__name__: word for word in (sign, colour, measured, brief, rate)}
     own = (tally, parts_of, quirks, surface, lost, heads, votes, glossary)
     made.globals |= {function.__name__: function for function in own}
-    made.globals["studies"] = STUDIES
+    made.globals["studies"] = TEXTS["studies"]
     return made
 
 
@@ -205,7 +165,11 @@ def troubles(content: Content) -> list[str]:
     present = [e.study for e in content.runs]
     return [
         *filter(None, [rehearsal(content.scale)]),
-        *(f"The study “{name}” has not been run: its part is missing." for name in STUDIES if name not in present),
+        *(
+            f"The study “{name}” has not been run: its part is missing."
+            for name in TEXTS["studies"]
+            if name not in present
+        ),
         *(
             f"The study “{e.study}” is incomplete: {e.complete} of {count(e.planned, 'run')} are there. What is "
             "missing is undefined here, and verdicts may change."
@@ -219,18 +183,18 @@ def glossary(content: Content) -> dict[str, str]:
     """What the page's measures and words mean."""
     better = {"lower": ", lower is better", "higher": ", higher is better", "none": ""}
     metrics = {f"{m.label} ({m.unit}{better[m.better]})": m.about for m in content.measures}
-    return {**metrics, **TERMS}
+    return {**metrics, **TEXTS["terms"]}
 
 
 def limits(content: Content) -> list[str]:
     """What the page cannot say."""
     if content.scale.full:
-        return list(LIMITS)
+        return TEXTS["limits"]
     beta = (
         "As published, the weight of the VAE's prior is pixels / latents / 2 times that in the bound: 16 times at the "
         f"paper's size, {number(content.scale.size**2 / 256)} times at this one, which also has 128 latents."
     )
-    return [*LIMITS, REDUCED, beta]
+    return [*TEXTS["limits"], TEXTS["reduced"], beta]
 
 
 def contents(content: Content) -> dict[str, str]:
@@ -258,7 +222,7 @@ def quirks(effects: list[Effect]) -> list[Quirks]:
     from triptych.papers.vae_vs_gan_vs_vaegan.quirks import quirks_of
 
     tables = []
-    for base, title in BASES.items():
+    for base, title in TEXTS["bases"].items():
         own = [effect for effect in effects if effect.base == base]
         rows = [(q.name, q.about, {(e.measure, e.kind): e for e in own if e.quirk == q.name}) for q in quirks_of(base)]
         measures = list(dict.fromkeys(e.measure for e in own))

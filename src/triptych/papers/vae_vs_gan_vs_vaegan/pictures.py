@@ -9,7 +9,7 @@ picture is a sheet of labelled lines, each from the first seed that has a run.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -30,8 +30,9 @@ from triptych.rng import stream
 from triptych.text import count, number
 from triptych.verdicts.wording import display
 
-SHARE, GREY, CENTRED = 0.1, 0.0, "trained on centred"
+SHARE, GREY = 0.1, 0.0
 """The paper's 10 %, and what it fills with: after scaling to [-1, 1], 0 is mid-grey."""
+CENTRED, MOVED = "trained on centred", "trained on translated"
 BATCH, SHOWN, HALF = 64, 12, 6
 """A batch as in training, since published runs take BatchNorm's statistics from it; and how many of it are shown."""
 PAPER = {"optimiser.name": "Adam", "optimiser.rate": 0.0003, "training.translate": 0.0}
@@ -121,33 +122,35 @@ def samples(run: Run) -> Tensor:
     return run.render(prior_latents(run.spec.seed, BATCH, run.spec.network.latent))
 
 
+def _published(title: str, about: str, name: str, kind: Kind, study: str = "as_published") -> Line:
+    """A line of a published run, shown what a grey-filled shift leaves of the digits."""
+    return Line(title=title, about=about, study=study, framework=f"{GAME}@{name}", kind=kind, fill=GREY)
+
+
+def _matched(title: str, about: str, name: str, kind: Kind) -> Line:
+    """A line of a matched run at the paper's setting, trained on what it is shown."""
+    at = TRANSLATED if kind == "shifted" else PAPER
+    return Line(title=title, about=about, study="matched", framework=name, kind=kind, at=at)
+
+
 def _figure2() -> list[Line]:
     """The VAE: centred and translated, each as published and matched."""
-    base, about = f"{GAME}@vae-translated", "trained on translated"
     return [
-        Line(title="2a as published", about=CENTRED, study="as_published", framework=f"{GAME}@vae", kind="centred"),
-        Line(title="2b as published", about=about, study="as_published", framework=base, kind="shifted", fill=GREY),
-        Line(title="2a matched", about=CENTRED, study="matched", framework="vae", kind="centred", at=PAPER),
-        Line(title="2b matched", about=about, study="matched", framework="vae", kind="shifted", at=TRANSLATED),
+        _published("2a as published", CENTRED, "vae", "centred"),
+        _published("2b as published", MOVED, "vae-translated", "shifted"),
+        _matched("2a matched", CENTRED, "vae", "centred"),
+        _matched("2b matched", MOVED, "vae", "shifted"),
     ]
 
 
 def _figure3() -> list[Line]:
     """The VAE-GAN: likewise, and with its loader fixed, so that it sees the translated images."""
-    base, about = f"{GAME}@vaegan", "trained on translated"
     return [
-        Line(title="3a as published", about=CENTRED, study="as_published", framework=base, kind="centred"),
-        Line(title="3b as published", about=CENTRED, study="as_published", framework=base, kind="shifted", fill=GREY),
-        Line(
-            title="3b, loader fixed",
-            about=about,
-            study="ablation",
-            framework=f"{base}-fix-loader",
-            kind="shifted",
-            fill=GREY,
-        ),
-        Line(title="3a matched", about=CENTRED, study="matched", framework="vaegan", kind="centred", at=PAPER),
-        Line(title="3b matched", about=about, study="matched", framework="vaegan", kind="shifted", at=TRANSLATED),
+        _published("3a as published", CENTRED, "vaegan", "centred"),
+        _published("3b as published", CENTRED, "vaegan", "shifted"),
+        _published("3b, loader fixed", MOVED, "vaegan-fix-loader", "shifted", "ablation"),
+        _matched("3a matched", CENTRED, "vaegan", "centred"),
+        _matched("3b matched", MOVED, "vaegan", "shifted"),
     ]
 
 
@@ -176,25 +179,13 @@ def _quirks(base: str, alone: Literal["fix", "keep"]) -> list[Line]:
 
 def _samples(results: Results) -> list[Line]:
     """Samples at the paper's rate, at the tuned setting of each framework, and as published."""
-    lines = [
-        Line(title=display(name), about="paper's rate", study="matched", framework=name, kind="samples", at=PAPER)
-        for name in FRAMEWORKS
-    ]
+    lines = [_matched(display(name), "paper's rate", name, "samples") for name in FRAMEWORKS]
     for best in tuned(results):
         at = {"optimiser.name": best.optimiser, "optimiser.rate": best.rate, "training.translate": 0.0}
         study = "matched" if results.where("matched", best.framework, at) else "rates"
-        about = f"tuned: {best.optimiser} {number(best.rate)}"
-        lines.append(
-            Line(
-                title=display(best.framework), about=about, study=study, framework=best.framework, kind="samples", at=at
-            )
-        )
-    return lines + [
-        Line(
-            title=display(name), about="as published", study="as_published", framework=f"{GAME}@{name}", kind="samples"
-        )
-        for name in FRAMEWORKS
-    ]
+        line = _matched(display(best.framework), "", best.framework, "samples")
+        lines.append(replace(line, about=f"tuned: {best.optimiser} {number(best.rate)}", study=study, at=at))
+    return lines + [_published(display(name), "as published", name, "samples") for name in FRAMEWORKS]
 
 
 def figures(results: Results, folder: Path) -> dict[str, Path]:
