@@ -274,8 +274,6 @@ def test_every_chart_is_drawn_in_the_pages_colours_and_stands_alone_in_real_ones
         "response-adam",
         "response-rmsprop",
         "learning-frechet",
-        "training-times",
-        "time-to-frechet",
         "ablation-gan-frechet-distance",  # and no picture of how often runs collapsed, which no quirk changes
     }
     panels = charts.panels(made)

@@ -139,7 +139,7 @@ def stability(
 
 
 def signs(rows: Sequence[Sequence[float]]) -> Iterator[tuple[float, int]]:
-    """For each row of paired differences [n] its p, adjusted by Holm over the rows, and its sign if p < 0.05, else 0."""
+    """For each row of paired differences [n] its p, adjusted by Holm over the rows; its sign if p < 0.05, else 0."""
     changes = [stats.paired(row, np.zeros(len(row))) for row in rows]
     adjusted = stats.holm([1.0 if change.p is None else change.p for change in changes])
     for change, p in zip(changes, adjusted, strict=True):

@@ -1,4 +1,4 @@
-"""The reproduction's charts: the response to the rate, learning curves, times, times to a score, and the ablation.
+"""The reproduction's charts: the response to the rate, learning curves, and the ablation.
 
 Drawn as the figures of a study's report are (triptych.report.plotting): frameworks differ by colour, dash and marker.
 """
@@ -10,14 +10,13 @@ from typing import Any
 
 from triptych.claims.quantities import Quantity, points
 from triptych.claims.results import Results
-from triptych.papers.vae_vs_gan_vs_vaegan import ablation, rates, speed
+from triptych.papers.vae_vs_gan_vs_vaegan import ablation, rates
 from triptych.papers.vae_vs_gan_vs_vaegan.ablation import Effect
 from triptych.papers.vae_vs_gan_vs_vaegan.rates import FRAMEWORKS, OPTIMISERS, PAPER_RATE, Point, centred
-from triptych.papers.vae_vs_gan_vs_vaegan.speed import LABELS, SCORES, Time
+from triptych.papers.vae_vs_gan_vs_vaegan.speed import LABELS, SCORES
 from triptych.report import plotting
 from triptych.report.plotting import Ink, Panel
-from triptych.text import capital, duration, number
-from triptych.verdicts import stats
+from triptych.text import capital, number
 from triptych.verdicts.stats import Estimate
 from triptych.verdicts.wording import display
 
@@ -30,8 +29,6 @@ def panels(results: Results) -> dict[str, Panel]:
     return {
         **_responses(rates.surface(results, SURFACE)),
         **{f"learning-{score.partition('_')[0]}": p for score in SCORES if (p := _learning(results, score))},
-        **({"training-times": p} if (p := _training_times(results)) else {}),
-        **_times_to_score(speed.times(results)),
         **_ablations(ablation.effects(results)),
     }
 
@@ -134,35 +131,6 @@ def _learning(results: Results, score: str) -> Panel | None:
     return Panel(title=title, alt=f"{title}, mean and range over seeds: {last}.", draw=draw, height=2.7)
 
 
-def _training_times(results: Results) -> Panel | None:
-    """How long a run of each framework takes, at the paper's setting."""
-    found: dict[str, tuple[Estimate, list[float]]] = {}
-    for framework in FRAMEWORKS:
-        runs = centred(results, framework, OPTIMISERS[0], PAPER_RATE)
-        seconds = [float(run.timing[-1]["seconds"]) for run in runs if run.timing]
-        if seconds:
-            found[framework] = stats.mean(seconds), seconds
-    if not found:
-        return None
-
-    def draw(axes: Any, ink: Ink) -> None:
-        for line, (framework, (estimate, seconds)) in enumerate(found.items()):
-            style = _style(ink, framework) | {"linestyle": "-"}
-            axes.plot(seconds, [line] * len(seconds), style["marker"], color=style["color"], alpha=0.4, ms=4, mew=0)
-            _interval(axes, estimate, line, style["color"])
-            axes.plot([estimate.point], [line], style["marker"], color=style["color"], markersize=7.5, mew=0)
-        _rows(axes, ink, [display(f) for f in found], "seconds per run")
-        axes.set_xlim(left=0)
-
-    times = "; ".join(f"{display(f)} {duration(e.point)}" for f, (e, _) in found.items())
-    return Panel(
-        title="Training time per run",
-        alt=f"Training time per run: {times}.",
-        draw=draw,
-        height=0.7 + 0.32 * len(found),
-    )
-
-
 def _interval(axes: Any, estimate: Estimate, line: float, colour: str, **style: Any) -> None:
     if estimate.low is not None and estimate.high is not None:
         axes.plot([estimate.low, estimate.high], [line, line], color=colour, linewidth=1.4, **style)
@@ -176,46 +144,6 @@ def _rows(axes: Any, ink: Ink, names: list[str], label: str) -> None:
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(plotting.ticker().MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.set_xlabel(label, color=ink.muted)
-
-
-def _times_to_score(times: list[Time]) -> dict[str, Panel]:
-    """One panel per score, one row per framework and rate: Adam's time filled, RMSprop's open, and who got there."""
-    found = {}
-    for score in SCORES:
-        own = [time for time in times if time.score == score]
-        if own:
-            means = "; ".join(
-                f"{display(t.framework)} {t.optimiser} at {t.rate:g}: {number(round(t.images.point))} "
-                f"({t.reached} of {t.of})"
-                for t in own
-            )
-            title = f"Images until a given {LABELS[score]} is reached"
-            rows = list(dict.fromkeys((t.framework, t.rate) for t in own))
-            alt = f"{title}, restricted mean and runs that reach it: {means}."
-            found[f"time-to-{score.partition('_')[0]}"] = Panel(
-                title=title, alt=alt, draw=_reach(own, rows), height=0.8 + 0.26 * len(rows)
-            )
-    return found
-
-
-def _reach(own: list[Time], rows: list[tuple[str, float]]) -> Callable[[Any, Ink], None]:
-    def draw(axes: Any, ink: Ink) -> None:
-        for time in own:
-            colour, marker = ink.series[_PLACE[time.framework]], plotting.MARKERS[_PLACE[time.framework]]
-            first = time.optimiser == OPTIMISERS[0]
-            line = rows.index((time.framework, time.rate)) + (-0.17 if first else 0.17)
-            _interval(axes, time.images, line, colour, alpha=0.7)
-            fill = colour if first else "none"
-            axes.plot([time.images.point], [line], marker, color=colour, markerfacecolor=fill, ms=5.5, mew=1.2)
-        for line, row in enumerate(rows):
-            reached = " and ".join(f"{time.reached} of {time.of}" for time in own if (time.framework, time.rate) == row)
-            place = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 6.5, "color": ink.muted}
-            axes.text(1.02, line, reached, **place)
-        names = [f"{display(framework)} {1000 * rate:g}" for framework, rate in rows]
-        _rows(axes, ink, names, "training images; Adam filled, RMSprop open")
-        axes.set_ylabel("rate in thousandths", color=ink.muted)
-
-    return draw
 
 
 def _ablations(effects: list[Effect]) -> dict[str, Panel]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from triptych import store
-from triptych.text import finite, number
+from triptych.claims.quantities import Quantity, outputs, value
+from triptych.text import number
 from triptych.verdicts import stats
 from triptych.verdicts.stats import Estimate
 
 if TYPE_CHECKING:
     from triptych.claims.engine import Claim
     from triptych.claims.judging import Part
-    from triptych.claims.results import Results, RunRecord
+    from triptych.claims.results import Results
     from triptych.evaluation.metrics import Output
     from triptych.papers.vae_vs_gan_vs_vaegan.ablation import Effect, Finding
     from triptych.papers.vae_vs_gan_vs_vaegan.appendices import Appendix
@@ -61,8 +63,7 @@ class RunAt:
         )
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """What a run of one framework takes under one protocol: training seconds over its runs, arithmetic, parameters."""
 
     protocol: str
@@ -70,7 +71,7 @@ class Cost:
     seconds: Estimate
     images_per_second: float
     flops: float | None
-    parameters: int | None
+    parameters: float | None
 
 
 class Picture(NamedTuple):
@@ -205,8 +206,6 @@ def command_of(scale: RunAt) -> str:
 
 def measures(results: Results, claims: list[Claim], effects: list[Effect]) -> list[Output]:
     """The metrics of claims and then of quirks, each once, in their order."""
-    from triptych.claims.quantities import outputs
-
     scored = dict.fromkeys(name for study in results.studies.values() for name in study.scoring.metrics or ())
     known = outputs(tuple(scored))
     named = [name for claim in claims for part in claim.parts for name in part.needs]
@@ -220,24 +219,15 @@ def costs(results: Results) -> list[Cost]:
     names = ("vae", "gan", "vaegan")
     runs = {("matched", name): results.where("matched", name, at) for name in names}
     runs |= {("as published", name): results.where("as_published", f"as_published@{name}") for name in names}
-    return [cost for (protocol, name), own in runs.items() if (cost := _cost(protocol, name, own))]
-
-
-def _cost(protocol: str, framework: str, runs: list[RunRecord]) -> Cost | None:
-    done = [run for run in runs if run.status == "finished" and run.timing]
-    if not done:
-        return None
-    seconds = [float(run.timing[-1]["seconds"]) for run in done]
-    images = sum(float(run.timing[-1]["images"]) for run in done)
-    parameters = done[0].outcome.get("parameters")
-    return Cost(
-        protocol=protocol,
-        framework=framework,
-        seconds=stats.mean(seconds),
-        images_per_second=images / sum(seconds),
-        flops=finite(done[0].outcome.get("flops_per_image")),
-        parameters=sum(parameters.values()) if parameters else None,
-    )
+    found = []
+    for (protocol, name), own in runs.items():
+        done = [run for run in own if run.status == "finished" and run.timing]
+        if done:
+            pace = [value(Quantity(cost="seconds_per_image"), run).value or math.nan for run in done]
+            seconds = [value(Quantity(cost="seconds"), run).value or math.nan for run in done]
+            flops, parameters = (value(Quantity(cost=c), done[0]).value for c in ("flops_per_image", "parameters"))
+            found.append(Cost(protocol, name, stats.mean(seconds), len(pace) / math.fsum(pace), flops, parameters))
+    return found
 
 
 def executed(results: Results, study: str) -> Executed:

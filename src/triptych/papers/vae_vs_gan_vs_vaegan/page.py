@@ -32,10 +32,9 @@ PICTURES = {
 """The pictures shown with a claim."""
 CHARTS = {
     "C1": ("learning-frechet",),
-    "C3": ("time-to-",),
     "C4": ("response-",),
     "C7": ("response-",),
-    "C9": ("training-times", "learning-"),
+    "C9": ("learning-",),
 }
 """The charts shown with a claim, by how their names begin."""
 MORE = {

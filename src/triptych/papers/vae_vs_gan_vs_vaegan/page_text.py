@@ -162,14 +162,10 @@ def rehearsal(scale: RunAt) -> str:
 
 def troubles(content: Content) -> list[str]:
     """What a reader must know before anything else: untrained networks, studies that are missing or incomplete."""
-    present = [e.study for e in content.runs]
+    ran = [e.study for e in content.runs]
     return [
         *filter(None, [rehearsal(content.scale)]),
-        *(
-            f"The study “{name}” has not been run: its part is missing."
-            for name in TEXTS["studies"]
-            if name not in present
-        ),
+        *(f"The study “{name}” has not been run: its part is missing." for name in TEXTS["studies"] if name not in ran),
         *(
             f"The study “{e.study}” is incomplete: {e.complete} of {count(e.planned, 'run')} are there. What is "
             "missing is undefined here, and verdicts may change."

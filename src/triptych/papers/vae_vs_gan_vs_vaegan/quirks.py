@@ -74,8 +74,8 @@ def _override(base: str, fixed: list[Quirk]) -> Override:
     if share is not None:
         settings["optimiser.rates"] = {"dis": float(f"{settings['optimiser.rate'] * share:.12g}")}
     table: dict[str, dict[str, Any]] = {}
-    for field, value in settings.items():
-        *path, last = field.split(".")
+    for name, value in settings.items():
+        *path, last = name.split(".")
         under: dict[str, Any] = table
         for part in path:
             under = under.setdefault(part, {})

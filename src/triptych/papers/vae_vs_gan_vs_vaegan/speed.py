@@ -75,7 +75,7 @@ def times(results: Results) -> list[Time]:
                 framework=framework,
                 optimiser=optimiser,
                 rate=rate,
-                score=score,
+                score=LABELS[score],
                 target=both.goal or 0.0,
                 images=stats.mean(values),
                 reached=len(values) - both.censored[place],
