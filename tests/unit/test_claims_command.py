@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from triptych import cli, store
 from triptych.spec import StudySpec, checked, to_toml
 from triptych.study.plan import runs_of
 
+ROOT = Path(__file__).resolve().parents[2]
 MINE = """[[claims]]
 id = "A1"
 statement = "More latent dimensions help the VAE."
@@ -87,6 +89,16 @@ def test_claims_may_compare_the_studies_of_one_folder(command, tmp_path):
     named = MINE.replace("[[claims]]", '[protocols.all]\nstudy = ["one", "two"]\n\n[[claims]]')
     code, out, err = command(named.replace("[[claims.parts]]", '[[claims.parts]]\nprotocol = "all"'), tmp_path / "both")
     assert (code, err) == (0, "") and "A1 holds" in out
+
+
+def test_the_example_of_the_docs_works(command, tmp_path):
+    page = (ROOT / "docs" / "how-to" / "test-your-own-claims.md").read_text("utf-8")
+    example, protocols = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    code, out, err = command(example, study(tmp_path / "latents"))
+    assert (code, err) == (0, "") and "A1 holds: A larger latent space helps the VAE." in out
+    text = example.replace("[[claims.parts]]", '[[claims.parts]]\nprotocol = "matched"')
+    code, out, err = command(protocols + text, study(tmp_path / "several" / "matched").parent)
+    assert (code, err) == (0, "") and "Under matched conditions, the one comparison supports it." in out
 
 
 @pytest.mark.parametrize(

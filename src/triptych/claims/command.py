@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from triptych import store
@@ -24,10 +25,10 @@ def run(console: Console, file: Path, folder: Path) -> list[Claim]:
 
     Raises InputError, before anything is written, for a bad file and for what the studies cannot answer.
     """
-    asked = engine.load(file)
+    claims = engine.load(file)
     results = open_results(folder)
-    engine.check(asked, results.studies, str(file))
-    judged = engine.judge(asked, results)
+    engine.check(claims, results.studies, str(file))
+    judged = engine.judge(claims, results)
     show(console, judged)
     store.write(folder / CLAIMS, store.to_json(engine.records(judged)))
     console.print(f"Records: {folder / CLAIMS}", markup=False, soft_wrap=True)
@@ -44,14 +45,16 @@ def show(console: Console, claims: Sequence[Claim]) -> None:
 
 
 def _table(parts: Sequence[Part]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("part", "comparison", "estimate", "95 % interval", "seeds", "p", "verdict"):
-        table.add_column(name, overflow="fold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=True)
+    table.add_column("part", no_wrap=True)
+    table.add_column("comparison", ratio=3)
+    table.add_column("estimate (95 % interval)", ratio=2)
+    for name in ("seeds", "p", "verdict"):
+        table.add_column(name, no_wrap=True)
     for part in parts:
-        interval = "" if part.low is None else f"{number(part.low, 3)} to {number(part.high, 3)}"
-        estimate = "–" if part.estimate is None else f"{number(part.estimate, 3)} {part.unit}".strip()
+        interval = "" if part.low is None else f" ({number(part.low, 3)} to {number(part.high, 3)})"
+        estimate = "–" if part.estimate is None else f"{number(part.estimate, 3)}{interval} {part.unit}".strip()
         p = "" if part.p is None else "< 0.001" if part.p < 0.001 else f"{part.p:.2g}"
         verdict = f"[{COLOURS[part.verdict]}]{part.verdict}[/]"
-        statement = part.statement.replace("[", r"\[")
-        table.add_row(part.id, statement, estimate, interval, str(part.n), p, verdict)
+        table.add_row(part.id, escape(part.statement), escape(estimate), str(part.n), p, verdict)
     return table

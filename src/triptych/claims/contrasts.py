@@ -191,7 +191,7 @@ class Contrast:
 
 
 def contrast(part: PartSpec, results: Results) -> Contrast:
-    """A part's values from the runs that are there."""
+    """A part's values from the complete runs."""
     chosen = [_chosen(side, results) for side in part.sides]
     goal = _goal(chosen)
     taken = [_by_seed(part, own, goal) for own in chosen]

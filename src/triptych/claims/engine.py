@@ -126,7 +126,7 @@ def check(claims: Sequence[ClaimSpec], studies: Mapping[str, StudySpec], file: s
 
 
 def judge(claims: Sequence[ClaimSpec], results: Results) -> list[Claim]:
-    """Every claim with its verdicts, from the runs that are there."""
+    """Every claim with its verdicts, from the complete runs."""
     return [_judged(claim, judge_parts(claim.id, _parts(claim, results.studies), results)) for claim in claims]
 
 

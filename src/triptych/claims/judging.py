@@ -47,7 +47,7 @@ Compared = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Part:
-    """One comparison and its answer; `verdict` and `sentence` follow from the numbers beside them.
+    """One comparison and its answer; `verdict` and `sentence` follow from the numbers next to them.
 
     `p` is the adjusted p of what the verdict says (of the support, where it is undecided); `verdict` is supported,
     contradicted, undecided, undefined or measured; `needs` names the metrics' outputs that it is read from; `compared`

@@ -210,7 +210,7 @@ def contents(content: Content) -> dict[str, str]:
         ("limits", "What could not be reproduced", True),
         ("files", "Files", True),
     ]
-    return {name: title for name, title, there in parts if there}
+    return {name: title for name, title, has_content in parts if has_content}
 
 
 def quirks(effects: list[Effect]) -> list[Quirks]:

@@ -104,14 +104,14 @@ class Gallery:
             yield Strip(title=line.title, about=about, images=made[:SHOWN], close=True)
 
     def sheet(self, lines: list[Line]) -> bytes | None:
-        """A sheet of all lines whose runs are there, which says how many are not; None if none is."""
-        there = [(line, record) for line in lines if (record := self.run_of(line))]
-        if not there:
+        """A sheet of all lines that have a run, which says how many have none; None if none has."""
+        drawn = [(line, record) for line in lines if (record := self.run_of(line))]
+        if not drawn:
             return None
-        strips = [strip for line, record in there for strip in self.strips(line, record)]
-        fills = dict.fromkeys(line.fill for line, _ in there if line.kind == "both")
+        strips = [strip for line, record in drawn for strip in self.strips(line, record)]
+        fills = dict.fromkeys(line.fill for line, _ in drawn if line.kind == "both")
         shown = [Strip("digits shown", "grey fill" if f > -1 else "black fill", self.shifted(f)[:HALF]) for f in fills]
-        missing = len(lines) - len(there)
+        missing = len(lines) - len(drawn)
         left_out = f"{count(missing, 'line')} left out: no such run (yet)." if missing else ""
         heads = ("reconstructions", "samples") if fills else ()
         return sheet([*shown, *strips], heads, left_out)

@@ -72,8 +72,8 @@ def reproduce(
     """
     chosen = scale_of(scale, seeds)
     specs = {name: _executed(spec, execution or {}) for name, spec in studies(chosen).items()}
-    asked = engine.load(claims or designs.CLAIMS)
-    engine.check(asked, specs, str(claims or designs.CLAIMS.name))
+    tested = engine.load(claims or designs.CLAIMS)
+    engine.check(tested, specs, str(claims or designs.CLAIMS.name))
     folder = out or Path("results") / f"paper-{scale}"
     check_free(folder, specs)
     if docs is not None:
@@ -87,14 +87,14 @@ def reproduce(
         with conduct.held(folder):
             failed = run(console, parts)
             if failed is not None:
-                return conclude(console, asked, folder, docs, failed)
+                return conclude(console, tested, folder, docs, failed)
     except KeyboardInterrupt:  # an interrupted run continues from its last checkpoint
         pass
     return conduct.stopped(console, folder)
 
 
 def scale_of(name: str, seeds: int | None) -> Scale:
-    """A scale by its name, with another number of seeds if that is asked for."""
+    """A scale by its name, with another number of seeds if that is tested for."""
     if name not in SCALES:
         raise InputError("unknown scale", where="--scale", value=name, mend=suggest(name, SCALES))
     return SCALES[name] if seeds is None else replace(SCALES[name], seeds=seeds)
@@ -171,11 +171,11 @@ def run(console: Console, parts: list[Part]) -> list[Path] | None:
     return failed
 
 
-def conclude(console: Console, asked: list[ClaimSpec], folder: Path, docs: Path | None, failed: list[Path]) -> int:
+def conclude(console: Console, tested: list[ClaimSpec], folder: Path, docs: Path | None, failed: list[Path]) -> int:
     """Judge the claims by the complete runs, and write claims.json and the pages; the exit code."""
     console.print("Judging the claims ...")
     results = open_results(folder, NAMES)
-    judged = engine.judge(asked, results)
+    judged = engine.judge(tested, results)
     store.write(folder / CLAIMS, store.to_json(records(judged)))
     report = page.write(results, judged, folder, docs)
     for claim in judged:

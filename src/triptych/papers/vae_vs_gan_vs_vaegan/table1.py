@@ -144,8 +144,8 @@ def _row(results: Results, rate: float, quantity: str) -> Row:
 
 def _values(runs: list[RunRecord], quantity: str, part: str) -> dict[int, float]:
     """A logged term's value by seed, of the runs that have one."""
-    asked = Quantity(log=TERMS[quantity], part=part)  # pyright: ignore[reportArgumentType]
-    return {run.seed: x for run in runs if (x := value(asked, run).value) is not None}
+    term = Quantity(log=TERMS[quantity], part=part)  # pyright: ignore[reportArgumentType]
+    return {run.seed: x for run in runs if (x := value(term, run).value) is not None}
 
 
 def _neighbours(run: RunRecord, quantity: str) -> float | None:
