@@ -1,4 +1,4 @@
-"""Made-up results of all four studies of the reproduction on disk, in the formats that real runs leave."""
+"""Invented results of all four studies of the reproduction on disk, in the formats that real runs leave."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from triptych import store
-from triptych.papers.vae_vs_gan_vs_vaegan import claims, content, page, pictures
-from triptych.papers.vae_vs_gan_vs_vaegan.designs import SCALES, studies
-from triptych.papers.vae_vs_gan_vs_vaegan.quantities import outputs
-from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, open_results
+from triptych.claims import engine
+from triptych.claims.quantities import outputs
+from triptych.claims.results import Results, open_results
+from triptych.papers.vae_vs_gan_vs_vaegan import content, page, pictures
+from triptych.papers.vae_vs_gan_vs_vaegan.designs import CLAIMS, NAMES, SCALES, studies
 from triptych.spec import RunSpec, to_toml
 from triptych.study.plan import runs_of
 
@@ -60,15 +61,15 @@ def make(folder: Path) -> Path:
 
 def write(folder: Path, *places: Path) -> Path:
     """The page of what `make` made, with pictures of noise in the place of drawn ones; its path."""
-    results = open_results(folder)
+    results = open_results(folder, NAMES)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pictures, "figures", _pictures)
-        return page.write(results, claims.judge(claims.load(), results), folder, *places)
+        return page.write(results, engine.judge(engine.load(CLAIMS), results), folder, *places)
 
 
 def _pictures(_: Results, folder: Path) -> dict[str, Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {name: folder / f"{name}.png" for name in content.SEEN}
+    paths = {name: folder / f"{name}.png" for name in content.TEXTS["pictures"]}
     for seed, path in enumerate(paths.values()):
         noise = np.random.default_rng(seed).integers(0, 255, (60, 900), dtype=np.uint8)
         Image.fromarray(noise).save(path)
@@ -115,8 +116,8 @@ def _game(run: RunSpec) -> str:
 def _score(metric: str, run: RunSpec, noise: np.random.Generator) -> dict[str, Any]:
     output = outputs()[metric]
     size = LEVELS[_game(run)] * (1 + 40 * run.optimiser.rate) * (0.9 if run.optimiser.name == "Adam" else 1.0)
-    mended = 0.6 if "mend" in run.framework else 1.0
-    value: float | None = size * mended * (1 + 0.03 * noise.normal()) / (1 if "frechet" in metric else 1000)
+    fixed = 0.6 if "-fix" in run.framework else 1.0
+    value: float | None = size * fixed * (1 + 0.03 * noise.normal()) / (1 if "frechet" in metric else 1000)
     if metric == "collapsed":
         value = 0.0
     if _game(run) == "gan" and output.topic.name == "reconstruction":

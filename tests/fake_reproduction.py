@@ -1,4 +1,4 @@
-"""A directory of the reproduction with runs of a few numbers each, and parts of claims about them."""
+"""A directory of two studies with runs of a few numbers each, and parts of claims about them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from triptych import store
-from triptych.papers.vae_vs_gan_vs_vaegan import claims
-from triptych.papers.vae_vs_gan_vs_vaegan.contrasts import PartSpec
+from triptych.claims import engine
+from triptych.claims.contrasts import PartSpec, Protocol
 from triptych.spec import RunSpec, StudySpec, checked, to_toml
 from triptych.study.plan import runs_of
 
@@ -35,6 +35,10 @@ CENTRED = {"training.translate": 0.0}
 ADAM = {**CENTRED, "optimiser.name": "Adam"}
 PAPER = {**ADAM, "optimiser.rate": 0.0003}
 FOUND = {"matched": STUDY, "rates": OUTER}
+PROTOCOLS = {
+    "matched": Protocol(study="matched", tuned_over=("matched", "rates"), phrase="under matched conditions"),
+    "as published": Protocol(study="as_published", decides=False, phrase="as published"),
+}
 
 
 @functools.cache
@@ -45,7 +49,7 @@ def planned(study: str) -> dict[tuple[Any, ...], RunSpec]:
 
 
 def run(folder: Path, framework: str, seed: int, scores: dict[str, Any], **given: Any) -> Path:
-    """Write one whole run of the plan, and say where; a score is a value, a reason or a curve."""
+    """Write one complete run of the plan; its folder. A score is a value, a reason or a curve."""
     rate, name = given.pop("rate", 0.0003), given.pop("name", "Adam")
     translate, study = given.pop("translate", 0.0), given.pop("study", "matched")
     spec = planned(study)[framework, seed, name, rate, translate]
@@ -84,20 +88,22 @@ def part(**given: Any) -> PartSpec:
         "b": {"framework": "vae"},
         **given,
     }
-    return checked(PartSpec, {key: own for key, own in table.items() if own is not None}, "part")
+    made = checked(PartSpec, {key: own for key, own in table.items() if own is not None}, "part")
+    return made.under(PROTOCOLS[made.protocol])
 
 
-def claim(*parts: PartSpec, **given: Any) -> claims.ClaimSpec:
+def claim(*parts: PartSpec, **given: Any) -> engine.ClaimSpec:
     table = {
         "id": "X1",
         "statement": "S.",
         "where": "1",
-        "paper": "P.",
+        "source": "P.",
+        "protocols": PROTOCOLS,
         "parts": [p.model_dump() for p in parts],
-        "meaning": {verdict: f"It {verdict}." for verdict in claims.JUDGED},
+        "meaning": {verdict: f"It {verdict}." for verdict in engine.JUDGED},
         **given,
     }
-    return checked(claims.ClaimSpec, table, "claim")
+    return checked(engine.ClaimSpec, table, "claim")
 
 
 def fill(folder: Path, framework: str, values: list[float], metric: str = "frechet_distance", **given: Any) -> None:

@@ -209,21 +209,33 @@ def report(directory: Annotated[Path, typer.Argument(help="A study's directory."
 
 
 @app.command()
+def claims(
+    file: Annotated[Path, typer.Argument(help="Claims in TOML.")],
+    directory: Annotated[Path, typer.Argument(help="A study's directory, or one that holds several.")],
+) -> None:
+    """Test claims of your own: a verdict on each, from the runs that are there."""
+    from triptych.claims import command
+
+    command.run(console, file, directory)
+
+
+@app.command()
 def reproduce(
-    what: Annotated[str, typer.Argument(help="paper")],
+    what: Annotated[str, typer.Argument(help="paper, or its full name, vae-vs-gan-vs-vaegan.")],
     scale: Annotated[str, typer.Option(help="paper, small or tiny: size, width and budget.")] = "small",
     seeds: Annotated[int | None, typer.Option(min=1, help="Runs of each setting; the scale's own by default.")] = None,
     out: OutOption = None,
     claims: Annotated[Path | None, typer.Option(help="Claims in TOML in place of the paper's.")] = None,
-    docs: Annotated[Path | None, typer.Option(help="A further folder for the page in Markdown.")] = None,
+    docs: Annotated[Path | None, typer.Option(help="A second folder for the page in Markdown.")] = None,
     device: DeviceOption = "auto",
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     only_plan: Annotated[bool, typer.Option("--plan", help="Say what it will cost, and run nothing.")] = False,
 ) -> None:
     """Reproduce the paper: as published and under matched conditions, every claim with a verdict."""
-    if what != "paper":
-        raise InputError("nothing that can be reproduced", where="WHAT", value=what, mend=suggest(what, ["paper"]))
+    papers = ["paper", "vae-vs-gan-vs-vaegan"]
+    if what not in papers:
+        raise InputError("nothing that can be reproduced", where="WHAT", value=what, mend=suggest(what, papers))
     from triptych.papers.vae_vs_gan_vs_vaegan.run import reproduce
 
     execution = {"device": device, "workers": workers, "threads": threads}

@@ -23,7 +23,7 @@ LEVELS = [
     {"training"},
     {"evaluation"},
     {"study"},
-    {"api", "contracts"},
+    {"api", "contracts", "claims"},
     {"papers"},
     {"cli"},
 ]

@@ -91,7 +91,7 @@ def finished(prepared: Path, tiny_run, tmp_path_factory: pytest.TempPathFactory)
 def test_pictures_as_published_are_made_in_training_mode_and_leave_the_buffers_alone(
     finished: Callable[[str], run.Run], prepared: Path
 ):
-    ours, mended = finished("batch"), finished("running")
+    ours, fixed = finished("batch"), finished("running")
     latents = torch.randn(50, 8, generator=torch.Generator().manual_seed(1))
     images = dataset.open(prepared).test.images(torch.arange(50))
     before = {name: value.clone() for name, value in ours.networks.state_dict().items()}
@@ -116,8 +116,8 @@ def test_pictures_as_published_are_made_in_training_mode_and_leave_the_buffers_a
         torch.testing.assert_close(made, expected, rtol=1e-5, atol=1e-6)
     assert all(torch.equal(value, before[name]) for name, value in ours.networks.state_dict().items())
     # Whichever statistics are looked at, the weights are the same; the pictures are not.
-    assert all(torch.equal(value, before[name]) for name, value in mended.networks.state_dict().items())
-    assert not torch.allclose(mended.decode(latents), samples, atol=1e-3)
+    assert all(torch.equal(value, before[name]) for name, value in fixed.networks.state_dict().items())
+    assert not torch.allclose(fixed.decode(latents), samples, atol=1e-3)
 
 
 # Initial weights.
@@ -191,7 +191,7 @@ RUNS = {"VAE": "vae-translated", "GAN": "gan", "VAE-GAN": "vaegan"}
 
 
 def rows() -> list[list[str]]:
-    """The cells of the page's table of quirks: quirk, trainers, key, published, mended, what it does."""
+    """The cells of the page's table of quirks: quirk, trainers, key, published, fixed, what it does."""
     page = (ROOT / "docs" / "reference" / "as-published.md").read_text("utf-8")
     table = page.partition("## The quirks")[2].partition("\n## ")[0]
     return [[c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("|")][2:]
@@ -227,7 +227,7 @@ def test_the_page_says_what_the_published_runs_are():
     }
 
 
-def test_the_page_says_what_the_attribution_mends():
-    mended = {key.strip("`"): value_of(cell) for _, _, key, _, cell, _ in rows() if value_of(cell) is not None}
-    done = {key: value for quirk in QUIRKS for key, value in quirk.mended.items() if "." in key and value is not None}
-    assert mended == done
+def test_the_page_says_what_the_ablation_fixes():
+    fixed = {key.strip("`"): value_of(cell) for _, _, key, _, cell, _ in rows() if value_of(cell) is not None}
+    done = {key: value for quirk in QUIRKS for key, value in quirk.fixed.items() if "." in key}
+    assert fixed == done

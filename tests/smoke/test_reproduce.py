@@ -94,7 +94,7 @@ def check_claims(out: Path, said: str) -> None:
     assert sum(record["verdict"] != "undefined" for record in records) > len(records) / 2
     for claim, verdict in verdicts.items():
         assert any(line.startswith(f"{claim} {verdict}: ") for line in said.splitlines()), said
-    assert "A rehearsal: 10 steps a run train nothing" in said
+    assert "A rehearsal: 10 steps per run train nothing" in said
     report = (out / "report.html").read_text("utf-8")
     assert "16 × 16 pixels" in report and report.rstrip().endswith("</html>")
     assert f"Report: {out / 'report.html'}" in said

@@ -10,11 +10,11 @@ import pytest
 from scipy import stats as scipy_stats
 
 from fake_reproduction import ADAM, FOUND, RATES, SEEDS, fill, make, part, run
+from triptych.claims import judging
+from triptych.claims.contrasts import contrast, cross_fitted
+from triptych.claims.quantities import Quantity, value
+from triptych.claims.results import Results, open_results
 from triptych.errors import InputError
-from triptych.papers.vae_vs_gan_vs_vaegan import judging
-from triptych.papers.vae_vs_gan_vs_vaegan.contrasts import contrast, cross_fitted
-from triptych.papers.vae_vs_gan_vs_vaegan.quantities import Quantity, value
-from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, open_results
 from triptych.spec import RunSpec, StudySpec, checked
 from triptych.study import plan
 
@@ -65,10 +65,10 @@ def test_the_plan_is_made_once_for_each_study(folder, monkeypatch):
 
 
 def test_what_holds_no_study_or_a_torn_run_is_told_of(folder, tmp_path):
-    with pytest.raises(InputError, match="holds none of the reproduction's studies"):
-        open_results(tmp_path / "matched")
+    with pytest.raises(InputError, match="holds no study"):
+        open_results(tmp_path / "matched" / "runs")
     (run(folder, "vae", 0, {}) / "outcome.json").write_text("{")
-    with pytest.raises(InputError, match=r"cannot be read.*computes it anew"):
+    with pytest.raises(InputError, match=r"cannot be read.*computes it again"):
         open_results(folder)
 
 
@@ -234,7 +234,7 @@ def test_the_score_to_be_reached_is_the_median_of_all_ends_whoever_is_better(fol
     sides = {x: {"framework": "gan", "at": {"optimiser.name": name}} for x, name in zip("ab", ("Adam", "RMSprop"))}  # noqa: B905
     quantity = {"curve": "frechet_convergence", "reach": "median"}
     found = contrast(part(quantity=quantity, **sides), open_results(folder))
-    assert found.goal == 40.0 and (found.censored, found.runs) == (3, 6)
+    assert found.goal == 40.0 and (found.censored, found.runs) == ((0, 3), 6)
     assert found.values[0] == pytest.approx(500 + 500 * 60 / 90 - 1000)
     mirrored = contrast(part(quantity=quantity, a=sides["b"], b=sides["a"]), open_results(folder))
     assert mirrored.values == {seed: -x for seed, x in found.values.items()}
@@ -302,7 +302,7 @@ def test_a_part_that_lost_a_seed_to_divergence_is_not_supported(folder):
     run(folder, "vaegan", 4, {"frechet_distance": "broken"}, status="diverged")
     [found, against] = judging.judge_parts("X", [part(expects="lower"), part(expects="higher")], open_results(folder))
     assert found.verdict == "undecided" and found.p is not None and found.p < 0.05
-    why = "1 seed left out (broken); runs that diverged are no chance loss, so what is left cannot support it."
+    why = "1 seed left out (broken); a diverged run is not lost by chance, so the remaining seeds cannot support it."
     assert found.sentence.startswith("Undecided: ") and found.sentence.endswith(why)
     assert against.verdict == "contradicted" and against.sentence.endswith("1 seed left out (broken).")
 

@@ -13,10 +13,11 @@ from statsmodels.stats.multitest import multipletests
 
 from fake_reproduction import CENTRED, FOUND, STUDY, claim, fill, make, part, run
 from triptych import store
+from triptych.claims import engine, judging
+from triptych.claims.contrasts import contrast
+from triptych.claims.results import open_results
 from triptych.errors import InputError
-from triptych.papers.vae_vs_gan_vs_vaegan import claims, designs, judging
-from triptych.papers.vae_vs_gan_vs_vaegan.contrasts import contrast
-from triptych.papers.vae_vs_gan_vs_vaegan.results import open_results
+from triptych.papers.vae_vs_gan_vs_vaegan import designs
 from triptych.verdicts import stats
 
 
@@ -137,7 +138,7 @@ def test_a_claims_verdict_follows_from_its_parts(verdicts, expected):
             "X.1", "X", "matched", "S.", "kid", "", expects, None, None, None, 0, None, None, 0, verdict, ""
         )
 
-    assert claims.verdict_of([made(verdict) for verdict in verdicts]) == expected
+    assert engine.verdict_of([made(verdict) for verdict in verdicts]) == expected
 
 
 def test_matched_parts_decide_and_published_ones_stand_beside(folder):
@@ -147,17 +148,17 @@ def test_matched_parts_decide_and_published_ones_stand_beside(folder):
     shown = {"framework": "gan", "study": "matched"}
     against = {"framework": "vaegan", "study": "matched"}
     spec = claim(part(expects="lower"), part(protocol="as published", a=against, b=shown, expects="lower"))
-    [found] = claims.judge([spec], open_results(folder))
-    assert (found.verdict, found.published, found.meaning) == ("holds", "does not hold", "It holds.")
+    [found] = engine.judge([spec], open_results(folder))
+    assert (found.verdict, found.others, found.meaning) == ("holds", {"as published": "does not hold"}, "It holds.")
     assert found.summary == (
         "Under matched conditions, the one comparison supports it; as published, the one comparison contradicts it."
     )
     assert "Supported: 50 against 80 squared feature SD, a difference of −30 (95 % interval" in found.parts[0].sentence
-    rows = json.loads(store.to_json(claims.records([found])))
+    rows = json.loads(store.to_json(engine.records([found])))
     assert [row["id"] for row in rows] == ["X1.1", "X1.2"]
     wanted = {"id", "statement", "protocol", "metric", "estimate", "low", "high", "n", "verdict"}
     assert wanted <= rows[0].keys() and rows[0]["estimate"] == pytest.approx(-30)
-    assert (rows[1]["claim_verdict"], rows[1]["claim_published"]) == ("holds", "does not hold")
+    assert (rows[1]["claim_verdict"], rows[1]["claim_others"]) == ("holds", {"as published": "does not hold"})
 
 
 def test_a_part_without_runs_is_undefined_and_says_which(folder):
@@ -170,8 +171,8 @@ def test_a_part_without_runs_is_undefined_and_says_which(folder):
 def test_what_is_only_measured_says_how_much_of_it_there_is(folder):
     fill(folder, "vaegan", [3.0, 5.0])
     spec = claim(part(b=None), part(), meaning={"measured": "M."})
-    [found] = claims.judge([spec], open_results(folder))
-    assert (found.verdict, found.published, found.parts[0].estimate) == ("measured", None, 4.0)
+    [found] = engine.judge([spec], open_results(folder))
+    assert (found.verdict, found.others, found.parts[0].estimate) == ("measured", {}, 4.0)
     assert found.summary == "Under matched conditions, 1 of 2 comparisons was measured."
 
 
@@ -187,10 +188,10 @@ def test_one_seed_decides_nothing(folder):
 
 
 def test_the_papers_nine_claims_can_be_answered_at_every_scale():
-    loaded = claims.load()
+    loaded = engine.load(designs.CLAIMS)
     assert [c.id for c in loaded] == [f"C{i}" for i in range(1, 10)]
     for scale in designs.SCALES.values():
-        claims.check(loaded, designs.studies(scale))
+        engine.check(loaded, designs.studies(scale))
 
 
 @pytest.mark.parametrize(
@@ -239,17 +240,17 @@ def test_the_papers_nine_claims_can_be_answered_at_every_scale():
         ),
         (
             {"a": {"framework": "gan", "tuned": True}, "at": {}},
-            "side a: a tuned side needs one run a setting and seed, and has 2 .* Fix training.translate in `at`",
+            "side a: a tuned side needs one run per setting and seed, and has 2 .* Fix training.translate in `at`",
         ),
         (
             {"a": {"framework": ["vae", "gan"], "tuned": True}, "at": CENTRED},
-            "one run a setting and seed, and has 2 .* Give the side one framework",
+            "one run per setting and seed, and has 2 .* Give the side one framework",
         ),
     ],
 )
 def test_what_the_studies_cannot_answer_is_said_before_anything_runs(given, said):
     with pytest.raises(InputError, match=said):
-        claims.check([claim(part(**given, expects=None), meaning={"measured": "M."})], FOUND)
+        engine.check([claim(part(**given, expects=None), meaning={"measured": "M."})], FOUND)
 
 
 def test_a_tuned_side_needs_settings_to_choose_from():
@@ -258,11 +259,11 @@ def test_a_tuned_side_needs_settings_to_choose_from():
     with pytest.raises(
         InputError, match=r"two or more settings to choose from.*Leave optimiser.name and optimiser.rate"
     ):
-        claims.check([claim(fixed)], FOUND)
-    claims.check([claim(part(**sides, at=CENTRED, expects="lower"))], FOUND)
+        engine.check([claim(fixed)], FOUND)
+    engine.check([claim(part(**sides, at=CENTRED, expects="lower"))], FOUND)
     twice = {**FOUND, "rates": STUDY.model_copy(update={"grid": {**STUDY.grid, "optimiser.rate": [0.0012, 0.0006]}})}
     with pytest.raises(InputError, match=r"has 2 .* Give the side studies that share no setting"):
-        claims.check([claim(part(**sides, at=CENTRED, expects="lower"))], twice)
+        engine.check([claim(part(**sides, at=CENTRED, expects="lower"))], twice)
 
 
 def test_equivalence_needs_a_margin():
@@ -271,15 +272,19 @@ def test_equivalence_needs_a_margin():
     bare = STUDY.model_copy(update={"scoring": STUDY.scoring.model_copy(update={"smallest_effect": {"psnr": 0.0}})})
     same = claim(part(quantity={"metric": "psnr"}, expects="equivalent"))
     with pytest.raises(InputError, match=r"X1.1: 'equivalent' needs a margin, and psnr has none of its own"):
-        claims.check([same], {"matched": bare})
-    claims.check([same], {"matched": STUDY})
+        engine.check([same], {"matched": bare})
+    engine.check([same], {"matched": STUDY})
 
 
-WHOLE = """[[claims]]
+WHOLE = """[protocols]
+matched = { study = "matched" }
+"as published" = { study = "as_published", decides = false }
+
+[[claims]]
 id = "X1"
 statement = "S."
 where = "1"
-paper = "P."
+source = "P."
 meaning = { measured = "M." }
 [[claims.parts]]
 protocol = "matched"
@@ -297,12 +302,12 @@ b = { framework = "gan" }
             ("meaning = { m", 'meaning = { holds = "H.", m'),
             "X1: ClaimSpec: meaning needs a sentence for each of measured",
         ),
-        (('"matched"', '"as published"'), 'at least one part must have protocol = "matched"'),
-        (('"matched"', '"mached"'), "parts.0.protocol: Input should be 'matched'"),
+        (('protocol = "matched"', 'protocol = "as published"'), "at least one part must have protocol = 'matched'"),
+        (('protocol = "matched"', 'protocol = "mached"'), "no protocol 'mached'. Did you mean 'matched'"),
         (("quantity =", "quantiti ="), "unknown key 'parts.0.quantiti'. Did you mean 'quantity'"),
         (("b =", "c ="), "an interaction needs all of a, b, c and d"),
         (('quantity = { metric = "kid" }', ""), "a quantity is needed"),
-        (("[[claims]]", "[[claim]]"), "Start each claim with"),
+        (("[[claims]]", "[[claim]]"), "unknown key .got 'claim'.. Did you mean 'claims'"),
         (("id =", "id"), "not a TOML file"),
         (('"X1"', '"X 1"'), "id: an id is capital letters and a number"),
         (('"X1"', '"x1"'), "id: an id is capital letters and a number"),
@@ -313,16 +318,16 @@ b = { framework = "gan" }
 def test_a_claims_file_is_checked_when_it_is_read(tmp_path, change, said):
     file = tmp_path / "claims.toml"
     file.write_text(WHOLE)
-    assert [c.id for c in claims.load(file)] == ["X1"]
+    assert [c.id for c in engine.load(file)] == ["X1"]
     changed = WHOLE.replace(*change)
     assert changed != WHOLE
     file.write_text(changed.replace("[[claims.parts]]", "[[claim.parts]]") if "[[claim]]" in changed else changed)
     with pytest.raises(InputError, match=said):
-        claims.load(file)
+        engine.load(file)
 
 
 def test_two_claims_cannot_share_an_id(tmp_path):
     file = tmp_path / "claims.toml"
-    file.write_text(WHOLE + WHOLE)
+    file.write_text(WHOLE + WHOLE[WHOLE.index("[[claims]]") :])
     with pytest.raises(InputError, match=r"two claims have one id.*'X1'"):
-        claims.load(file)
+        engine.load(file)

@@ -11,17 +11,17 @@ import torch
 from PIL import Image
 
 from triptych import store
+from triptych.claims.results import Results, open_results
 from triptych.data import dataset
 from triptych.evaluation.run import Run
 from triptych.papers.vae_vs_gan_vs_vaegan import pictures, sheets
 from triptych.papers.vae_vs_gan_vs_vaegan.designs import SCALES, studies
 from triptych.papers.vae_vs_gan_vs_vaegan.quirks import BASES
-from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, open_results
 from triptych.spec import to_toml
 from triptych.study.plan import runs_of
 from triptych.training import loop
 
-WANTED = {"as_published": ["as_published@vae-translated"], "attribution": ["as_published@vae-translated-mend-fill"]}
+WANTED = {"as_published": ["as_published@vae-translated"], "ablation": ["as_published@vae-translated-fix-fill"]}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def results(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Results
     return open_results(folder)
 
 
-def drawn(results: Results, name: str, kind: str = "mend") -> dict[str, torch.Tensor]:
+def drawn(results: Results, name: str, kind: str = "fix") -> dict[str, torch.Tensor]:
     """The rows of a base's quirk sheet, by title."""
     gallery, rows = pictures.Gallery(results), {}
     for line in pictures._quirks(name, kind):  # type: ignore[arg-type]
@@ -53,21 +53,21 @@ def drawn(results: Results, name: str, kind: str = "mend") -> dict[str, torch.Te
 def test_every_line_is_a_run_of_the_studies_and_every_variant_has_one():
     planned = studies(SCALES["small"])
     lines = [*pictures._figure2(), *pictures._figure3()]
-    lines += [line for base in BASES for alone in ("mend", "keep") for line in pictures._quirks(base, alone)]
+    lines += [line for base in BASES for alone in ("fix", "keep") for line in pictures._quirks(base, alone)]
     for line in lines:
         runs = [run for run in runs_of(planned[line.study]) if run.framework == line.framework]
         assert runs, line
         for dotted, value in (line.at or {}).items():
             part, name = dotted.split(".")
             assert any(getattr(getattr(run, part), name) == value for run in runs), (line, dotted)
-    assert {line.framework for line in lines if line.study == "attribution"} == set(planned["attribution"].frameworks)
+    assert {line.framework for line in lines if line.study == "ablation"} == set(planned["ablation"].frameworks)
 
 
 def test_a_line_is_shown_the_fill_that_its_run_was_trained_on():
     """But for the published VAE-GAN, which was shown grey borders that it had never seen: Figure 3b."""
     planned = studies(SCALES["small"])
     for base in ("vae-translated", "vaegan"):
-        for line in [*pictures._quirks(base, "mend"), *pictures._quirks(base, "keep")]:
+        for line in [*pictures._quirks(base, "fix"), *pictures._quirks(base, "keep")]:
             run = next(run for run in runs_of(planned[line.study]) if run.framework == line.framework)
             if line.framework != "as_published@vaegan":
                 assert line.fill == run.training.translate_fill, line
@@ -100,7 +100,7 @@ def test_runs_that_are_not_there_are_left_out_and_counted(results: Results, tmp_
     monkeypatch.setattr(pictures, "sheet", lambda strips, heads, foot: feet.setdefault(len(strips), foot).encode())
     made = pictures.figures(results, tmp_path)
     assert set(made) == {"figure2", "quirk-vae-translated"} | {"quirk-vae-translated-keep"}
-    lines = pictures._quirks("vae-translated", "mend")
+    lines = pictures._quirks("vae-translated", "fix")
     # Two rows of digits shown, grey and black, then the two runs.
     assert feet[4] == f"{len(lines) - 2} lines left out: no such run (yet)."
 

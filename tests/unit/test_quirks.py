@@ -1,4 +1,4 @@
-"""The attribution's variants: each is its base but for one quirk, and the bases are the published runs."""
+"""The ablation's variants: each is its base but for one quirk, and the bases are the published runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from triptych.study.plan import runs_of, validate
 
 SPECS: dict[str, RunSpec] = {
     run.framework: run
-    for name in ("as_published", "attribution")
+    for name in ("as_published", "ablation")
     for run in runs_of(studies(SCALES["tiny"])[name])
     if run.seed == 0
 }
@@ -48,9 +48,10 @@ def differing(one: str, other: str) -> set[str]:
 
 
 def touched(quirk: quirks.Quirk) -> set[str]:
-    """What mending a quirk may change in a run."""
-    names = {"optimiser.rates.dis" if key == "dis_share" else key for key in quirk.mended}
-    return names | ({"optimiser.rates.dis"} if "optimiser.rate" in names else set())
+    """What fixing a quirk may change in a run."""
+    names = {"optimiser.rates.dis" if key == "dis_share" else key for key in quirk.fixed}
+    besides = {"optimiser.rate": "optimiser.rates.dis", "training.updates": "training.order"}
+    return names | {other for name, other in besides.items() if name in names}
 
 
 PAIRS = [(base, quirk) for base in quirks.BASES for quirk in quirks.quirks_of(base)]
@@ -73,35 +74,35 @@ def test_the_bases_are_the_published_runs(base: str):
 
 
 @of_each_quirk
-def test_mending_one_quirk_changes_nothing_else(base: str, quirk: quirks.Quirk):
+def test_fixing_one_quirk_changes_nothing_else(base: str, quirk: quirks.Quirk):
     if base in quirk.without_effect:
-        assert f"{quirks.GAME}@{base}-mend-{quirk.name}" not in SPECS
+        assert f"{quirks.GAME}@{base}-fix-{quirk.name}" not in SPECS
         return
-    changed = differing(f"{base}-mend-{quirk.name}", base)
+    changed = differing(f"{base}-fix-{quirk.name}", base)
     # Who is shown translated images at last needs a filling.
     assert changed and changed <= touched(quirk) | ({"training.translate_fill"} if quirk.name == "loader" else set())
 
 
 @of_each_quirk
 def test_keeping_one_quirk_leaves_nothing_else_of_the_published_run(base: str, quirk: quirks.Quirk):
-    if quirk.shared:  # it is there when all others are mended
+    if quirk.shared:  # it is there when all others are fixed
         assert f"{quirks.GAME}@{base}-keep-{quirk.name}" not in SPECS
         return
-    changed = differing(f"{base}-keep-{quirk.name}", f"{base}-mended")
+    changed = differing(f"{base}-keep-{quirk.name}", f"{base}-fixed")
     assert changed and changed <= touched(quirk) | ({"training.translate_fill"} if quirk.name == "loader" else set())
 
 
 @pytest.mark.parametrize("base", quirks.BASES)
-def test_mending_all_leaves_no_quirk(base: str):
-    mended = fields(f"{base}-mended")
+def test_fixing_all_leaves_no_quirk(base: str):
+    fixed = fields(f"{base}-fixed")
     for quirk in quirks.quirks_of(base):
-        for field, value in quirk.mended.items():
+        for field, value in quirk.fixed.items():
             if quirk.shared:
-                assert mended[field] == fields(base)[field] == MATCHED[base].options[field.removeprefix("options.")]
+                assert fixed[field] == fields(base)[field] == MATCHED[base].options[field.removeprefix("options.")]
             elif field == "dis_share":
-                assert mended["optimiser.rates.dis"] == mended["optimiser.rate"]
+                assert fixed["optimiser.rates.dis"] == fixed["optimiser.rate"]
             else:
-                assert mended[field] == value, field
+                assert fixed[field] == value, field
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -13,12 +13,15 @@ import pytest
 
 import fake_paper
 from report_page import Page
-from triptych.papers.vae_vs_gan_vs_vaegan import attribution, claims, content, markdown, page, wording
-from triptych.papers.vae_vs_gan_vs_vaegan.claims import Claim
+from triptych.claims import engine
+from triptych.claims.engine import Claim
+from triptych.claims.judging import Part
+from triptych.claims.quantities import outputs
+from triptych.claims.results import open_results
+from triptych.papers.vae_vs_gan_vs_vaegan import ablation, content, page, page_text, speed, table1
 from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, Executed, RunAt
-from triptych.papers.vae_vs_gan_vs_vaegan.judging import Part
-from triptych.papers.vae_vs_gan_vs_vaegan.quantities import outputs
-from triptych.papers.vae_vs_gan_vs_vaegan.results import open_results
+from triptych.papers.vae_vs_gan_vs_vaegan.designs import CLAIMS, NAMES
+from triptych.report import pages
 from triptych.verdicts.stats import Estimate
 
 SMALL = RunAt(name="small", size=32, width=0.25, images=12_800, steps=200, seeds=5)
@@ -60,10 +63,10 @@ def claim(verdict: str, *parts: Part, **changes: object) -> Claim:
         id="C1",
         statement="A beats B",
         where="section 1",
-        paper="It says so.",
+        source="It says so.",
         parts=parts,
         verdict=verdict,
-        published=None,
+        others={},
         summary="A summary.",
         meaning="Take A.",
     )
@@ -71,51 +74,51 @@ def claim(verdict: str, *parts: Part, **changes: object) -> Claim:
 
 
 def bare(*claims: Claim, **changes: object) -> Content:
-    ran = [Executed(study=name, there=10, wanted=10, diverged=0, seconds=60.0) for name in wording.STUDIES]
+    ran = [Executed(study=name, complete=10, planned=10, diverged=0, seconds=60.0) for name in content.TEXTS["studies"]]
     made = Content(SMALL, list(claims), runs=ran, command="triptych reproduce paper --scale small")
     return dataclasses.replace(made, **changes)  # pyright: ignore[reportArgumentType]
 
 
 def test_the_page_begins_with_every_claims_verdict_in_words_and_a_sign(folder: Path) -> None:
-    results = open_results(folder)
+    results = open_results(folder, NAMES)
     told = Page(folder / "report.html").sections
     assert list(told)[1] == "claims"
     first = re.sub(r"\s+", " ", told["claims"])
-    judged = claims.judge(claims.load(), results)
+    judged = engine.judge(engine.load(CLAIMS), results)
     assert [c.id for c in judged] == [f"C{i}" for i in range(1, 10)]
     for c in judged:
-        assert f"{wording.sign(c.verdict)} {c.verdict}" in first
+        assert f"{page_text.sign(c.verdict)} {c.verdict}" in first
         assert c.statement in first and c.meaning in first
-        assert c.paper in told[c.id.lower()]
+        assert c.source in told[c.id.lower()]
         assert all(p.sentence in told[c.id.lower()] for p in c.parts)
 
 
 def test_every_verdict_has_a_sign_of_its_own_in_its_table() -> None:
-    for words in (wording.VERDICTS, ("supported", "contradicted", "undecided", "undefined", "measured")):
-        assert len({wording.sign(word) for word in words} - {""}) == len(words)
+    for words in (page_text.VERDICTS, ("supported", "contradicted", "undecided", "undefined", "measured")):
+        assert len({page_text.sign(word) for word in words} - {""}) == len(words)
 
 
 def test_the_scale_with_its_budget_stands_in_title_and_head(folder: Path) -> None:
     html = (folder / "report.html").read_text("utf-8")
     title = re.search(r"<title>(.*?)</title>", html)
-    assert title and "scale tiny: 16 pixels, 640 images a run" in title[1]
+    assert title and "scale tiny: 16 pixels, 640 images per run" in title[1]
     head = html.partition("<main>")[0].partition("<body>")[2]
     assert "16 × 16 pixels, 0.0625 of the paper's channels" in head.replace("&#39;", "'")
     assert "scale tiny" in (folder / "paper.md").read_text("utf-8").partition("\n")[0]
 
 
 def test_runs_of_a_few_steps_are_called_a_rehearsal(folder: Path) -> None:
-    assert "A rehearsal: 10 steps a run" in (folder / "report.html").read_text("utf-8").partition("<main>")[0]
-    assert "**A rehearsal: 10 steps a run" in (folder / "paper.md").read_text("utf-8").partition("| claim")[0]
-    assert wording.troubles(bare()) == []
+    assert "A rehearsal: 10 steps per run" in (folder / "report.html").read_text("utf-8").partition("<main>")[0]
+    assert "**A rehearsal: 10 steps per run" in (folder / "paper.md").read_text("utf-8").partition("| claim")[0]
+    assert page_text.troubles(bare()) == []
 
 
 def test_all_that_claims_are_measured_by_is_explained(folder: Path) -> None:
     told = re.sub(r"\s+", " ", Page(folder / "report.html").sections["claims"])
     short = (folder / "paper.md").read_text("utf-8")
-    names = {name for claim in claims.load() for part in claim.parts for name in part.needs}
+    names = {name for claim in engine.load(CLAIMS) for part in claim.parts for name in part.needs}
     assert {"frechet_distance", "reconstruction_mse", "dis_l_response", "collapsed"} <= names
-    names |= {measure.metric for own in attribution.MEASURES.values() for measure in own}
+    names |= {measure.metric for own in ablation.MEASURES.values() for measure in own}
     for name in names:
         assert outputs()[name].about in told and outputs()[name].about in short
 
@@ -147,6 +150,26 @@ def test_texts_are_escaped(folder: Path) -> None:
     assert "A processor &lt;of 2 cores&gt;" in html and "<of 2 cores>" not in html
 
 
+def test_no_comparison_of_the_same_runs_has_two_p_values(folder: Path) -> None:
+    """Whatever is tested on the page: what a claim predicts of runs, and what a table compares."""
+    results = open_results(folder, NAMES)
+    judged = engine.judge(engine.load(CLAIMS), results)
+    parts = [part for claim in judged for part in claim.parts]
+    parts += speed.rows(results, parts)
+    by_comparison: dict[object, set[str]] = {}
+    for tested in parts:
+        if tested.p is not None:
+            said = re.findall(r"p [=<] [\d.e−-]+", tested.sentence)
+            by_comparison.setdefault((tested.compared, tested.expects), set()).update(said)
+    assert {len(values) for values in by_comparison.values()} == {1} and len(by_comparison) > 40
+    assert len(by_comparison) < len([tested for tested in parts if tested.p is not None])  # some are shown twice
+    text = " ".join(Page(folder / "report.html").sections.values())
+    spreads = " ".join(spread.sentence for spread in table1.spreads(results))
+    said_anywhere = {p for p in re.findall(r"p [=<] [\d.e−-]+", text)} - {"p < 0.05"}
+    allowed = set().union(*by_comparison.values()) | set(re.findall(r"p [=<] [\d.e−-]+", spreads))
+    assert said_anywhere <= allowed | {"p = 0.5"}  # the smallest p of two seeds
+
+
 def test_table_1_stands_as_it_is_printed(folder: Path) -> None:
     told = Page(folder / "report.html").sections["table1"]
     for printed in ("1.6904", "0.3349", "0.0930", "0.0939", "1.5981", "0.3089", "0.0841", "1.5820", "0.2772", "0.0986"):
@@ -156,7 +179,7 @@ def test_table_1_stands_as_it_is_printed(folder: Path) -> None:
 
 def test_all_parts_of_the_reproduction_stand_on_the_page(folder: Path) -> None:
     told = Page(folder / "report.html").sections
-    wanted = {"table1", "rates", "tuned", "speed", "figures", "quirks", "drawings", "run", "limits", "files"}
+    wanted = {"table1", "rates", "tuned", "speed", "figures", "quirks", "appendices", "run", "limits", "files"}
     assert wanted <= set(told)
     assert "10 settings each" in told["tuned"]
     assert "triptych reproduce paper --scale tiny" in told["run"] and "A processor" in told["run"]
@@ -184,7 +207,7 @@ def test_the_markdowns_tables_have_as_many_cells_as_their_heads(folder: Path) ->
 
 
 def test_the_docs_command_is_the_one_that_makes_the_page() -> None:
-    text = markdown.render(bare(claim("holds", part("supported"))))
+    text = page.render_markdown(bare(claim("holds", part("supported"))))
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     assert shlex.split(blocks[0]) == ["triptych", "reproduce", "paper", "--scale", "small", "--docs", "docs/results"]
 
@@ -197,47 +220,47 @@ def test_own_seeds_stand_in_the_command() -> None:
 
 def test_a_study_that_is_not_whole_is_said_before_anything_else() -> None:
     ran = [
-        Executed(study="matched", there=7, wanted=10, diverged=0, seconds=60.0),
-        Executed(study="rates", there=10, wanted=10, diverged=0, seconds=60.0),
+        Executed(study="matched", complete=7, planned=10, diverged=0, seconds=60.0),
+        Executed(study="rates", complete=10, planned=10, diverged=0, seconds=60.0),
     ]
     html = page.render(bare(claim("holds", part("supported")), runs=ran))
     head = html.partition("<main>")[0]
-    assert "“matched” is not whole: 7 of 10 runs are there" in head
-    assert "“attribution” has not been run" in head and "“rates”" not in head
+    assert "“matched” is incomplete: 7 of 10 runs are there" in head
+    assert "“ablation” has not been run" in head and "“rates”" not in head
     assert "Before you read on" not in page.render(bare(claim("holds", part("supported"))))
 
 
 def test_a_bar_in_a_text_does_not_break_the_table() -> None:
-    text = markdown.render(bare(claim("holds", part("supported"), statement="q(z|x) is right")))
+    text = page.render_markdown(bare(claim("holds", part("supported"), statement="q(z|x) is right")))
     assert "q(z\\|x) is right" in text
 
 
 def test_the_tally_names_the_claims_of_each_verdict() -> None:
     verdicts = ("holds", "does not hold", "holds", "holds in part", "undecided", "measured")
     many = [claim(verdict, id=f"C{place}") for place, verdict in enumerate(verdicts, 1)]
-    assert wording.tally(many) == (
+    assert page_text.tally(many) == (
         "Of the paper's 6 claims, 2 hold (C1, C3), 1 holds in part (C4), 1 does not hold (C2), 1 remains undecided "
         "(C5) and 1 was only announced and is measured here (C6)."
     )
-    assert wording.tally([claim("undecided")]) == "Of the paper's 1 claim, 1 remains undecided (C1)."
+    assert page_text.tally([claim("undecided")]) == "Of the paper's 1 claim, 1 remains undecided (C1)."
 
 
 def test_a_claim_is_told_by_the_parts_that_decided_it() -> None:
     parts = (part("supported", place=1), part("undecided", place=2), part("contradicted", place=3))
-    told = {v: [p.id for p in wording.heads(claim(v, *parts))] for v in ("holds", "does not hold", "holds in part")}
+    told = {v: [p.id for p in page_text.heads(claim(v, *parts))] for v in ("holds", "does not hold", "holds in part")}
     assert told == {"holds": ["C1.1"], "does not hold": ["C1.3"], "holds in part": ["C1.1", "C1.3"]}
     published = claim("holds", part("supported", "as published"), part("supported", place=2))
-    assert [p.id for p in wording.heads(published)] == ["C1.2"]
+    assert [p.id for p in page_text.heads(published)] == ["C1.2"]
     collapsed = part("supported", sentence="Supported: 1 against 3; less than 1 is nothing; collapsed: 1 of 5 runs.")
-    assert wording.brief(collapsed) == "Supported: 1 against 3; collapsed: 1 of 5 runs."
+    assert page_text.brief(collapsed) == "Supported: 1 against 3; collapsed: 1 of 5 runs."
     timed = [part("measured", place=place) for place in (1, 2, 3)]
-    assert [p.id for p in wording.heads(claim("measured", *timed))] == ["C1.1", "C1.2"]
-    assert wording.votes(published, "matched") == "of 1 comparison: 1 supports it"
+    assert [p.id for p in page_text.heads(claim("measured", *timed))] == ["C1.1", "C1.2"]
+    assert engine.votes(page_text.parts_of(published, "matched")) == ["the one comparison supports it"]
 
 
 def test_a_number_comes_with_its_interval() -> None:
-    assert wording.told(Estimate(0.12345, 0.1, 0.15, 5)) == "0.123 (0.1 to 0.15)"
-    assert wording.told(Estimate(0.12345, None, None, 1)) == "0.123"
-    assert wording.told(None) == "–"
-    assert wording.brief(part("supported")) == "Supported: 1 against 3 (5 seeds)."
-    assert [wording.rate(x) for x in (0.000075, 0.0003, 0.0012)] == ["0.000075", "0.0003", "0.0012"]
+    assert pages.estimate(Estimate(0.12345, 0.1, 0.15, 5)) == "0.123 (0.1 to 0.15)"
+    assert pages.estimate(Estimate(0.12345, None, None, 1)) == "0.123"
+    assert pages.estimate(None) == "–"
+    assert page_text.brief(part("supported")) == "Supported: 1 against 3 (5 seeds)."
+    assert [page_text.rate(x) for x in (0.000075, 0.0003, 0.0012)] == ["0.000075", "0.0003", "0.0012"]

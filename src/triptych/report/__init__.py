@@ -6,8 +6,6 @@ its own content-security policy forbids it. No PyTorch is imported, and the same
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,9 @@ from triptych.report import (
     limitations,
     lines,
     matched,
+    pages,
     pictures,
+    plotting,
     rankings,
     stability,
     tables,
@@ -27,10 +27,7 @@ from triptych.report import (
 )
 from triptych.report.collect import Row, Study, collect
 from triptych.report.tables import Cells
-from triptych.text import listed, number
 from triptych.verdicts.wording import display
-
-_HERE = Path(__file__).parent
 
 __all__ = ["write"]
 
@@ -150,33 +147,16 @@ def _pictures(study: Study, condition: str, album: pictures.Album) -> dict[int, 
     return by_seed
 
 
-def _versions(study: Study) -> dict[str, list[str]]:
-    """What the runs recorded of their environment: each field with all the values seen."""
-    seen: dict[str, dict[str, None]] = {}
-    for run in study.runs:
-        for key, value in run.environment.items():
-            if value is not None and not isinstance(value, (dict, list)):
-                seen.setdefault(key, {})[str(value)] = None
-    return {key: list(values) for key, values in seen.items()}
-
-
 def _page(study: Study, cells: dict[str, Cells]) -> str:
     """The page's HTML; every text in it is escaped by Jinja."""
-    from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
 
     album = pictures.albums(study)
     sections = [_section(study, condition, cells[condition], album) for condition in study.conditions]
     translated = translation.translation(study, cells)
-    script = (_HERE / "page.js").read_text(encoding="utf-8")
-    pages = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    pages.filters |= {
-        "number": number,
-        "display": display,
-        "listed": listed,
-        "condition": text.condition,
-    }
-    return pages.get_template("page.html.j2").render(
+    templates = pages.environment()
+    templates.filters |= {"condition": text.condition}
+    return templates.get_template("page.html.j2").render(
         study=study,
         facts=headlines.facts(study),
         certainty=headlines.certainty(study),
@@ -189,13 +169,11 @@ def _page(study: Study, cells: dict[str, Cells]) -> str:
         contents=_contents(sections, translated),
         spread=stability.measures(study),
         counted=stability.counted(study),
-        versions=_versions(study),
+        versions=pages.versions(run.environment for run in study.runs),
         album=album,
         better=tables.BETTER,
         spec_hash=matched.fingerprint,
-        style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),
         shapes=[Markup(shape) for shape in lines.SHAPES],
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        dashes=[" ".join(f"{figures.LINE * length:.3g}" for length in dash) for dash in figures.DASHES],
+        dashes=[" ".join(f"{plotting.LINE * length:.3g}" for length in dash) for dash in plotting.DASHES],
+        **pages.frame(),
     )

@@ -1,81 +1,44 @@
 """Figures: learning curves with seed bands and scores with intervals, as inline SVG for the page and as PDF.
 
-One drawing serves both. For the page it is made in stand-in colours, which are then exchanged for the page's
-CSS variables, so that a figure follows the reader's light or dark scheme. Frameworks differ by colour (after
-Okabe and Ito, "Color universal design", 2008), by line style and by marker, never by colour alone.
+How they are drawn is in `plotting`.
 """
 
 from __future__ import annotations
 
 import io
-import itertools
-import re
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-from markupsafe import Markup, escape
+from typing import Any
 
 from triptych import imagefile, store
 from triptych.directory import RunRecord
 from triptych.report.collect import Row, Study
 from triptych.report.headlines import by_topic
+from triptych.report.plotting import (
+    LINE,
+    MARKERS,
+    ON_PAPER,
+    PAPER,
+    Draw,
+    Ink,
+    Panel,
+    Track,
+    dash,
+    drawing,
+    dress,
+    svg,
+    svgs,
+    ticker,
+    track_of,
+)
 from triptych.report.tables import Cell, Cells
 from triptych.text import finite, number
 from triptych.topics import Topic
 from triptych.verdicts.wording import display
 
-PAPER = ["#0072b2", "#d55e00", "#009e73", "#aa4499", "#b8860b", "#555555"]
-LINE = 1.6
-DASHES = [(), (5, 1.6), (1.2, 1.2), (6, 1.5, 1.2, 1.5), (9, 2), (3, 1, 1, 1, 1, 1)]
-"""Stroke, gap, stroke and so on, in line widths."""
-MARKERS = ["o", "s", "^", "D", "v", "P"]
-_STAND_INS = {"#010203": "var(--ink)", "#010204": "var(--muted)", "#010205": "var(--line)"}
-_SERIES = [f"#0a0b{i:02x}" for i in range(len(PAPER))]
-_RC = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.size": 9,
-    "font.family": "sans-serif",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.7,
-    "xtick.major.size": 3,
-    "ytick.major.size": 3,
-    "ytick.minor.size": 0,
-    "pdf.fonttype": 42,
-}
+__all__ = ["curves", "pdf", "pictures_pdf", "responses", "scores", "svg", "svgs", "track_of"]
 
-
-@dataclass(frozen=True)
-class Ink:
-    """The colours one drawing is made in: text, secondary text, hair lines, and one a framework."""
-
-    text: str
-    muted: str
-    line: str
-    series: list[str]
-
-
-ON_PAGE = Ink(text="#010203", muted="#010204", line="#010205", series=_SERIES)
-ON_PAPER = Ink(text="#000000", muted="#444444", line="#dddddd", series=PAPER)
-Draw = Callable[[Any, Ink], None]
-Track = list[tuple[float, float, float, float]]
 FEW = 12
 """A line of at most so many points has its framework's marker at each; a single point would not be seen without."""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One small figure: what it shows, how it is drawn, and its words for those who do not see it."""
-
-    title: str
-    alt: str
-    draw: Draw
-    height: float = 2.3
 
 
 def curves(study: Study, condition: str, group: str = "terms") -> list[Panel]:
@@ -112,14 +75,6 @@ def responses(study: Study, condition: str) -> dict[Topic, list[Panel]]:
     return found
 
 
-def track_of(lines: list[list[tuple[float, float]]]) -> Track:
-    """(x, mean, lowest, highest) over the seeds' lines at each x that one of them has."""
-    points: dict[float, list[float]] = {}
-    for x, y in itertools.chain(*lines):
-        points.setdefault(x, []).append(y)
-    return [(x, sum(v) / len(v), min(v), max(v)) for x, v in sorted(points.items())]
-
-
 def _logged(run: RunRecord, group: str, name: str) -> list[tuple[float, float]]:
     """A run's finite values of a term, as (images, value)."""
     values = ((row.get("images", 0), finite((row.get(group) or {}).get(name))) for row in run.log)
@@ -133,12 +88,6 @@ def _points(row: Row) -> list[tuple[float, float]]:
     return [(a, b) for x, y in pairs if (a := finite(x)) is not None and (b := finite(y)) is not None]
 
 
-def _dash(place: int) -> Any:
-    """A framework's line style, as Matplotlib takes it."""
-    dash = DASHES[place % len(DASHES)]
-    return (0, dash) if dash else "-"
-
-
 def _curve(study: Study, series: dict[str, Track], ends: dict[str, list[int]] | None = None, axis: str = "") -> Draw:
     """Each framework's line with its band; against training images, with crosses at `ends`, if no axis is named."""
 
@@ -147,11 +96,11 @@ def _curve(study: Study, series: dict[str, Track], ends: dict[str, list[int]] | 
         highest = max(high for track in series.values() for _, _, _, high in track)
         for framework, track in series.items():
             place = study.frameworks.index(framework)
-            colour, dash = ink.series[place % len(ink.series)], _dash(place)
+            colour, style = ink.series[place % len(ink.series)], dash(place)
             marker = MARKERS[place % len(MARKERS)] if len(track) <= FEW else ""
             x, mean, low, high = zip(*track, strict=True)
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
-            axes.plot(x, mean, color=colour, linestyle=dash, linewidth=LINE, marker=marker, markersize=4.5, mew=0)
+            axes.plot(x, mean, color=colour, linestyle=style, linewidth=LINE, marker=marker, markersize=4.5, mew=0)
             crossed = [
                 max((p for p in track if p[0] <= end), default=track[0]) for end in (ends or {}).get(framework, [])
             ]
@@ -159,10 +108,10 @@ def _curve(study: Study, series: dict[str, Track], ends: dict[str, list[int]] | 
                 axes.plot([p[0] for p in crossed], [p[1] for p in crossed], "x", color=colour, markersize=7, mew=2)
         if lowest > 0 and highest / lowest > 60:
             axes.set_yscale("log")
-        _dress(axes, ink)
+        dress(axes, ink)
         if not axis:
             axes.set_xlim(left=0)
-        axes.xaxis.set_major_locator(_ticker().MaxNLocator(4, integer=not axis, steps=[1, 2, 2.5, 5, 10]))
+        axes.xaxis.set_major_locator(ticker().MaxNLocator(4, integer=not axis, steps=[1, 2, 2.5, 5, 10]))
         axes.set_xlabel(axis or "images", color=ink.muted)
 
     return draw
@@ -198,81 +147,19 @@ def _dots(study: Study, shown: list[tuple[str, Cell]], share: bool) -> Draw:
                 low, high = (max(cell.low, 0.0), min(cell.high, 1.0)) if share else (cell.low, cell.high)
                 axes.plot([low, high], [line, line], color=colour, linewidth=1.6)
             axes.plot([cell.mean], [line], marker, color=colour, markersize=7.5, mew=0)
-        _dress(axes, ink)
+        dress(axes, ink)
         axes.set_yticks(range(len(shown)), [display(f) for f, _ in shown])
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
-        axes.xaxis.set_major_locator(_ticker().MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+        axes.xaxis.set_major_locator(ticker().MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
 
     return draw
-
-
-def _ticker() -> Any:
-    import matplotlib.ticker
-
-    return matplotlib.ticker
-
-
-def _dress(axes: Any, ink: Ink) -> None:
-    """Quiet axes: hair lines, secondary ink, short numbers without mathematics."""
-    short = _ticker().FuncFormatter(lambda value, _: number(value, 3, short=True))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(short)
-        axis.set_minor_formatter(_ticker().NullFormatter())
-    axes.tick_params(colors=ink.muted, labelcolor=ink.muted, width=0.7)
-    axes.grid(visible=True, color=ink.line, linewidth=0.6)
-    axes.set_axisbelow(True)
-    for spine in axes.spines.values():
-        spine.set_color(ink.line)
-
-
-@contextmanager
-def _drawing(salt: str = "") -> Iterator[Any]:
-    """matplotlib's settings for one figure; a glyph that its font lacks is no reason to stop."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    settings = cast(Any, _RC | {"svg.hashsalt": f"triptych{salt}"})
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield Figure
-
-
-def svg(panel: Panel, salt: str = "") -> Markup:
-    """The panel as an inline `<svg>` in the page's own colours, sized by its box.
-
-    The ids inside are derived from the drawing and `salt`, which must be another for each figure of a page.
-    """
-    with _drawing(salt) as figure_of:
-        figure = figure_of(figsize=(3.6, panel.height), layout="constrained")
-        panel.draw(figure.add_subplot(), ON_PAGE)
-        sheet = io.StringIO()
-        figure.savefig(sheet, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = re.sub(
-        r"^.*?(?=<svg)|<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->",
-        "",
-        sheet.getvalue(),
-        flags=re.S,
-    )
-    text = re.sub(r'<g id="[^"]*"', "<g", text).replace("xlink:href", "href")
-    text = re.sub(r'<svg[^>]*?(viewBox="[^"]*")[^>]*>', r"<svg \1>", text, count=1)
-    text = re.sub(
-        r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), re.sub(r">\s+<", "><", text)
-    ).strip()
-    for stand_in, colour in [*_STAND_INS.items(), *((s, f"var(--f{i})") for i, s in enumerate(_SERIES))]:
-        text = text.replace(stand_in, colour)
-    return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{escape(panel.alt)}" ', 1))
-
-
-def svgs(panels: list[Panel], place: str) -> list[tuple[str, Markup]]:
-    """The panels' titles and drawings; `place` tells this list from the others on the page."""
-    return [(panel.title, svg(panel, f"{place}/{number}")) for number, panel in enumerate(panels)]
 
 
 def pdf(panels: list[Panel], path: Path, frameworks: list[str]) -> None:
     """All panels on one sheet, three in a row, with a legend."""
     columns, rows = min(3, len(panels)), -(-len(panels) // 3)
-    with _drawing() as figure_of:
+    with drawing() as figure_of:
         from matplotlib.lines import Line2D
 
         figure = figure_of(figsize=(3.4 * columns, 0.4 + panels[0].height * rows), layout="constrained")
@@ -281,7 +168,7 @@ def pdf(panels: list[Panel], path: Path, frameworks: list[str]) -> None:
             panel.draw(axes, ON_PAPER)
             axes.set_title(panel.title, fontsize=9, loc="left")
         keys = [
-            Line2D([], [], color=PAPER[i % 6], linestyle=_dash(i), marker=MARKERS[i % 6], label=display(f))
+            Line2D([], [], color=PAPER[i % 6], linestyle=dash(i), marker=MARKERS[i % 6], label=display(f))
             for i, f in enumerate(frameworks)
         ]
         figure.legend(handles=keys, loc="outside lower center", ncols=min(4, len(keys)), frameon=False)
@@ -297,7 +184,7 @@ def _save(figure: Any, path: Path) -> None:
 
 def pictures_pdf(pictures: list[tuple[str, Path]], path: Path) -> None:
     """Grids side by side under their titles."""
-    with _drawing() as figure_of:
+    with drawing() as figure_of:
         figure = figure_of(figsize=(2.6 * len(pictures), 2.9), layout="constrained")
         for place, (title, source) in enumerate(pictures, start=1):
             axes = figure.add_subplot(1, len(pictures), place)

@@ -1,76 +1,42 @@
-"""The reproduction's charts: the response to the rate, learning curves, times, times to a score, and attribution.
+"""The reproduction's charts: the response to the rate, learning curves, and the ablation.
 
-Drawn as the figures of a study's report are (triptych.report.figures): stand-in colours that become the page's own,
-frameworks told apart by colour, dash and marker. `charts` gives inline SVG for the page, `write` files that stand
-alone, in real colours on white, for a page of Markdown.
+Drawn as the figures of a study's report are (triptych.report.plotting): frameworks differ by colour, dash and marker.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
-from triptych import store
-from triptych.papers.vae_vs_gan_vs_vaegan import attribution, rates, speed
-from triptych.papers.vae_vs_gan_vs_vaegan.attribution import Effect
-from triptych.papers.vae_vs_gan_vs_vaegan.quantities import Quantity, points
+from triptych.claims.quantities import Quantity, points
+from triptych.claims.results import Results
+from triptych.papers.vae_vs_gan_vs_vaegan import ablation, rates
+from triptych.papers.vae_vs_gan_vs_vaegan.ablation import Effect
 from triptych.papers.vae_vs_gan_vs_vaegan.rates import FRAMEWORKS, OPTIMISERS, PAPER_RATE, Point, centred
-from triptych.papers.vae_vs_gan_vs_vaegan.results import Results
-from triptych.papers.vae_vs_gan_vs_vaegan.speed import LABELS, SCORES, Time
-from triptych.report import figures
-from triptych.report.figures import ON_PAPER, Ink, Panel
-from triptych.text import capital, duration, number
-from triptych.verdicts import stats
+from triptych.papers.vae_vs_gan_vs_vaegan.speed import LABELS, SCORES
+from triptych.report import plotting
+from triptych.report.plotting import Ink, Panel
+from triptych.text import capital, number
 from triptych.verdicts.stats import Estimate
 from triptych.verdicts.wording import display
 
-SURFACE = "frechet_distance"
-FONT = "font-family:system-ui,'Segoe UI','DejaVu Sans',sans-serif"
+SURFACE = Quantity(metric="frechet_distance")
 _PLACE = {framework: place for place, framework in enumerate(FRAMEWORKS)}
 
 
-def charts(results: Results) -> dict[str, str]:
-    """Each chart's name to its inline `<svg>` in the page's own colours; what there are no runs for is left out."""
-    return {name: str(figures.svg(panel, f"paper/{name}")) for name, panel in panels(results).items()}
-
-
-def write(results: Results, folder: Path) -> dict[str, Path]:
-    """Write each chart as an SVG file that stands alone; their paths by name."""
-    made = charts(results)
-    for name, svg in made.items():
-        store.write(folder / f"{name}.svg", (alone(svg) + "\n").encode())
-    return {name: folder / f"{name}.svg" for name in made}
-
-
-def alone(svg: str) -> str:
-    """An inline `<svg>` as a document: real colours for the page's variables, on white, with its own size and font."""
-    inks = {"ink": ON_PAPER.text, "muted": ON_PAPER.muted, "line": ON_PAPER.line}
-    for name, colour in [*inks.items(), *((f"f{i}", colour) for i, colour in enumerate(ON_PAPER.series))]:
-        svg = svg.replace(f"var(--{name})", colour)
-    left, top, width, height = re.search(r'viewBox="(\S+) (\S+) (\S+) (\S+)"', svg).groups()  # pyright: ignore
-    size = f'xmlns="http://www.w3.org/2000/svg" width="{float(width) * 2:g}" height="{float(height) * 2:g}"'
-    paper = f'<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="#ffffff"/>'
-    svg = svg.replace("<svg ", f'<svg {size} style="{FONT}" ', 1).replace(">", f">{paper}", 1)
-    return re.sub(r"(font: [\d.]+px) [^;\"]*", r"\1 system-ui, 'DejaVu Sans', sans-serif", svg)
-
-
 def panels(results: Results) -> dict[str, Panel]:
-    """Every chart before it is drawn, by name, in the order of the page."""
+    """Every chart before it is drawn, by name, in the order of the page; without runs a chart is left out."""
     return {
-        **_responses(rates.surface(results, Quantity(metric=SURFACE))),
+        **_responses(rates.surface(results, SURFACE)),
         **{f"learning-{score.partition('_')[0]}": p for score in SCORES if (p := _learning(results, score))},
-        **({"training-times": p} if (p := _training_times(results)) else {}),
-        **_times_to_score(speed.times(results)),
-        **_attributions(attribution.effects(results)),
+        **_ablations(ablation.effects(results)),
     }
 
 
 def _style(ink: Ink, framework: str) -> dict[str, Any]:
     """A framework's colour, dash and marker."""
     place = _PLACE[framework]
-    return {"color": ink.series[place], "linestyle": figures._dash(place), "marker": figures.MARKERS[place]}
+    return {"color": ink.series[place], "linestyle": plotting.dash(place), "marker": plotting.MARKERS[place]}
 
 
 def _legend(axes: Any, ink: Ink) -> None:
@@ -78,24 +44,28 @@ def _legend(axes: Any, ink: Ink) -> None:
 
 
 def _responses(points: list[Point]) -> dict[str, Panel]:
-    """One panel an optimiser, all at one scale: the score over the rate, with crosses for runs that collapsed."""
-    ends = [x for p in points if p.estimate for x in (p.estimate.low, p.estimate.point, p.estimate.high)]
-    above = [x for x in ends if x and x > 0]
+    """One panel per optimiser, all on one scale: the score over the rate, with crosses for runs that collapsed."""
+    scored = [p for p in points if p.estimate and p.estimate.point > 0]
+    ends = [x for p in scored if p.estimate for x in (p.estimate.low, p.estimate.point, p.estimate.high) if x]
+    limits = min((x for x in ends if x > 0), default=1.0) / 1.2, max(ends, default=1.0) * 1.2
     found = {}
     for optimiser in OPTIMISERS:
-        own = {f: [p for p in points if (p.framework, p.optimiser) == (f, optimiser)] for f in FRAMEWORKS}
-        own = {f: told for f, each in own.items() if (told := [p for p in each if p.estimate and p.estimate.point > 0])}
+        own = {f: [p for p in scored if (p.framework, p.optimiser) == (f, optimiser)] for f in FRAMEWORKS}
+        own = {f: line for f, line in own.items() if line}
         if own:
-            words = "; ".join(
-                f"{display(f)} "
-                + ", ".join(f"{number(p.estimate.point, 3)} at {p.rate:g}" for p in told if p.estimate)
-                + (f" ({bad} of {sum(p.n for p in told)} runs collapsed)" if (bad := _lost(told)) else "")
-                for f, told in own.items()
-            )
             title = f"Fréchet distance over the learning rate, {optimiser}"
-            draw = _response(own, min(above) / 1.2, max(above) * 1.2)
-            found[f"response-{optimiser.lower()}"] = Panel(title=title, alt=f"{title}: {words}.", draw=draw, height=2.7)
+            alt = f"{title}: {'; '.join(map(_in_words, own.values()))}."
+            found[f"response-{optimiser.lower()}"] = Panel(title, alt, _response(own, *limits), height=2.7)
     return found
+
+
+def _in_words(line: list[Point]) -> str:
+    """One framework's scores at its rates, and how many of its runs collapsed."""
+    scores = ", ".join(f"{number(p.estimate.point, 3)} at {p.rate:g}" for p in line if p.estimate)
+    lost = _lost(line)
+    return f"{display(line[0].framework)} {scores}" + (
+        f" ({lost} of {sum(p.n for p in line)} runs collapsed)" if lost else ""
+    )
 
 
 def _lost(points: Iterable[Point]) -> int:
@@ -104,20 +74,20 @@ def _lost(points: Iterable[Point]) -> int:
 
 def _response(own: dict[str, list[Point]], lowest: float, highest: float) -> Callable[[Any, Ink], None]:
     def draw(axes: Any, ink: Ink) -> None:
-        for framework, told in own.items():
-            style, points = _style(ink, framework), [(p.rate, p.estimate) for p in told if p.estimate]
+        for framework, line in own.items():
+            style, points = _style(ink, framework), [(p.rate, p.estimate) for p in line if p.estimate]
             x, y = [rate for rate, _ in points], [e.point for _, e in points]
             low = [max(lowest, e.point if e.low is None else e.low) for _, e in points]
             high = [e.point if e.high is None else e.high for _, e in points]
             axes.fill_between(x, low, high, color=style["color"], alpha=0.16, linewidth=0)
-            axes.plot(x, y, **style, linewidth=figures.LINE, markersize=4.5, mew=0, label=display(framework))
-            lost = [(p.rate, p.estimate.point) for p in told if p.collapsed and p.estimate]
+            axes.plot(x, y, **style, linewidth=plotting.LINE, markersize=4.5, mew=0, label=display(framework))
+            lost = [(p.rate, p.estimate.point) for p in line if p.collapsed and p.estimate]
             if lost:
                 axes.plot(*zip(*lost, strict=True), "x", color=style["color"], markersize=9, mew=1.8)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
-        figures._dress(axes, ink)
-        ticks = sorted({p.rate for told in own.values() for p in told})
+        plotting.dress(axes, ink)
+        ticks = sorted({p.rate for line in own.values() for p in line})
         axes.set_xticks(ticks, [f"{1000 * rate:g}" for rate in ticks])
         axes.set_ylim(lowest, highest)
         _few_ticks(axes.yaxis)
@@ -129,7 +99,7 @@ def _response(own: dict[str, list[Point]], lowest: float, highest: float) -> Cal
 
 def _few_ticks(axis: Any) -> None:
     """Ticks at 1, 2 and 5 of every decade, which a log axis of one decade would otherwise lack."""
-    axis.set_major_locator(figures._ticker().LogLocator(base=10, subs=(1, 2, 5)))
+    axis.set_major_locator(plotting.ticker().LogLocator(base=10, subs=(1, 2, 5)))
 
 
 def _learning(results: Results, score: str) -> Panel | None:
@@ -137,7 +107,7 @@ def _learning(results: Results, score: str) -> Panel | None:
     tracks = {}
     for framework in FRAMEWORKS:
         runs = centred(results, framework, OPTIMISERS[0], PAPER_RATE)
-        if track := figures.track_of([points(score, run) for run in runs]):
+        if track := plotting.track_of([points(score, run) for run in runs]):
             tracks[framework] = track
     if not tracks:
         return None
@@ -148,46 +118,17 @@ def _learning(results: Results, score: str) -> Panel | None:
         for framework, track in tracks.items():
             style, (x, y, low, high) = _style(ink, framework), zip(*track, strict=True)
             axes.fill_between(x, low, high, color=style["color"], alpha=0.16, linewidth=0)
-            axes.plot(x, y, **style, linewidth=figures.LINE, markersize=4.5, mew=0, label=display(framework))
+            axes.plot(x, y, **style, linewidth=plotting.LINE, markersize=4.5, mew=0, label=display(framework))
         axes.set_yscale("log")
-        figures._dress(axes, ink)
+        plotting.dress(axes, ink)
         _few_ticks(axes.yaxis)
         axes.set_xlim(left=0)
-        axes.xaxis.set_major_locator(figures._ticker().MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]))
+        axes.xaxis.set_major_locator(plotting.ticker().MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]))
         axes.set_xlabel("training images", color=ink.muted)
         _legend(axes, ink)
 
     title = f"{label} over training, Adam at {PAPER_RATE:g}"
     return Panel(title=title, alt=f"{title}, mean and range over seeds: {last}.", draw=draw, height=2.7)
-
-
-def _training_times(results: Results) -> Panel | None:
-    """How long a run of each framework takes, at the paper's setting."""
-    found: dict[str, tuple[Estimate, list[float]]] = {}
-    for framework in FRAMEWORKS:
-        runs = centred(results, framework, OPTIMISERS[0], PAPER_RATE)
-        seconds = [float(run.timing[-1]["seconds"]) for run in runs if run.timing]
-        if seconds:
-            found[framework] = stats.mean(seconds), seconds
-    if not found:
-        return None
-
-    def draw(axes: Any, ink: Ink) -> None:
-        for line, (framework, (estimate, seconds)) in enumerate(found.items()):
-            style = _style(ink, framework) | {"linestyle": "-"}
-            axes.plot(seconds, [line] * len(seconds), style["marker"], color=style["color"], alpha=0.4, ms=4, mew=0)
-            _interval(axes, estimate, line, style["color"])
-            axes.plot([estimate.point], [line], style["marker"], color=style["color"], markersize=7.5, mew=0)
-        _rows(axes, ink, [display(f) for f in found], "seconds a run")
-        axes.set_xlim(left=0)
-
-    told = "; ".join(f"{display(f)} {duration(e.point)}" for f, (e, _) in found.items())
-    return Panel(
-        title="Training time of a run",
-        alt=f"Training time of a run: {told}.",
-        draw=draw,
-        height=0.7 + 0.32 * len(found),
-    )
 
 
 def _interval(axes: Any, estimate: Estimate, line: float, colour: str, **style: Any) -> None:
@@ -197,57 +138,17 @@ def _interval(axes: Any, estimate: Estimate, line: float, colour: str, **style: 
 
 def _rows(axes: Any, ink: Ink, names: list[str], label: str) -> None:
     """Quiet axes with a named row for each whole number, downwards."""
-    figures._dress(axes, ink)
+    plotting.dress(axes, ink)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
-    axes.xaxis.set_major_locator(figures._ticker().MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_locator(plotting.ticker().MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.set_xlabel(label, color=ink.muted)
 
 
-def _times_to_score(times: list[Time]) -> dict[str, Panel]:
-    """One panel a score: a row a framework and rate, Adam's time filled and RMSprop's open, and who got there."""
-    found = {}
-    for score in SCORES:
-        own = [time for time in times if time.score == score]
-        if own:
-            told = "; ".join(
-                f"{display(t.framework)} {t.optimiser} at {t.rate:g}: {number(round(t.images.point))} "
-                f"({t.reached} of {t.of})"
-                for t in own
-            )
-            title = f"Images until a stated {LABELS[score]} is reached"
-            rows = list(dict.fromkeys((t.framework, t.rate) for t in own))
-            alt = f"{title}, restricted mean and runs that reach it: {told}."
-            found[f"time-to-{score.partition('_')[0]}"] = Panel(
-                title=title, alt=alt, draw=_reach(own, rows), height=0.8 + 0.26 * len(rows)
-            )
-    return found
-
-
-def _reach(own: list[Time], rows: list[tuple[str, float]]) -> Callable[[Any, Ink], None]:
-    def draw(axes: Any, ink: Ink) -> None:
-        for time in own:
-            colour, marker = ink.series[_PLACE[time.framework]], figures.MARKERS[_PLACE[time.framework]]
-            first = time.optimiser == OPTIMISERS[0]
-            line = rows.index((time.framework, time.rate)) + (-0.17 if first else 0.17)
-            _interval(axes, time.images, line, colour, alpha=0.7)
-            fill = colour if first else "none"
-            axes.plot([time.images.point], [line], marker, color=colour, markerfacecolor=fill, ms=5.5, mew=1.2)
-        for line, row in enumerate(rows):
-            told = " and ".join(f"{time.reached} of {time.of}" for time in own if (time.framework, time.rate) == row)
-            place = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 6.5, "color": ink.muted}
-            axes.text(1.02, line, told, **place)
-        names = [f"{display(framework)} {1000 * rate:g}" for framework, rate in rows]
-        _rows(axes, ink, names, "training images; Adam filled, RMSprop open")
-        axes.set_ylabel("rate in thousandths", color=ink.muted)
-
-    return draw
-
-
-def _attributions(effects: list[Effect]) -> dict[str, Panel]:
-    """One panel a published effect: what each quirk adds to the measure, by either comparison."""
-    groups: dict[tuple[str, str], list[Effect]] = {}
+def _ablations(effects: list[Effect]) -> dict[str, Panel]:
+    """One panel per published effect: what each quirk adds to the measure, by either comparison."""
+    groups: dict[tuple[str, ablation.Measure], list[Effect]] = {}
     for effect in effects:
         if effect.estimate is not None:
             groups.setdefault((effect.base, effect.measure), []).append(effect)
@@ -255,38 +156,29 @@ def _attributions(effects: list[Effect]) -> dict[str, Panel]:
     for (base, measure), own in groups.items():
         if not any(effect.estimate and effect.estimate.point for effect in own):
             continue  # a sentence says that nothing changed
+        added = [f"{e.quirk} ({e.kind}) {number(e.estimate.point, 2)}, {e.verdict}" for e in own if e.estimate]
         quirks = list(dict.fromkeys(effect.quirk for effect in own))
-        told = "; ".join(f"{e.quirk} ({e.kind}) {number(_added(e).point, 2)}, {e.verdict}" for e in own if e.estimate)
-        title = f"What each quirk adds to the {own[0].label} of {base}"
-        found[f"attribution-{base}-{measure.replace('_', '-')}"] = Panel(
-            title=title, alt=f"{title}: {told}.", draw=_bars(own, quirks), height=0.8 + 0.3 * len(quirks)
+        title = f"What each quirk adds to the {measure.label} of {base}"
+        found[f"ablation-{base}-{measure.metric.replace('_', '-')}"] = Panel(
+            title=title, alt=f"{title}: {'; '.join(added)}.", draw=_bars(own, quirks), height=0.8 + 0.3 * len(quirks)
         )
     return found
 
 
-def _added(effect: Effect) -> Estimate:
-    """What a quirk adds: the effect of keeping it, or that of mending it with its sign turned."""
-    e = effect.estimate
-    assert e is not None
-    if effect.kind == "keep":
-        return e
-    return Estimate(-e.point, None if e.high is None else -e.high, None if e.low is None else -e.low, e.n)
-
-
 def _bars(own: list[Effect], quirks: list[str]) -> Callable[[Any, Ink], None]:
     def draw(axes: Any, ink: Ink) -> None:
-        names = {"mend": "published, less without it", "keep": "it alone, less all mended"}
+        names = {"fix": "published, less without it", "keep": "it alone, less all fixed"}
         for place, kind in enumerate(names):
-            colour, shift = ink.series[place], -0.19 if kind == "mend" else 0.19
-            shown = [(quirks.index(e.quirk) + shift, _added(e), e) for e in own if e.kind == kind]
-            solid = {"color": colour, "alpha": 0.75} if kind == "mend" else {"fill": False, "edgecolor": colour}
-            axes.barh([y for y, _, _ in shown], [a.point for _, a, _ in shown], 0.3, label=names[kind], **solid)
+            colour, shift = ink.series[place], -0.19 if kind == "fix" else 0.19
+            shown = [(quirks.index(e.quirk) + shift, e.estimate, e) for e in own if e.kind == kind and e.estimate]
+            solid = {"color": colour, "alpha": 0.75} if kind == "fix" else {"fill": False, "edgecolor": colour}
+            axes.barh([y for y, _, _ in shown], [e.point for _, e, _ in shown], 0.3, label=names[kind], **solid)
             for y, added, effect in shown:
                 _interval(axes, added, y, ink.text)
                 if effect.verdict in ("makes it", "weakens it"):
                     axes.plot([added.point], [y], "D", color=ink.text, markersize=3.5, mew=0)
         axes.axvline(0, color=ink.muted, linewidth=0.8)
-        _rows(axes, ink, quirks, "added by the quirk (diamond: shown)")
+        _rows(axes, ink, quirks, "added by the quirk (diamond: significant)")
         _legend(axes, ink)
 
     return draw

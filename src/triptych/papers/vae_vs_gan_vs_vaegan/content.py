@@ -1,58 +1,37 @@
-"""All that the reproduction's page and its Markdown say, gathered once from the studies' files; no text is made here
-that a table or a picture does not bear out.
-"""
+"""What the reproduction's page and its Markdown show, gathered once from the studies' files."""
 
 from __future__ import annotations
 
+import math
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from triptych import store
-from triptych.papers.vae_vs_gan_vs_vaegan.results import PAPER
-from triptych.text import finite, number
+from triptych.claims.quantities import Quantity, outputs, value
+from triptych.text import number
 from triptych.verdicts import stats
 from triptych.verdicts.stats import Estimate
 
 if TYPE_CHECKING:
+    from triptych.claims.engine import Claim
+    from triptych.claims.judging import Part
+    from triptych.claims.results import Results
     from triptych.evaluation.metrics import Output
-    from triptych.papers.vae_vs_gan_vs_vaegan.attribution import Effect, Finding
-    from triptych.papers.vae_vs_gan_vs_vaegan.claims import Claim
+    from triptych.papers.vae_vs_gan_vs_vaegan.ablation import Effect, Finding
+    from triptych.papers.vae_vs_gan_vs_vaegan.appendices import Appendix
     from triptych.papers.vae_vs_gan_vs_vaegan.rates import Elasticity, Point, Tuned
-    from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, RunRecord
-    from triptych.papers.vae_vs_gan_vs_vaegan.speed import Comparison, Time
+    from triptych.papers.vae_vs_gan_vs_vaegan.speed import Time
     from triptych.papers.vae_vs_gan_vs_vaegan.table1 import Row, Spread
 
-_MEND = "One quirk mended at a time: from as published to mended, line by line, at one seed."
-_KEEP = "One quirk kept at a time: all others are mended, so what a line shows is that quirk's own doing."
-SEEN = {
-    "figure2": (
-        "Figure 2, redone",
-        "Held-out digits above the VAE's reconstructions of them, trained on centred (2a) and translated (2b) digits, "
-        "as published and, with all of it mended, matched.",
-    ),
-    "figure3": (
-        "Figure 3, redone",
-        "The same digits above the VAE-GAN's reconstructions. As published, the “translated” VAE-GAN (3b) was trained "
-        "on centred digits; with its loader mended, on translated ones; below, matched.",
-    ),
-    "samples": (
-        "Samples of all three frameworks",
-        "At the paper's rate, tuned, and as published; a column is one latent wherever networks have the same size.",
-    ),
-    "quirk-vae-translated": ("The translated VAE, one quirk mended at a time", _MEND),
-    "quirk-vae-translated-keep": ("The translated VAE, one quirk kept at a time", _KEEP),
-    "quirk-gan": ("The GAN's samples, one quirk mended at a time", _MEND),
-    "quirk-gan-keep": ("The GAN's samples, one quirk kept at a time", _KEEP),
-    "quirk-vaegan": ("The VAE-GAN, one quirk mended at a time", _MEND),
-    "quirk-vaegan-keep": ("The VAE-GAN, one quirk kept at a time", _KEEP),
-}
-"""Each picture's title and what is to be seen on it."""
+TEXTS: dict[str, Any] = tomllib.loads(Path(__file__).with_name("page.toml").read_text(encoding="utf-8"))
+"""The fixed texts of the page."""
 
 
 @dataclass(frozen=True)
 class RunAt:
-    """At what size, width and budget the runs were made, read off their own studies."""
+    """At what size, width and budget the runs were made, read from their own studies."""
 
     name: str
     size: int
@@ -63,30 +42,28 @@ class RunAt:
 
     @property
     def short(self) -> str:
-        """For a title: "scale small: 32 pixels, 12 800 images a run"."""
-        return f"scale {self.name}: {self.size} pixels, {number(self.images)} images a run"
+        """For a title: "scale small: 32 pixels, 12 800 images per run"."""
+        return f"scale {self.name}: {self.size} pixels, {number(self.images)} images per run"
 
     @property
-    def whole(self) -> bool:
+    def full(self) -> bool:
         """Whether this is the paper's own scale."""
-        return (self.size, self.width, self.images) == tuple(PAPER.values())
+        return self.name == "paper"
 
     @property
     def sentence(self) -> str:
-        """The scale in words, beside the paper's."""
-        if self.whole:
-            return "The paper's own scale: 64 × 64 pixels, all channels, 60 000 training images a run."
+        """The scale in words, next to the paper's."""
+        if self.full:
+            return "The paper's own scale: 64 × 64 pixels, all channels, 60 000 training images per run."
         return (
             f"Scale “{self.name}”: {self.size} × {self.size} pixels, {number(self.width)} of the paper's channels, "
-            f"{number(self.images)} training images a run ({number(self.steps)} steps); the paper has "
+            f"{number(self.images)} training images per run ({number(self.steps)} steps); the paper has "
             "64 × 64 pixels, all its channels and 60 000 images (938 steps). What is compared here shares the scale, "
-            "but a verdict can hang on it: with few steps, whoever learns slowly, and any low learning rate, has not "
-            "come to its end."
+            "but a verdict can depend on it: with few steps, slow learners and low learning rates have not converged."
         )
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """What a run of one framework takes under one protocol: training seconds over its runs, arithmetic, parameters."""
 
     protocol: str
@@ -94,11 +71,11 @@ class Cost:
     seconds: Estimate
     images_per_second: float
     flops: float | None
-    parameters: int | None
+    parameters: float | None
 
 
 class Picture(NamedTuple):
-    """A PNG file, what it is, and what is to be seen on it."""
+    """A PNG file, its title, and what it shows."""
 
     path: Path
     title: str
@@ -113,19 +90,20 @@ class Chart(NamedTuple):
     svg: str
 
 
-class Executed(NamedTuple):
-    """One study: how many of its runs are there, of how many, how many diverged, the seconds they trained in all."""
+@dataclass(frozen=True)
+class Executed:
+    """One study: how many of its planned runs are complete, how many diverged, the seconds they trained in all."""
 
     study: str
-    there: int
-    wanted: int
+    complete: int
+    planned: int
     diverged: int
     seconds: float
 
 
 @dataclass(frozen=True)
 class Content:
-    """Everything that is told, in the order of the page; parts that there are no runs for are empty."""
+    """Everything that the page shows, in its order; parts that there are no runs for are empty."""
 
     scale: RunAt
     claims: list[Claim]
@@ -137,13 +115,14 @@ class Content:
     elasticities: list[Elasticity] = field(default_factory=list)
     tuned: list[Tuned] = field(default_factory=list)
     times: list[Time] = field(default_factory=list)
-    comparisons: list[Comparison] = field(default_factory=list)
+    speeds: list[Part] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     charts: dict[str, Chart] = field(default_factory=dict)
     pictures: dict[str, Picture] = field(default_factory=dict)
-    drawings: dict[str, str] = field(default_factory=dict)
+    appendices: list[Appendix] = field(default_factory=list)
+    objectives: list[tuple[str, str, str]] = field(default_factory=list)
     machine: dict[str, list[str]] = field(default_factory=dict)
     runs: list[Executed] = field(default_factory=list)
     command: str = ""
@@ -155,14 +134,22 @@ class Content:
 
 def gather(results: Results, claims: list[Claim], folder: Path) -> Content:
     """Ask every analysis for its part; pictures are written below `folder`/paper. Reads files, trains nothing."""
-    from triptych.papers.vae_vs_gan_vs_vaegan import attribution, charts, diagrams, pictures, rates, speed, table1
-    from triptych.papers.vae_vs_gan_vs_vaegan.quantities import Quantity
-    from triptych.report import figures
+    from triptych.papers.vae_vs_gan_vs_vaegan import (
+        ablation,
+        appendices,
+        charts,
+        pictures,
+        rates,
+        speed,
+        table1,
+    )
+    from triptych.report import pages, plotting
 
-    quantity = Quantity(metric=charts.SURFACE)
-    effects = attribution.effects(results)
+    effects = ablation.effects(results)
     scale = scale_of(results)
     published = bool(results.where(study=table1.STUDY))
+    environments = [run.folder / "environment.json" for run in results.runs]
+    drawn = pictures.figures(results, folder / "paper")
     return Content(
         scale=scale,
         claims=claims,
@@ -170,28 +157,23 @@ def gather(results: Results, claims: list[Claim], folder: Path) -> Content:
         table1=table1.rows(results) if published else [],
         spreads=table1.spreads(results) if published else [],
         note=table1.note(results),
-        points=rates.surface(results, quantity),
-        elasticities=rates.elasticities(results, quantity),
+        points=rates.surface(results, charts.SURFACE),
+        elasticities=rates.elasticities(results, charts.SURFACE),
         tuned=rates.tuned(results),
         times=speed.times(results),
-        comparisons=[*speed.comparisons(results), *speed.comparisons(results, "seconds")],
+        speeds=speed.rows(results, [part for claim in claims for part in claim.parts]),
         costs=costs(results),
         effects=effects,
-        findings=attribution.findings(results, effects),
+        findings=ablation.findings(results, effects),
         charts={
-            name: Chart(panel.title, panel.alt, str(figures.svg(panel, f"paper/{name}")))
+            name: Chart(panel.title, panel.alt, str(plotting.svg(panel, f"paper/{name}")))
             for name, panel in charts.panels(results).items()
         },
-        pictures={
-            name: Picture(path, *SEEN[name]) for name, path in pictures.figures(results, folder / "paper").items()
-        },
-        drawings={
-            "figure1": diagrams.figure1(),
-            **{f"wiring-{name}": diagrams.wiring(name) for name in rates.FRAMEWORKS},
-            **{f"appendix-{name}": diagrams.appendix(name) for name in ("enc", "dec", "dis")},
-        },
-        machine=machine(results),
-        runs=executed(results),
+        pictures={name: Picture(path, **TEXTS["pictures"][name]) for name, path in drawn.items()},
+        appendices=appendices.appendices(),
+        objectives=appendices.objectives(),
+        machine=pages.versions(store.read_json(path) for path in environments if path.exists()),
+        runs=[executed(results, name) for name in results.studies],
         command=command_of(scale),
     )
 
@@ -223,72 +205,38 @@ def command_of(scale: RunAt) -> str:
 
 
 def measures(results: Results, claims: list[Claim], effects: list[Effect]) -> list[Output]:
-    """What claims and then quirks are measured by, each once, in their order."""
-    from triptych.papers.vae_vs_gan_vs_vaegan.quantities import outputs
-
+    """The metrics of claims and then of quirks, each once, in their order."""
     scored = dict.fromkeys(name for study in results.studies.values() for name in study.scoring.metrics or ())
     known = outputs(tuple(scored))
     named = [name for claim in claims for part in claim.parts for name in part.needs]
-    named += [effect.measure for effect in effects]
+    named += [effect.measure.metric for effect in effects]
     return [known[name] for name in dict.fromkeys(named)]
 
 
 def costs(results: Results) -> list[Cost]:
     """Each framework's cost at the paper's setting, matched and as published; diverged runs are left out."""
     at = {"optimiser.name": "Adam", "optimiser.rate": 0.0003, "training.translate": 0.0}
+    names = ("vae", "gan", "vaegan")
+    runs = {("matched", name): results.where("matched", name, at) for name in names}
+    runs |= {("as published", name): results.where("as_published", f"as_published@{name}") for name in names}
     found = []
-    for name in ("vae", "gan", "vaegan"):
-        own = {
-            "matched": results.where("matched", name, at),
-            "as published": results.where("as_published", f"as_published@{name}"),
-        }
-        found += [cost for protocol, runs in own.items() if (cost := _cost(protocol, name, runs))]
-    return sorted(found, key=lambda cost: cost.protocol != "matched")
-
-
-def _cost(protocol: str, framework: str, runs: list[RunRecord]) -> Cost | None:
-    done = [run for run in runs if run.status == "finished" and run.timing]
-    if not done:
-        return None
-    seconds = [float(run.timing[-1]["seconds"]) for run in done]
-    images = sum(float(run.timing[-1]["images"]) for run in done)
-    parameters = done[0].outcome.get("parameters")
-    return Cost(
-        protocol=protocol,
-        framework=framework,
-        seconds=stats.mean(seconds),
-        images_per_second=images / sum(seconds),
-        flops=finite(done[0].outcome.get("flops_per_image")),
-        parameters=sum(parameters.values()) if parameters else None,
-    )
-
-
-def machine(results: Results) -> dict[str, list[str]]:
-    """What the runs recorded of where they were computed: each field with all the values seen."""
-    seen: dict[str, dict[str, None]] = {}
-    for run in results.runs:
-        path = run.folder / "environment.json"
-        recorded: dict[str, Any] = store.read_json(path) if path.exists() else {}
-        for key, value in recorded.items():
-            if value is not None and not isinstance(value, (dict, list)):
-                seen.setdefault(key, {})[str(value)] = None
-    return {key: list(values) for key, values in seen.items()}
-
-
-def executed(results: Results) -> list[Executed]:
-    """What was run of each study."""
-    found = []
-    for name, study in results.studies.items():
-        runs = results.where(study=name)
-        wanted = len(study.frameworks) * len(study.seeds) * len(study.conditions())
-        seconds = sum(float(run.timing[-1]["seconds"]) for run in runs if run.timing)
-        found.append(
-            Executed(
-                study=name,
-                there=len(runs),
-                wanted=wanted,
-                diverged=sum(run.status == "diverged" for run in runs),
-                seconds=seconds,
-            )
-        )
+    for (protocol, name), own in runs.items():
+        done = [run for run in own if run.status == "finished" and run.timing]
+        if done:
+            pace = [value(Quantity(cost="seconds_per_image"), run).value or math.nan for run in done]
+            seconds = [value(Quantity(cost="seconds"), run).value or math.nan for run in done]
+            flops, parameters = (value(Quantity(cost=c), done[0]).value for c in ("flops_per_image", "parameters"))
+            found.append(Cost(protocol, name, stats.mean(seconds), len(pace) / math.fsum(pace), flops, parameters))
     return found
+
+
+def executed(results: Results, study: str) -> Executed:
+    """What was run of a study."""
+    runs = results.where(study=study)
+    return Executed(
+        study=study,
+        complete=len(runs),
+        planned=len(results.planned[study]),
+        diverged=sum(run.status == "diverged" for run in runs),
+        seconds=sum(float(run.timing[-1]["seconds"]) for run in runs if run.timing),
+    )

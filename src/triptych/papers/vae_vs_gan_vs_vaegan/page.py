@@ -1,26 +1,27 @@
-"""The reproduction's page: every claim of the paper with its verdict, and what bears it out, in one HTML file.
+"""The reproduction's pages: every claim with its verdict, and what supports it, as one HTML file and as Markdown.
 
-It looks as a study's report does and shares that report's style and script. The page holds all it shows, forbids itself
-the network, and the same files give the same bytes.
+The HTML page looks like a study's report and shares its frame, style and script. It holds all that it shows, forbids
+itself the network, and the same files give the same bytes. The Markdown, docs/results/paper.md, is a shorter version
+with its pictures next to it.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from triptych import report, store
-from triptych.papers.vae_vs_gan_vs_vaegan import markdown, wording
+from triptych import store
+from triptych.papers.vae_vs_gan_vs_vaegan import page_text
 from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, gather
+from triptych.report import pages, plotting
 
 if TYPE_CHECKING:
-    from triptych.papers.vae_vs_gan_vs_vaegan.claims import Claim
-    from triptych.papers.vae_vs_gan_vs_vaegan.results import Results
+    from triptych.claims.engine import Claim
+    from triptych.claims.results import Results
 
-_REPORT = Path(report.__file__).parent
+FOLDER = "paper"
 PICTURES = {
     "C1": ("samples",),
     "C2": ("figure2",),
@@ -28,15 +29,14 @@ PICTURES = {
     "C7": ("quirk-gan",),
     "C8": ("samples",),
 }
-"""The pictures that stand with a claim."""
+"""The pictures shown with a claim."""
 CHARTS = {
     "C1": ("learning-frechet",),
-    "C3": ("time-to-",),
     "C4": ("response-",),
     "C7": ("response-",),
-    "C9": ("training-times", "learning-"),
+    "C9": ("learning-",),
 }
-"""The charts that stand with a claim, by how their names begin."""
+"""The charts shown with a claim, by how their names begin."""
 MORE = {
     "C1": ("figures",),
     "C2": ("quirks",),
@@ -47,40 +47,60 @@ MORE = {
     "C8": ("figures",),
     "C9": ("speed",),
 }
-"""The sections that say more of a claim."""
+"""The sections that say more about a claim."""
 
 
 def write(results: Results, claims: list[Claim], folder: Path, docs: Path | None = None) -> Path:
-    """Write report.html, paper.md and paper/ into `folder`, the last two into `docs`, too; the page's path."""
+    """Write report.html, paper.md and paper/ into `folder`, the last two also into `docs`; the path of report.html."""
     content = gather(results, claims, folder)
     for place in (folder, docs):
         if place is not None:
-            markdown.write(content, place)
+            _write_markdown(content, place)
     page = folder / "report.html"
     store.write(page, render(content).encode())
     return page
 
 
+def _write_markdown(content: Content, folder: Path) -> None:
+    """Write paper.md and, in paper/, its pictures and charts."""
+    for name, chart in content.charts.items():
+        store.write(folder / FOLDER / f"{name}.svg", (plotting.alone(chart.svg).strip() + "\n").encode())
+    for picture in content.pictures.values():
+        path = folder / FOLDER / picture.path.name
+        if path != picture.path:
+            store.write(path, picture.path.read_bytes())
+    store.write(folder / "paper.md", render_markdown(content).encode())
+
+
 def render(content: Content) -> str:
-    """The page's HTML; every text in it is escaped by Jinja."""
+    """The HTML page; every text in it is escaped by Jinja."""
     from markupsafe import Markup
 
-    script = (_REPORT / "page.js").read_text(encoding="utf-8")
-    pages = wording.environment(autoescape=True)
-    pages.filters |= {"uri": uri}
-    return pages.get_template("page.html.j2").render(
+    templates = page_text.environment()
+    templates.filters |= {"uri": uri}
+    return templates.get_template("page.html.j2").render(
         content=content,
-        contents=wording.contents(content),
-        limits=wording.limits(content),
+        contents=page_text.contents(content),
+        troubles=page_text.troubles(content),
+        limits=page_text.limits(content),
         shown={claim: [name for name in names if name in content.pictures] for claim, names in PICTURES.items()},
         charted={c.id: _charts(content, *CHARTS[c.id]) for c in content.claims if c.id in CHARTS},
         more=MORE,
-        effects=lambda base: _charts(content, f"attribution-{base}-"),
-        chart=lambda name, place: Markup(_placed(content.charts[name].svg, place)),
-        drawings={name: Markup(svg) for name, svg in content.drawings.items()},
-        style=Markup((_REPORT / "style.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        effects=lambda base: _charts(content, f"ablation-{base}-"),
+        chart=lambda name, place: Markup(_with_ids(content.charts[name].svg, place)),
+        **pages.frame(),
+    )
+
+
+def render_markdown(content: Content) -> str:
+    """The page's Markdown; its pictures are links into paper/."""
+    templates = page_text.environment(markdown=True)
+    templates.filters |= {"cell": cell}
+    return templates.get_template("paper.md.j2").render(
+        content=content,
+        contents=page_text.contents(content),
+        troubles=page_text.troubles(content),
+        limits=page_text.limits(content),
     )
 
 
@@ -88,11 +108,16 @@ def _charts(content: Content, *prefixes: str) -> list[str]:
     return [name for name in content.charts if name.startswith(prefixes)]
 
 
-def _placed(svg: str, place: str) -> str:
-    """The drawing with ids of its own, since one chart may stand in two places of a page."""
+def _with_ids(svg: str, place: str) -> str:
+    """The drawing with ids of its own, since a page may show one chart in two places."""
     return re.sub(r'(\bid="|\burl\(#|\bhref="#)', rf"\g<1>{place}-", svg)
 
 
 def uri(path: Path) -> str:
     """A picture's file as a data URI."""
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def cell(text: object) -> str:
+    """A text as the content of a table's cell."""
+    return str(text).replace("|", "\\|").replace("\n", " ")

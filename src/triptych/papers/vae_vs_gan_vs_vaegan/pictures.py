@@ -2,14 +2,14 @@
 
 Source: "VAE vs GAN vs VAE-GAN" (University of Toronto, 2021), Figures 2 and 3: reconstructions after training on
 centred and on translated digits. Deviation: the digits are held out, the same everywhere, moved by the same shifts, and
-stand above their reconstructions. What a shift leaves free is mid-grey as published, black once that is mended. Each
-picture is a sheet of labelled lines, each from the first seed that is there.
+shown above their reconstructions. What a shift leaves free is mid-grey as published, black once that is fixed. Each
+picture is a sheet of labelled lines, each from the first seed that has a run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -18,20 +18,21 @@ import torch
 from torch import Tensor
 
 from triptych import store
+from triptych.claims.results import Results, RunRecord
 from triptych.data import dataset
 from triptych.data.transforms import random_translate
 from triptych.evaluation.run import Run
 from triptych.papers.vae_vs_gan_vs_vaegan.quirks import BASES, GAME, quirks_of
 from triptych.papers.vae_vs_gan_vs_vaegan.rates import FRAMEWORKS, tuned
-from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, RunRecord
 from triptych.papers.vae_vs_gan_vs_vaegan.sheets import Strip, sheet
 from triptych.rng import stream
 from triptych.text import count, number
 from triptych.training.model import prior_latents
 from triptych.verdicts.wording import display
 
-SHARE, GREY, CENTRED = 0.1, 0.0, "trained on centred"
+SHARE, GREY = 0.1, 0.0
 """The paper's 10 %, and what it fills with: after scaling to [-1, 1], 0 is mid-grey."""
+CENTRED, MOVED = "trained on centred", "trained on translated"
 BATCH, SHOWN, HALF = 64, 12, 6
 """A batch as in training, since published runs take BatchNorm's statistics from it; and how many of it are shown."""
 PAPER = {"optimiser.name": "Adam", "optimiser.rate": 0.0003, "training.translate": 0.0}
@@ -103,14 +104,14 @@ class Gallery:
             yield Strip(title=line.title, about=about, images=made[:SHOWN], close=True)
 
     def sheet(self, lines: list[Line]) -> bytes | None:
-        """A sheet of all lines whose runs are there, which says how many are not; None if none is."""
-        there = [(line, record) for line in lines if (record := self.run_of(line))]
-        if not there:
+        """A sheet of all lines that have a run, which says how many have none; None if none has."""
+        drawn = [(line, record) for line in lines if (record := self.run_of(line))]
+        if not drawn:
             return None
-        strips = [strip for line, record in there for strip in self.strips(line, record)]
-        fills = dict.fromkeys(line.fill for line, _ in there if line.kind == "both")
+        strips = [strip for line, record in drawn for strip in self.strips(line, record)]
+        fills = dict.fromkeys(line.fill for line, _ in drawn if line.kind == "both")
         shown = [Strip("digits shown", "grey fill" if f > -1 else "black fill", self.shifted(f)[:HALF]) for f in fills]
-        missing = len(lines) - len(there)
+        missing = len(lines) - len(drawn)
         left_out = f"{count(missing, 'line')} left out: no such run (yet)." if missing else ""
         heads = ("reconstructions", "samples") if fills else ()
         return sheet([*shown, *strips], heads, left_out)
@@ -121,48 +122,50 @@ def samples(run: Run) -> Tensor:
     return run.render(prior_latents(run.spec.seed, BATCH, run.spec.network.latent))
 
 
+def _published(title: str, about: str, name: str, kind: Kind, study: str = "as_published") -> Line:
+    """A line of a published run, shown what a grey-filled shift leaves of the digits."""
+    return Line(title=title, about=about, study=study, framework=f"{GAME}@{name}", kind=kind, fill=GREY)
+
+
+def _matched(title: str, about: str, name: str, kind: Kind) -> Line:
+    """A line of a matched run at the paper's setting, trained on what it is shown."""
+    at = TRANSLATED if kind == "shifted" else PAPER
+    return Line(title=title, about=about, study="matched", framework=name, kind=kind, at=at)
+
+
 def _figure2() -> list[Line]:
     """The VAE: centred and translated, each as published and matched."""
-    base, about = f"{GAME}@vae-translated", "trained on translated"
     return [
-        Line(title="2a as published", about=CENTRED, study="as_published", framework=f"{GAME}@vae", kind="centred"),
-        Line(title="2b as published", about=about, study="as_published", framework=base, kind="shifted", fill=GREY),
-        Line(title="2a matched", about=CENTRED, study="matched", framework="vae", kind="centred", at=PAPER),
-        Line(title="2b matched", about=about, study="matched", framework="vae", kind="shifted", at=TRANSLATED),
+        _published("2a as published", CENTRED, "vae", "centred"),
+        _published("2b as published", MOVED, "vae-translated", "shifted"),
+        _matched("2a matched", CENTRED, "vae", "centred"),
+        _matched("2b matched", MOVED, "vae", "shifted"),
     ]
 
 
 def _figure3() -> list[Line]:
-    """The VAE-GAN: likewise, and with the one quirk mended that makes it see what it is shown."""
-    base, about = f"{GAME}@vaegan", "trained on translated"
+    """The VAE-GAN: likewise, and with its loader fixed, so that it sees the translated images."""
     return [
-        Line(title="3a as published", about=CENTRED, study="as_published", framework=base, kind="centred"),
-        Line(title="3b as published", about=CENTRED, study="as_published", framework=base, kind="shifted", fill=GREY),
-        Line(
-            title="3b, loader mended",
-            about=about,
-            study="attribution",
-            framework=f"{base}-mend-loader",
-            kind="shifted",
-            fill=GREY,
-        ),
-        Line(title="3a matched", about=CENTRED, study="matched", framework="vaegan", kind="centred", at=PAPER),
-        Line(title="3b matched", about=about, study="matched", framework="vaegan", kind="shifted", at=TRANSLATED),
+        _published("3a as published", CENTRED, "vaegan", "centred"),
+        _published("3b as published", CENTRED, "vaegan", "shifted"),
+        _published("3b, loader fixed", MOVED, "vaegan-fix-loader", "shifted", "ablation"),
+        _matched("3a matched", CENTRED, "vaegan", "centred"),
+        _matched("3b matched", MOVED, "vaegan", "shifted"),
     ]
 
 
-def _quirks(base: str, alone: Literal["mend", "keep"]) -> list[Line]:
-    """The base with each quirk mended alone, or the mended one with each quirk kept alone; its ends at the ends."""
+def _quirks(base: str, alone: Literal["fix", "keep"]) -> list[Line]:
+    """The base with each quirk fixed alone, or the fixed one with each quirk kept alone, between both ends."""
     name, kind = f"{GAME}@{base}", "samples" if BASES[base]["options.game"] == "gan" else "both"
     ends = [
         Line(title="as published", about="every quirk", study="as_published", framework=name, kind=kind, fill=GREY),
-        Line(title="mended", about="no quirk", study="attribution", framework=f"{name}-mended", kind=kind),
+        Line(title="fixed", about="no quirk", study="ablation", framework=f"{name}-fixed", kind=kind),
     ]
     between = [
         Line(
             title=quirk.name.replace("_", " "),
-            about="mended alone" if alone == "mend" else "kept alone",
-            study="attribution",
+            about="fixed alone" if alone == "fix" else "kept alone",
+            study="ablation",
             framework=f"{name}-{alone}-{quirk.name}",
             kind=kind,
             fill=GREY if (quirk.name == "fill") == (alone == "keep") else -1.0,
@@ -170,43 +173,31 @@ def _quirks(base: str, alone: Literal["mend", "keep"]) -> list[Line]:
         for quirk in quirks_of(base)
         if (not quirk.shared if alone == "keep" else base not in quirk.without_effect)
     ]
-    first, last = ends if alone == "mend" else reversed(ends)
+    first, last = ends if alone == "fix" else reversed(ends)
     return [first, *between, last]
 
 
 def _samples(results: Results) -> list[Line]:
     """Samples at the paper's rate, at the tuned setting of each framework, and as published."""
-    lines = [
-        Line(title=display(name), about="paper's rate", study="matched", framework=name, kind="samples", at=PAPER)
-        for name in FRAMEWORKS
-    ]
+    lines = [_matched(display(name), "paper's rate", name, "samples") for name in FRAMEWORKS]
     for best in tuned(results):
         at = {"optimiser.name": best.optimiser, "optimiser.rate": best.rate, "training.translate": 0.0}
         study = "matched" if results.where("matched", best.framework, at) else "rates"
-        about = f"tuned: {best.optimiser} {number(best.rate)}"
-        lines.append(
-            Line(
-                title=display(best.framework), about=about, study=study, framework=best.framework, kind="samples", at=at
-            )
-        )
-    return lines + [
-        Line(
-            title=display(name), about="as published", study="as_published", framework=f"{GAME}@{name}", kind="samples"
-        )
-        for name in FRAMEWORKS
-    ]
+        line = _matched(display(best.framework), "", best.framework, "samples")
+        lines.append(replace(line, about=f"tuned: {best.optimiser} {number(best.rate)}", study=study, at=at))
+    return lines + [_published(display(name), "as published", name, "samples") for name in FRAMEWORKS]
 
 
 def figures(results: Results, folder: Path) -> dict[str, Path]:
     """Draw every sheet that there are runs for into `folder`, as PNG by name.
 
-    "figure2", "figure3", "samples"; for each published base "quirk-<base>", one quirk mended at a time, and
-    "quirk-<base>-keep", one kept at a time. A run that is not there is left out, and the sheet says how many are.
+    "figure2", "figure3", "samples"; for each published base "quirk-<base>", one quirk fixed at a time, and
+    "quirk-<base>-keep", one kept at a time. A run that is missing is left out, and the sheet says how many are.
     """
     gallery, made = Gallery(results), {}
     plans = {"figure2": _figure2(), "figure3": _figure3(), "samples": _samples(results)}
     for base in BASES:
-        plans |= {f"quirk-{base}": _quirks(base, "mend"), f"quirk-{base}-keep": _quirks(base, "keep")}
+        plans |= {f"quirk-{base}": _quirks(base, "fix"), f"quirk-{base}-keep": _quirks(base, "keep")}
     for name, lines in plans.items():
         content = gallery.sheet(lines)
         if content:

@@ -1,7 +1,7 @@
-"""The paper's reproduction carried out: four studies below one directory, then all claims judged and the page written.
+"""Run the paper's reproduction: four studies in one directory, then all claims judged and the pages written.
 
-Each study is an ordinary one, run as `triptych run` runs it, and can be looked into and reported by itself. Runs that
-are there are not repeated, and a study that is whole is passed over; what concludes reads files alone.
+Each study is an ordinary one, run as `triptych run` does it, and can be reported by itself. Complete runs are not
+repeated, and a complete study is skipped. Conclusions are drawn from files alone.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import Any
 from rich.console import Console
 
 from triptych import store
+from triptych.claims import engine
+from triptych.claims.command import CLAIMS
+from triptych.claims.engine import Claim, ClaimSpec
+from triptych.claims.results import open_results
 from triptych.directory import RunDirectory, StudyDirectory
 from triptych.errors import InputError
-from triptych.papers.vae_vs_gan_vs_vaegan import claims as claims_room
-from triptych.papers.vae_vs_gan_vs_vaegan import content, page, wording
-from triptych.papers.vae_vs_gan_vs_vaegan.claims import ClaimSpec
+from triptych.papers.vae_vs_gan_vs_vaegan import content, designs, page, page_text
 from triptych.papers.vae_vs_gan_vs_vaegan.designs import NAMES, SCALES, Scale, studies
-from triptych.papers.vae_vs_gan_vs_vaegan.results import open_results
 from triptych.plugins import suggest
 from triptych.spec import RunSpec, StudySpec
 from triptych.study import runner
@@ -27,18 +28,17 @@ from triptych.study.plan import Estimate, preview, runs_of
 from triptych.terminal import running
 from triptych.text import count, duration, number
 
-CLAIMS = "claims.json"
 ABOUT = {
     "matched": "the frameworks under matched conditions",
     "rates": "the same at a quarter and four times the rate",
     "as_published": "the paper's own trainers",
-    "attribution": "the paper's own trainers, one quirk mended at a time, or left",
+    "ablation": "the paper's own trainers, one quirk fixed at a time, or left in alone",
 }
 
 
 @dataclass(frozen=True)
 class Part:
-    """One of the four studies, as it stands in its directory."""
+    """One of the four studies in its directory."""
 
     name: str
     spec: StudySpec
@@ -52,7 +52,7 @@ class Part:
 
     @property
     def is_concluded(self) -> bool:
-        """Whether nothing is left to do; the report, written last, is removed when a run is to come."""
+        """Whether nothing is left to do; the report, written last, is removed before a run starts."""
         return not self.left and StudyDirectory(self.folder).report_html.exists()
 
 
@@ -66,16 +66,16 @@ def reproduce(
     execution: dict[str, Any] | None = None,
     only_plan: bool = False,
 ) -> int:
-    """Run what is not there yet of the four studies, conclude, and write the page; the exit code.
+    """Run what is missing of the four studies, judge the claims, and write the pages; the exit code.
 
     `seeds` are those of every study, by default the scale's own; `claims` is a file of claims in place of the paper's;
-    `docs` a further folder for the page in Markdown and its pictures. Raises InputError, before anything is written,
+    `docs` a second folder for the page in Markdown and its pictures. Raises InputError, before anything is written,
     for what cannot be run, and for claims that these studies could not answer.
     """
     chosen = scale_of(scale, seeds)
     specs = {name: _executed(spec, execution or {}) for name, spec in studies(chosen).items()}
-    asked = claims_room.load(claims)
-    claims_room.check(asked, specs, claims)
+    tested = engine.load(claims or designs.CLAIMS)
+    engine.check(tested, specs, str(claims or designs.CLAIMS.name))
     folder = out or Path("results") / f"paper-{scale}"
     check_free(folder, specs)
     if docs is not None:
@@ -89,14 +89,14 @@ def reproduce(
         with runner.study_lock(folder):
             failed = run(console, parts)
             if failed is not None:
-                return conclude(console, asked, folder, docs, failed)
-    except KeyboardInterrupt:  # whatever is cut short is simply done again
+                return conclude(console, tested, folder, docs, failed)
+    except KeyboardInterrupt:  # an interrupted run continues from its last checkpoint
         pass
     return running.stopped(console, folder)
 
 
 def scale_of(name: str, seeds: int | None) -> Scale:
-    """A scale by its name, with another number of seeds if that is asked for."""
+    """A scale by its name, with another number of seeds if that is tested for."""
     if name not in SCALES:
         raise InputError("unknown scale", where="--scale", value=name, mend=suggest(name, SCALES))
     return SCALES[name] if seeds is None else replace(SCALES[name], seeds=seeds)
@@ -108,11 +108,11 @@ def _executed(spec: StudySpec, execution: dict[str, Any]) -> StudySpec:
 
 
 def check_path(folder: Path, option: str) -> None:
-    """Raise InputError for a directory that is or lies below a file."""
+    """Raise InputError for a directory that is a file or lies below one."""
     for path in (folder, *folder.parents):
         if path.exists():
             if not path.is_dir():
-                raise InputError("is a file and no directory", where=str(path), mend=f"Choose another {option}.")
+                raise InputError("is a file, not a directory", where=str(path), mend=f"Choose another {option}.")
             return
 
 
@@ -133,21 +133,21 @@ def check_free(folder: Path, specs: dict[str, StudySpec]) -> None:
 
 
 def say_cost(console: Console, parts: list[Part]) -> None:
-    """What is left of each study, and of all, and what it will take."""
+    """What is left of each study and of all together, and what it will cost."""
     left = {part.name: part.left for part in parts}
     taken: dict[str, Estimate] = {}
     for part in parts:
-        told = f"{part.name}, {ABOUT[part.name]}: {count(len(part.runs), 'run')}"
+        line = f"{part.name}, {ABOUT[part.name]}: {count(len(part.runs), 'run')}"
         done = len(part.runs) - len(left[part.name])
         if left[part.name]:
             taken[part.name] = expected = preview(part.spec).estimate(left[part.name])
-            told += f"{f', {done} of them done' if done else ''}; about {duration(expected.seconds)} of training"
+            line += f"{f', {done} of them done' if done else ''}; about {duration(expected.seconds)} of training"
         else:
-            told += ", all done"
-        console.print(f"  {told}", markup=False, highlight=False, soft_wrap=True)
+            line += ", all done"
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     total = sum(map(len, left.values()))
     if not taken:
-        console.print("All runs are done: only the conclusions are drawn again.")
+        console.print("All runs are done: only the claims are judged again.")
         return
     console.print(
         f"In all {count(total, 'run')} to go: about {duration(sum(e.seconds for e in taken.values()))} of training "
@@ -160,7 +160,7 @@ def say_cost(console: Console, parts: list[Part]) -> None:
 
 
 def run(console: Console, parts: list[Part]) -> list[RunDirectory] | None:
-    """Bring each study to its end, one after another; the directories of the failed runs, None when stopped."""
+    """Run each study to its end, one after another; the directories of the failed runs, None when stopped."""
     failed: list[RunDirectory] = []
     for place, part in enumerate(parts, 1):
         if part.is_concluded:
@@ -176,22 +176,30 @@ def run(console: Console, parts: list[Part]) -> list[RunDirectory] | None:
 
 
 def conclude(
-    console: Console, asked: list[ClaimSpec], folder: Path, docs: Path | None, failed: list[RunDirectory]
+    console: Console, tested: list[ClaimSpec], folder: Path, docs: Path | None, failed: list[RunDirectory]
 ) -> int:
-    """Judge the claims by the runs that are there, and write claims.json and the page; the exit code."""
-    console.print("Concluding ...")
-    results = open_results(folder)
-    judged = claims_room.judge(asked, results)
-    store.write(folder / CLAIMS, store.to_json(claims_room.records(judged)))
+    """Judge the claims by the complete runs, and write claims.json and the pages; the exit code."""
+    console.print("Judging the claims ...")
+    results = open_results(folder, NAMES)
+    judged = engine.judge(tested, results)
+    store.write(folder / CLAIMS, store.to_json(records(judged)))
     report = page.write(results, judged, folder, docs)
     for claim in judged:
         console.print(f"{claim.id} {claim.verdict}: {claim.summary}", markup=False, highlight=False, soft_wrap=True)
-    if caution := wording.rehearsal(content.scale_of(results)):
+    if caution := page_text.rehearsal(content.scale_of(results)):
         console.print(caution, style="yellow", markup=False, highlight=False, soft_wrap=True)
     for run in failed:
         console.print(f"failed: {run.path}, see {run.error_txt}", markup=False, soft_wrap=True)
     if failed:
         are = "is" if len(failed) == 1 else "are"
-        console.print(f"{count(len(failed), 'run')} {are} missing from the report; the same command tries again.")
+        console.print(f"{count(len(failed), 'run')} {are} missing from the report; run the same command to try again.")
     console.print(f"Report: {report}", markup=False, soft_wrap=True)
     return running.FAILED if failed else 0
+
+
+def records(judged: list[Claim]) -> list[dict[str, Any]]:
+    """The content of claims.json, with the verdict on the as-published parts as `claim_published`."""
+    rows = engine.records(judged)
+    for row in rows:
+        row["claim_published"] = row.pop("claim_others").get("as published")
+    return rows

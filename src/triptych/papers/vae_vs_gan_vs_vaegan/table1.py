@@ -1,13 +1,13 @@
-"""Table 1 as published: three single runs, each told by its last mini-batch, beside the same runs over several seeds.
+"""Table 1 as published, three single runs with the value of their last mini-batch, next to the same runs over seeds.
 
 Source: the paper, section 4.3, Table 1 (VAE-GAN, one run at each of three learning rates). Its column "Discriminator
-Loss" holds the reconstruction loss in the features of Dis_l; where the notebook differs, both numbers stand here.
+Loss" holds the reconstruction loss in the features of Dis_l; where the notebook differs, both numbers are given.
 
-A printed value is one more run, so what it is held against is the prediction interval of one more run, mean +- t sd
+A printed value is one more run, so it is compared with the prediction interval of one more run, mean +- t sd
 sqrt(1 + 1/n) over the seeds here, and not the interval of their mean. Whether rows differ by more than neighbouring
 mini-batches of a single run do is an F test, at this scale: the variance of one seed's three rows against that of the
 last mini-batches of a run, each pooled over runs. Mini-batches that follow each other resemble each other, which makes
-the rows look further apart than they are. For L_GAN the notebook tells the ranges of its own last mini-batches; a
+the rows look further apart than they are. For L_GAN the notebook gives the ranges of its own last mini-batches; a
 range of eleven normal values is 3.173 standard deviations on average.
 """
 
@@ -19,8 +19,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from triptych.papers.vae_vs_gan_vs_vaegan.quantities import Quantity, value
-from triptych.papers.vae_vs_gan_vs_vaegan.results import PAPER, Results, RunRecord
+from triptych.claims.quantities import Quantity, value
+from triptych.claims.results import Results, RunRecord
+from triptych.papers.vae_vs_gan_vs_vaegan.designs import PAPER
 from triptych.text import finite, number
 from triptych.verdicts import stats
 from triptych.verdicts.stats import Estimate
@@ -68,14 +69,14 @@ class Row:
         """Whether the value of the paper, or that of its notebook, lies in the prediction interval."""
         if self.low is None or self.high is None:
             return None
-        return any(self.low <= told <= self.high for told in (self.printed, self.notebook))
+        return any(self.low <= x <= self.high for x in (self.printed, self.notebook))
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How far the three rows of one column lie apart, as standard deviations, beside what chance does to one run.
+    """How far the three rows of one column lie apart, as standard deviations, next to the variation within one run.
 
-    `printed` is that of the printed values, `printed_within` that of the notebook's last mini-batches where it tells
+    `printed` is that of the printed values, `printed_within` that of the notebook's last mini-batches where it gives
     them. Of the runs here, `rows` is that of one seed's three runs, `within` that of neighbouring mini-batches, `seeds`
     that of runs that differ in their seed alone, all pooled, and `p` that of the F test of `rows` against `within`.
     """
@@ -143,8 +144,8 @@ def _row(results: Results, rate: float, quantity: str) -> Row:
 
 def _values(runs: list[RunRecord], quantity: str, part: str) -> dict[int, float]:
     """A logged term's value by seed, of the runs that have one."""
-    asked = Quantity(log=TERMS[quantity], part=part)  # pyright: ignore[reportArgumentType]
-    return {run.seed: x for run in runs if (x := value(asked, run).value) is not None}
+    term = Quantity(log=TERMS[quantity], part=part)  # pyright: ignore[reportArgumentType]
+    return {run.seed: x for run in runs if (x := value(term, run).value) is not None}
 
 
 def _neighbours(run: RunRecord, quantity: str) -> float | None:
@@ -153,8 +154,8 @@ def _neighbours(run: RunRecord, quantity: str) -> float | None:
         return None
     name = TERMS[quantity].partition(".")[2]
     values = [finite(row["terms"].get(name)) for row in run.log[-NEIGHBOURS:]]
-    told = [x for x in values if x is not None]
-    return float(np.std(told, ddof=1)) if len(told) == NEIGHBOURS else None
+    known = [x for x in values if x is not None]
+    return float(np.std(known, ddof=1)) if len(known) == NEIGHBOURS else None
 
 
 def _spread(results: Results, quantity: str) -> Spread:
@@ -193,12 +194,12 @@ def _sentence(spread: Spread) -> str:
             f"{NEIGHBOURS} mini-batches of each of its runs one of about {number(spread.printed_within, 2)}. "
         )
     if spread.within is None or spread.rows is None or spread.p is None:
-        return f"{text}No finished runs here tell how far the rows of {spread.quantity} lie apart."
+        return f"{text}There are no finished runs here that say how far the rows of {spread.quantity} lie apart."
     verb = "differ by more" if spread.p < ALPHA else "do not differ by more"
-    told = "p < 0.001" if spread.p < 0.001 else f"p = {spread.p:.2g}"
+    p = "p < 0.001" if spread.p < 0.001 else f"p = {spread.p:.2g}"
     text += (
         f"Here, the three rows of {spread.quantity} {verb} than neighbouring mini-batches of one run do: standard "
-        f"deviation {number(spread.rows, 2)} against {number(spread.within, 2)} (F test, {told})"
+        f"deviation {number(spread.rows, 2)} against {number(spread.within, 2)} (F test, {p})"
     )
     if spread.seeds is not None:
         text += f"; runs that differ in their seed alone have {number(spread.seeds, 2)}"

@@ -3,7 +3,7 @@
 A time to a stated score is that of DAWNBench (Coleman et al. 2017): where the curve over training, drawn straight
 between the moments looked at, first comes to the score. Before the first moment nothing was measured, so a run that is
 there by then counts with that moment. A run that never gets there is censored at its budget: means over runs are
-restricted means, up to the budget, of time. Seconds are those of the run's own clock, and hang on the machine.
+restricted means, up to the budget, of time. Seconds are those of the run's own clock and depend on the machine.
 
 The loss of a run that diverged is no final loss: it is undefined. Its scores are those of its last finite weights.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import model_validator
 
-from triptych.papers.vae_vs_gan_vs_vaegan.results import RunRecord
+from triptych.claims.results import RunRecord
 from triptych.spec import Frozen, ScoringSpec
 from triptych.text import finite, number
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 KINDS = ("metric", "log", "curve", "cost")
 COSTS = {
     "seconds": ("training seconds", "s"),
-    "seconds_per_image": ("training seconds an image", "s"),
-    "flops_per_image": ("FLOPs an image", "FLOP"),
+    "seconds_per_image": ("training seconds per image", "s"),
+    "flops_per_image": ("FLOPs per image", "FLOP"),
     "parameters": ("parameters", "parameters"),
 }
-"""What may be asked of a run's cost: its label and its unit."""
+"""The costs of a run: label and unit."""
 
 
 class Quantity(Frozen):
@@ -63,7 +63,7 @@ class Quantity(Frozen):
 
     @property
     def name(self) -> str:
-        """The quantity as it stands in claims.json, such as "log terms.gan (tenth)"."""
+        """The quantity as claims.json writes it, such as "log terms.gan (tenth)"."""
         if self.log is not None:
             return f"log {self.log} ({self.part})"
         if self.curve is not None:
@@ -123,10 +123,10 @@ def _logged(name: str, part: str, run: RunRecord) -> Value:
     table, _, key = name.partition(".")
     rows = run.log[-1:] if part == "last" else [r for r in run.log if r["images"] > 0.9 * run.log[-1]["images"]]
     found = [finite(row.get(table, {}).get(key)) for row in rows]
-    told = [x for x in found if x is not None]
-    if not told or len(told) < len(found):
+    values = [x for x in found if x is not None]
+    if not values or len(values) < len(found):
         return Value(None, f"the log has no {name}")
-    return Value(math.fsum(told) / len(told))
+    return Value(math.fsum(values) / len(values))
 
 
 def _reached(curve: str, goal: float, unit: str, run: RunRecord) -> Value:
@@ -167,5 +167,5 @@ def outputs(metrics: tuple[str, ...] = ()) -> dict[str, Output]:
     from triptych import plugins
     from triptych.evaluation.metrics import load
 
-    asked = dict.fromkeys([*plugins.names("metrics"), *metrics])
-    return {output.metric: output for metric in load(asked) for output in metric.outputs}
+    names = dict.fromkeys([*plugins.names("metrics"), *metrics])
+    return {output.metric: output for metric in load(names) for output in metric.outputs}

@@ -9,24 +9,28 @@ What is tested, with d the mean over seeds and m the margin, 0 where none is kno
     not higher     d < m           d > m
     not lower      d > -m          d < -m
 
-by t tests over seeds: two-sided where a difference is to be shown, one-sided where it is to be shown small, as in two
-one-sided tests (Schuirmann 1987). Both columns are adjusted by Holm, each by itself, over the parts of one claim under
-one protocol that can be tested; p < 0.05 decides, contradiction first. Intervals are plain 95 % ones, unadjusted.
-Seeds lost to a run that diverged are no chance loss, so a part that lost one can be contradicted and not supported.
-Values that are the same in every seed have no interval, and the exact sign-flip p.
+by t tests over seeds: two-sided to show a difference, one-sided to show that it is small, as in two one-sided tests
+(Schuirmann 1987). Both columns are adjusted by Holm, each by itself, over a family: the parts of one claim under one
+protocol that can be tested, or the rows of a table. p < 0.05 decides, contradiction first. Intervals are plain
+unadjusted 95 % ones. A seed lost to a run that diverged is not lost by chance, so such a part can be contradicted but
+not supported. Values that are the same in every seed have no interval, and the exact sign-flip p.
+
+A comparison is tested once: a table's row that a claim has tested already is the claim's part (`judge_table`). Rules of
+tables that test something else than one difference, `stability`, `signs` and `vanishes`, are here, too.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
-from triptych.papers.vae_vs_gan_vs_vaegan import contrasts, quantities
-from triptych.papers.vae_vs_gan_vs_vaegan.contrasts import Contrast, Expectation, PartSpec, contrast
-from triptych.papers.vae_vs_gan_vs_vaegan.results import Results
+from triptych.claims import contrasts, quantities
+from triptych.claims.contrasts import Contrast, Expectation, PartSpec, Side, contrast
+from triptych.claims.results import Results, among, holds
 from triptych.spec import StudySpec
 from triptych.text import count, number
 from triptych.verdicts import stats
@@ -34,15 +38,20 @@ from triptych.verdicts.stats import Estimate
 
 ALPHA = 0.05
 FIELDS = {"optimiser.rate": "the learning rate"}
-"""Fields of a spec as people say them."""
+"""Fields of a spec in words."""
+
+
+Compared = tuple[Any, ...]
+"""A comparison: for each side its planned runs and its quantity, then the field of a slope."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One comparison and its answer; `verdict` and `sentence` follow from the numbers beside them.
+    """One comparison and its answer; `verdict` and `sentence` follow from the numbers next to them.
 
     `p` is the adjusted p of what the verdict says (of the support, where it is undecided); `verdict` is supported,
-    contradicted, undecided, undefined or measured; `needs` names the metrics' outputs that it is read from.
+    contradicted, undecided, undefined or measured; `needs` names the metrics' outputs that it is read from; `compared`
+    says which runs are compared by which quantity.
     """
 
     id: str
@@ -62,6 +71,7 @@ class Part:
     verdict: str
     sentence: str
     needs: tuple[str, ...] = ()
+    compared: Compared = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,65 @@ def judge_parts(claim: str, specs: Sequence[PartSpec], results: Results) -> tupl
         pairs = zip(*columns, strict=True)
         adjusted |= {draft.id: (float(f), float(a)) for draft, (f, a) in zip(family, pairs, strict=True)}
     return tuple(_part(claim, draft, adjusted.get(draft.id), results) for draft in drafts)
+
+
+def judge_table(name: str, specs: Sequence[PartSpec], results: Results, known: Iterable[Part] = ()) -> list[Part]:
+    """The rows of a table, one family but for those that `known` parts have tested already, which stand as they are."""
+    before = {(part.compared, part.expects): part for part in known if part.p is not None}
+    rows = [before.get((compared(spec, results), spec.expects)) for spec in specs]
+    new = iter(judge_parts(name, [spec for spec, row in zip(specs, rows, strict=True) if row is None], results))
+    return [row or next(new) for row in rows]
+
+
+def compared(spec: PartSpec, results: Results) -> Compared:
+    """Which runs a part compares by which quantity, however they are named."""
+
+    def runs(side: Side) -> frozenset[tuple[str, str]]:
+        return frozenset(
+            (study, run)
+            for study in side.studies
+            for run, planned in results.planned.get(study, {}).items()
+            if among(planned["framework"], side.frameworks) and holds(planned, side.at)
+        )
+
+    return (*((runs(side), side.tuned, side.quantity) for side in spec.sides), spec.per_doubling)
+
+
+def stability(
+    slopes: Sequence[float], bends: Sequence[float], margin: float
+) -> Literal["stable", "not stable", "undecided"]:
+    """Whether a response is flat, from its slope and its bend in each seed [n].
+
+    "stable": both are within the margin, by two one-sided tests each. "not stable": one of them is beyond the margin
+    and differs from 0 by a t test, adjusted by Holm over the two.
+    """
+    if len(slopes) < 2:
+        return "undecided"
+    zero = np.zeros(len(slopes))
+    same = [stats.equivalence_p(x, zero, margin) for x in (slopes, bends)]
+    if all(p is not None and p < ALPHA for p in same):
+        return "stable"
+    differs = stats.holm([1.0 if (p := stats.paired(x, zero).p) is None else p for x in (slopes, bends)])
+    beyond = [abs(math.fsum(x) / len(x)) > margin for x in (slopes, bends)]
+    return "not stable" if any(p < ALPHA and far for p, far in zip(differs, beyond, strict=True)) else "undecided"
+
+
+def signs(rows: Sequence[Sequence[float]]) -> Iterator[tuple[float, int]]:
+    """For each row of paired differences [n] its p, adjusted by Holm over the rows; its sign if p < 0.05, else 0."""
+    changes = [stats.paired(row, np.zeros(len(row))) for row in rows]
+    adjusted = stats.holm([1.0 if change.p is None else change.p for change in changes])
+    for change, p in zip(changes, adjusted, strict=True):
+        point = change.difference.point
+        yield float(p), (point > 0) - (point < 0) if p < ALPHA else 0
+
+
+def vanishes(values: Sequence[float], sign: int) -> bool:
+    """Whether an effect of this sign is gone, from what is left of it per seed: by a t test, or equal in all seeds."""
+    if len(values) < 2:
+        return False
+    change = stats.paired(values, np.zeros(len(values)))
+    significant = change.sd == 0 or (change.p is not None and change.p < ALPHA)
+    return sign * change.difference.point > 0 and significant
 
 
 def tests(values: Sequence[float], expects: Expectation, margin: float | None) -> tuple[float, float] | None:
@@ -142,7 +211,6 @@ def _part(claim: str, draft: _Draft, adjusted: tuple[float, float] | None, resul
     estimate = stats.mean(values) if values else None
     verdict = _verdict(draft, estimate, adjusted)
     p = None if adjusted is None else adjusted[verdict == "contradicted"]
-    low, high = (estimate.low, estimate.high) if estimate else (None, None)
     return Part(
         id=draft.id,
         claim=claim,
@@ -152,15 +220,16 @@ def _part(claim: str, draft: _Draft, adjusted: tuple[float, float] | None, resul
         unit=unit_of(spec, results),
         expects=spec.expects,
         estimate=estimate.point if estimate else None,
-        low=low,
-        high=high,
+        low=estimate.low if estimate else None,
+        high=estimate.high if estimate else None,
         n=len(values),
         p=p,
         margin=draft.margin if spec.expects else None,
-        censored=found.censored,
+        censored=sum(found.censored),
         verdict=verdict,
         sentence=_sentence(draft, estimate, verdict, p, results),
         needs=spec.needs,
+        compared=compared(spec, results),
     )
 
 
@@ -195,10 +264,10 @@ def _sentence(draft: _Draft, estimate: Estimate | None, verdict: str, p: float |
     if estimate is None:
         missing = f"there is no such run of {', '.join(found.absent)}" if found.absent else ""
         return f"Undefined: {missing or '; '.join(found.left_out)}."
-    told = [_interval(spec, estimate), count(estimate.n, "seed") if estimate.n > 1 else "1 seed, and no interval"]
+    details = [_interval(spec, estimate), count(estimate.n, "seed") if estimate.n > 1 else "1 seed, and no interval"]
     if p is not None:
-        told.append("p < 0.001" if p < 0.001 else f"p = {p:.2g}")
-    text = f"{verdict.capitalize()}: {_effect(spec, found, estimate, results)} ({', '.join(t for t in told if t)})"
+        details.append("p < 0.001" if p < 0.001 else f"p = {p:.2g}")
+    text = f"{verdict.capitalize()}: {_effect(spec, found, estimate, results)} ({', '.join(filter(None, details))})"
     return text + _asides(draft, verdict) + "."
 
 
@@ -220,29 +289,29 @@ def _effect(spec: PartSpec, found: Contrast, estimate: Estimate, results: Result
 def _interval(spec: PartSpec, estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return "" if estimate.n == 1 else "the same in every seed"
-    told = (lambda x: number(2**x, 3)) if spec.scale == "log2" else (lambda x: number(x, 3))
+    show = (lambda x: number(2**x, 3)) if spec.scale == "log2" else (lambda x: number(x, 3))
     if spec.scale == "log2" and spec.per_doubling:
-        told = _percent
-    return f"95 % interval {told(estimate.low)} to {told(estimate.high)}"
+        show = _percent
+    return f"95 % interval {show(estimate.low)} to {show(estimate.high)}"
 
 
 def _asides(draft: _Draft, verdict: str) -> str:
-    """What a reader must know besides: margin, runs that collapsed, a score to reach, censored runs, lost seeds."""
+    """What a reader must know as well: margin, runs that collapsed, a score to reach, censored runs, lost seeds."""
     spec, found, text = draft.spec, draft.found, ""
     if draft.margin is not None and spec.expects:
         least = number(draft.margin, 3)
         if spec.scale == "log2":
             least = f"{number(100 * (2**draft.margin - 1), 2)} %"
-        text += f"; less than {least} would not matter"
+        text += f"; smallest effect of interest: {least}"
     if found.goal is not None:
         text += f"; the score to be reached is {number(found.goal, 3)}"
     if spec.metric and spec.metric != "collapsed" and any(n for n, _ in found.collapsed):
         text += "; collapsed: " + " against ".join(f"{n} of {count(of, 'run')}" for n, of in found.collapsed)
-    if found.censored:
-        text += f"; {found.censored} of {count(found.runs, 'run')} never got there and count with their budget"
+    if any(found.censored):
+        text += f"; {sum(found.censored)} of {count(found.runs, 'run')} never got there and count with their budget"
     text += "".join(f"; {count(seeds, 'seed')} left out ({why})" for why, seeds in found.left_out.items())
     if found.diverged and verdict == "undecided":
-        text += "; runs that diverged are no chance loss, so what is left cannot support it"
+        text += "; a diverged run is not lost by chance, so the remaining seeds cannot support it"
     return text
 
 

@@ -1,15 +1,15 @@
 """What a part of a claim compares, and its value for every seed.
 
-Every part is a paired linear combination. A side is a set of runs; for each seed it has the mean of a quantity over its
-runs, or, `per_doubling` of a field of the spec such as the learning rate, the slope of the quantity over log2 of that
-field by least squares. A part is a - b, or (a - b) - (c - d), an interaction; or the slope of a alone. On the scale
-"log2" quantities enter by their logarithms, so that differences are ratios and slopes elasticities.
+Every part is a paired linear combination. A side is a set of runs. For each seed its value is the mean of a quantity
+over its runs or, with `per_doubling` of a field of the spec such as the learning rate, the least-squares slope of the
+quantity over log2 of that field. A part is a - b, or (a - b) - (c - d), an interaction; or the slope of a alone. On the
+scale "log2" quantities enter by their logarithms, so that differences are ratios and slopes are elasticities.
 
-A seed enters only with all of the runs that the studies plan for it and all of their values; the others are left out,
-counted, with the reason. So a setting that was not run is not passed over.
+A seed enters only with all of the runs that the studies plan for it and all of their values. The other seeds are left
+out and counted, with the reason. So a setting that was not run is not ignored.
 
 `tuned`: for each seed the setting (optimiser and rate) that is best by `validation_frechet` in the mean over the other
-seeds, so that no run has a hand in being chosen. A setting that lacks one of these scores has failed and is not chosen.
+seeds, so that no run helps to choose itself. A setting that lacks one of these scores has failed and is not chosen.
 Seeds that lack a planned run neither choose nor count.
 """
 
@@ -25,23 +25,35 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from triptych.papers.vae_vs_gan_vs_vaegan import quantities
-from triptych.papers.vae_vs_gan_vs_vaegan.quantities import Quantity
-from triptych.papers.vae_vs_gan_vs_vaegan.results import Results, RunRecord, among, holds
+from triptych.claims import quantities
+from triptych.claims.quantities import Quantity
+from triptych.claims.results import Results, RunRecord, among, holds
 from triptych.spec import Frozen
 
 VALIDATION = "validation_frechet"
 SETTING = ("optimiser.name", "optimiser.rate")
-STUDY = {"matched": "matched", "as published": "as_published"}
 Expectation = Literal["lower", "higher", "equivalent", "not lower", "not higher"]
 WITHIN = ("equivalent", "not lower", "not higher")
 """Expectations that mean nothing without a margin."""
 
 
+class Protocol(Frozen):
+    """Conditions under which parts are measured: where their runs are, and whether these parts decide the claim.
+
+    `study` is that of a side that names none, `tuned_over` those of a tuned side; without both, the only study there
+    is. `phrase` is how sentences name the protocol, such as "under matched conditions".
+    """
+
+    study: str | tuple[str, ...] | None = None
+    tuned_over: str | tuple[str, ...] | None = None
+    decides: bool = True
+    phrase: str = ""
+
+
 class Side(Frozen):
     """Runs: of one or more frameworks and studies, with the values that `at` gives to dotted fields of their specs.
 
-    Without a study: that of the part's protocol; with `tuned`, those that vary the rate. `quantity` replaces the
+    A list in `at` stands for any of its values. Without a study: that of the part's protocol. `quantity` replaces the
     part's.
     """
 
@@ -66,13 +78,13 @@ class Side(Frozen):
 
 
 class PartSpec(Frozen):
-    """One comparison of a claim and what the claim makes one expect of it; without `expects` it is only measured.
+    """One comparison of a claim and what the claim predicts for it; without `expects` it is only measured.
 
-    `at` holds for all sides, under what they say themselves. `margin` is the smallest effect that matters, on the
-    part's scale; by default the metric's own where the scale is the metric's. `seeds` is the fewest that it needs.
+    `at` holds for all sides; their own values come first. `margin` is the smallest effect that matters, on the part's
+    scale; by default the metric's own where the scale is the metric's. `seeds` is the smallest number that it needs.
     """
 
-    protocol: Literal["matched", "as published"]
+    protocol: str = ""
     statement: str = Field(min_length=1)
     quantity: Quantity | None = None
     at: dict[str, Any] = {}
@@ -92,7 +104,7 @@ class PartSpec(Frozen):
         return dotted(at) if isinstance(at, dict) else at
 
     @model_validator(mode="after")
-    def _whole(self) -> PartSpec:
+    def _complete(self) -> PartSpec:
         if (self.c is None) != (self.d is None) or (self.c is not None and self.b is None):
             raise ValueError("an interaction needs all of a, b, c and d")
         if self.b is None and self.per_doubling is None and self.expects is not None:
@@ -125,13 +137,19 @@ class PartSpec(Frozen):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The metrics' outputs that it is read from; none for losses and costs."""
+        """The metrics' outputs that it is read from; empty for losses and costs."""
         needed = [side.quantity.needs for side in self.sides if side.quantity]
         return tuple(dict.fromkeys(name for name in needed if name))
 
+    def under(self, protocol: Protocol) -> PartSpec:
+        """The part with its protocol's studies in each side that names none."""
+        sides = {letter: side for letter in "abcd" if (side := getattr(self, letter)) is not None and not side.study}
+        studies = {x: (side.tuned and protocol.tuned_over) or protocol.study for x, side in sides.items()}
+        own = {x: side.model_copy(update={"study": studies[x]}) for x, side in sides.items()}
+        return self.model_copy(update=own)
+
     def _resolved(self, side: Side) -> Side:
-        study = side.study or (("matched", "rates") if side.tuned else STUDY[self.protocol])
-        own = {"study": study, "at": {**self.at, **side.at}, "quantity": side.quantity or self.quantity}
+        own = {"at": {**self.at, **side.at}, "quantity": side.quantity or self.quantity}
         return side.model_copy(update=own)
 
 
@@ -154,18 +172,18 @@ def dotted(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A part's value by seed, each side's own, why seeds are left out, and how many runs count with their budget.
+    """A part's value by seed, each side's own, why seeds are left out, and how many runs enter.
 
-    `collapsed` has for each side how many of its runs collapsed, and how many were looked at for that. `absent` names
-    what has no run at all, `diverged` counts the seeds that are left out because a run diverged, `goal`
-    is the score whose reaching is timed, where one is.
+    `censored` has for each side how many of its runs count with their budget, `collapsed` how many of its runs
+    collapsed, of how many that say so. `absent` names what has no run at all, `diverged` counts the seeds that are left
+    out because a run diverged, `goal` is the score whose reaching is timed, if any.
     """
 
     values: dict[int, float]
     sides: tuple[dict[int, float], ...]
     left_out: dict[str, int]
     absent: tuple[str, ...]
-    censored: int
+    censored: tuple[int, ...]
     runs: int
     diverged: int
     collapsed: tuple[tuple[int, int], ...]
@@ -173,31 +191,31 @@ class Contrast:
 
 
 def contrast(part: PartSpec, results: Results) -> Contrast:
-    """A part's values from the runs that are there."""
+    """A part's values from the complete runs."""
     chosen = [_chosen(side, results) for side in part.sides]
     goal = _goal(chosen)
     taken = [_by_seed(part, own, goal) for own in chosen]
     planned = [own.seeds for own in chosen if own.seeds]
     seeds = sorted(frozenset.intersection(*planned)) if planned else []  # studies may have other numbers of seeds
-    whole = [seed for seed in seeds if all(seed in side.values for side in taken)]
-    sides = tuple({seed: side.values[seed] for seed in whole} for side in taken)
+    complete = [seed for seed in seeds if all(seed in side.values for side in taken)]
+    sides = tuple({seed: side.values[seed] for seed in complete} for side in taken)
     signs = (1, -1, -1, 1)
     return Contrast(
-        values={seed: sum(sign * side[seed] for sign, side in zip(signs, sides, strict=False)) for seed in whole},
+        values={seed: sum(sign * side[seed] for sign, side in zip(signs, sides, strict=False)) for seed in complete},
         sides=sides,
-        left_out=dict(Counter(_why(seed, taken) for seed in seeds if seed not in whole)),
+        left_out=dict(Counter(_why(seed, taken) for seed in seeds if seed not in complete)),
         absent=tuple(dict.fromkeys(name for own in chosen for name in own.absent)),
-        censored=sum(side.censored.get(seed, 0) for side in taken for seed in whole),
-        runs=sum(side.counted.get(seed, 0) for side in taken for seed in whole),
+        censored=tuple(sum(side.censored.get(seed, 0) for seed in complete) for side in taken),
+        runs=sum(side.counted.get(seed, 0) for side in taken for seed in complete),
         diverged=len(set[int]().union(*(side.diverged for side in taken))),
-        collapsed=tuple(_collapsed(own, whole) for own in chosen),
+        collapsed=tuple(_collapsed(own, complete) for own in chosen),
         goal=goal,
     )
 
 
 @dataclass(frozen=True)
 class _Chosen:
-    """A side's planned seeds, and by seed the runs that enter or why none do; `absent` as in Contrast."""
+    """A side's planned seeds, and by seed the runs that enter or why none does; `absent` as in Contrast."""
 
     side: Side
     absent: tuple[str, ...]
@@ -226,8 +244,8 @@ def _why(seed: int, taken: Sequence[_Side]) -> str:
 
 def _chosen(side: Side, results: Results) -> _Chosen:
     runs = results.where(side.studies, side.frameworks, side.at)
-    there = {(run.study, run.framework) for run in runs}
-    absent = tuple(f"{f} in {s}" for s in side.studies for f in side.frameworks if (s, f) not in there)
+    present = {(run.study, run.framework) for run in runs}
+    absent = tuple(f"{f} in {s}" for s in side.studies for f in side.frameworks if (s, f) not in present)
     planned = [
         (spec["seed"], _cell(study, spec))
         for study in side.studies
@@ -269,28 +287,28 @@ def cross_fitted(runs: Sequence[RunRecord]) -> list[RunRecord]:
     chosen = []
     for seed in seeds:
         others = [other for other in seeds if other != seed]
-        means = {setting: _mean_validation(own, others) for setting, own in table.items()}
+        means = {setting: mean_validation(own, others) for setting, own in table.items()}
         best = min(means, key=lambda setting: means[setting])
         if math.isfinite(means[best]) and seed in table[best]:
             chosen.append(table[best][seed])
     return chosen
 
 
-def _mean_validation(own: Mapping[int, RunRecord], seeds: Sequence[int]) -> float:
+def mean_validation(own: Mapping[int, RunRecord], seeds: Sequence[int]) -> float:
     """A setting's mean validation score over these seeds; infinite if one has none, or there are no seeds."""
     scores = [quantities.value(Quantity(metric=VALIDATION), own[seed]).value for seed in seeds if seed in own]
-    told = [score for score in scores if score is not None]
-    return math.fsum(told) / len(told) if seeds and len(told) == len(seeds) else math.inf
+    known = [score for score in scores if score is not None]
+    return math.fsum(known) / len(known) if seeds and len(known) == len(seeds) else math.inf
 
 
 def _collapsed(chosen: _Chosen, seeds: Sequence[int]) -> tuple[int, int]:
     found = [quantities.value(Quantity(metric="collapsed"), run).value for s in seeds for run in chosen.runs[s]]
-    told = [value for value in found if value is not None]
-    return sum(value == 1 for value in told), len(told)
+    known = [value for value in found if value is not None]
+    return sum(value == 1 for value in known), len(known)
 
 
 def _goal(chosen: Sequence[_Chosen]) -> float | None:
-    """The score to be reached: the one stated, or the median of the last values of all runs compared."""
+    """The score to be reached: a number from the part, or the median of the last values of all runs compared."""
     timed = [(own.side.quantity, own.runs) for own in chosen if own.side.quantity and own.side.quantity.curve]
     stated = timed[0][0].reach if timed else None
     if stated != "median":

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from triptych.claims import quantities
+from triptych.claims.contrasts import SETTING, VALIDATION, WITHIN, PartSpec, Side, dotted, unit_of
+from triptych.claims.quantities import Quantity
+from triptych.claims.results import field_of, holds
 from triptych.errors import InputError
-from triptych.papers.vae_vs_gan_vs_vaegan import quantities
-from triptych.papers.vae_vs_gan_vs_vaegan.contrasts import SETTING, VALIDATION, WITHIN, PartSpec, Side, dotted, unit_of
-from triptych.papers.vae_vs_gan_vs_vaegan.quantities import Quantity
-from triptych.papers.vae_vs_gan_vs_vaegan.results import field_of, holds
 from triptych.plugins import suggest
 from triptych.spec import RunSpec, StudySpec
 from triptych.text import count
@@ -84,11 +84,11 @@ def _one_unit(where: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
         if side.quantity
     }
     if len(set(units.values())) > 1:
-        told = ", ".join(f"{letter} in {unit or 'no unit'}" for letter, unit in units.items())
+        each = ", ".join(f"{letter} in {unit or 'no unit'}" for letter, unit in units.items())
         raise InputError(
             "compares quantities in different units",
             where=where,
-            value=told,
+            value=each,
             mend="Give all sides quantities in one unit.",
         )
 
@@ -96,14 +96,14 @@ def _one_unit(where: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
 def _side(where: str, side: Side, per_doubling: str | None, plans: Mapping[str, Planned]) -> list[str]:
     """The ids of one side's runs at one seed, sorted; raises InputError for what its studies lack."""
     found: list[tuple[RunSpec, dict[str, Any]]] = []
-    asked = [side.quantity] if side.quantity else []
-    asked += [Quantity(metric=VALIDATION)] if side.tuned else []
+    read = [side.quantity] if side.quantity else []
+    read += [Quantity(metric=VALIDATION)] if side.tuned else []
     for name in side.studies:
         if name not in plans:
             raise InputError("no such study", where=where, value=name, mend=suggest(name, plans))
         for framework in side.frameworks:
             found += _cells(f"{where}, study {name}", plans[name], framework, side.at)
-        for quantity in asked:
+        for quantity in read:
             _scored(f"{where}, study {name}", plans[name], quantity)
     if side.quantity and side.quantity.log is not None:
         _logged(where, side.quantity.log, [run for run, _ in found])
@@ -124,13 +124,7 @@ def _cells(where: str, plan: Planned, framework: str, at: Mapping[str, Any]) -> 
             mend=suggest(framework, plan.study.frameworks),
         )
     for field, wanted in at.items():
-        there = list(dict.fromkeys(str(field_of(spec, field)) for _, spec in own))
-        if not any(holds(spec, {field: wanted}) for _, spec in own):
-            known = list(dotted(own[0][1]))
-            mend = (
-                f"There: {', '.join(there)}. Add it to the study's grid." if field in known else suggest(field, known)
-            )
-            raise InputError(f"no run of {framework} has this {field}", where=where, value=wanted, mend=mend)
+        _has_each(where, framework, field, wanted, [spec for _, spec in own])
     cells = [(run, spec) for run, spec in own if holds(spec, at)]
     if not cells:
         raise InputError(
@@ -140,6 +134,17 @@ def _cells(where: str, plan: Planned, framework: str, at: Mapping[str, Any]) -> 
             mend="Add the combination to the study's grid.",
         )
     return cells
+
+
+def _has_each(where: str, framework: str, field: str, wanted: Any, specs: Sequence[Mapping[str, Any]]) -> None:
+    """Raise InputError for a value, or one of a list of values, that no run has at this field."""
+    values = [field_of(spec, field) for spec in specs]
+    several = isinstance(wanted, list | tuple) and not any(isinstance(value, list | tuple) for value in values)
+    for each in wanted if several else [wanted]:
+        if not any(holds(spec, {field: each}) for spec in specs):
+            known, there = list(dotted(specs[0])), ", ".join(dict.fromkeys(map(str, values)))
+            mend = f"There: {there}. Add it to the study's grid." if field in known else suggest(field, known)
+            raise InputError(f"no run of {framework} has this {field}", where=where, value=each, mend=mend)
 
 
 def _scored(where: str, plan: Planned, quantity: Quantity) -> None:
@@ -189,7 +194,7 @@ def _can_be_tuned(where: str, side: Side, specs: Sequence[Mapping[str, Any]]) ->
     if times > 1:
         alike = [dotted(spec) for spec, setting in zip(specs, settings, strict=True) if setting == often]
         raise InputError(
-            f"a tuned side needs one run a setting and seed, and has {times}",
+            f"a tuned side needs one run per setting and seed, and has {times}",
             where=where,
             value=dict(side.at),
             mend=_narrower(alike),
@@ -197,7 +202,7 @@ def _can_be_tuned(where: str, side: Side, specs: Sequence[Mapping[str, Any]]) ->
 
 
 def _narrower(specs: Sequence[Mapping[str, Any]]) -> str:
-    """What would leave one of these runs (dotted field to value) of one setting."""
+    """How to keep one of these runs (dotted field to value) of one setting."""
     fields = dict.fromkeys(field for spec in specs for field in spec if field.partition(".")[0] != "condition")
     varied = [field for field in fields if any(spec.get(field) != specs[0].get(field) for spec in specs)]
     if "framework" in varied:

@@ -1,13 +1,12 @@
-"""The runs of the reproduction's studies, read from their directories; nothing is computed here.
+"""The complete runs of one or more studies, read from their directories; nothing is computed here.
 
-A directory of the reproduction holds a folder for each study: `matched`, `rates`, `as_published`, `attribution`. What
-is not there yet is simply absent, and so are runs that are not whole: a run counts once its manifest is written. Run
-directories that are not of the plan of the study.toml beside them, such as another version's, are no runs of it.
+A directory is that of one study, or holds one folder per study. A run counts once its manifest is written. A run
+directory that is not in the plan of its study.toml, such as one of another version, does not count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +17,8 @@ from triptych.directory import TIMING_JSONL
 from triptych.errors import InputError
 from triptych.spec import StudySpec, load_study
 
-STUDIES = ("matched", "rates", "as_published", "attribution")
+STUDY = "study.toml"
 Names = str | tuple[str, ...]
-PAPER = {"data.size": 64, "network.width": 1.0, "training.images": 60_000}
-"""What the specs of runs at the paper's own scale hold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +46,13 @@ class RunRecord:
         return store.read_lines(self.folder / TIMING_JSONL)
 
     def field(self, dotted: str) -> Any:
-        """What stands in the run's spec at a dotted field, such as "optimiser.rate"; None if it has none such."""
+        """The value of a dotted field of the run's spec, such as "optimiser.rate"; None if it has no such field."""
         return field_of(self.spec, dotted)
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """All whole runs of the studies that are there."""
+    """All complete runs of the studies, by the studies' names."""
 
     folder: Path
     runs: tuple[RunRecord, ...]
@@ -89,32 +86,44 @@ def among(name: str, names: Names | None) -> bool:
 
 
 def holds(spec: Mapping[str, Any], at: Mapping[str, Any]) -> bool:
-    """Whether a spec has all these values at these dotted fields."""
-    return all(field_of(spec, dotted) == value for dotted, value in at.items())
+    """Whether a spec has these values at these dotted fields; a list stands for any of its values.
+
+    Where the field itself holds a list, such as the order of updates, the list is the value.
+    """
+    return all(_matches(field_of(spec, dotted), value) for dotted, value in at.items())
+
+
+def _matches(found: Any, wanted: Any) -> bool:
+    listed = isinstance(wanted, list | tuple) and not isinstance(found, list | tuple)
+    return found in wanted if listed else found == wanted
 
 
 def field_of(spec: Mapping[str, Any], dotted: str) -> Any:
-    """What stands in nested tables at a dotted field; None if there is none such."""
+    """The value at a dotted field of nested tables; None if there is no such field."""
     found: Any = spec
     for part in dotted.split("."):
         found = found.get(part) if isinstance(found, Mapping) else None
     return found
 
 
-def open_results(folder: Path) -> Results:
-    """Read the studies below `folder`; raises InputError when there is none."""
-    there = [name for name in STUDIES if (folder / name / "study.toml").exists()]
-    if not there:
-        raise InputError(
-            "holds none of the reproduction's studies",
-            where=str(folder),
-            mend=f"It should hold one or more of {', '.join(STUDIES)}, each with a study.toml.",
-        )
-    results = Results(folder, (), {name: load_study(folder / name / "study.toml") for name in there})
-    own = [(name, folder / name / "runs" / run) for name, runs in results.planned.items() for run in runs]
-    whole = tuple(_read(name, path) for name, path in own if (path / store.MANIFEST).exists())
-    read = replace(results, runs=whole)
-    vars(read)["planned"] = results.planned  # what is cached takes no second planning
+def open_results(folder: Path, names: Sequence[str] = ()) -> Results:
+    """Read one study, or the studies in the folders below, in the order of `names` if given; else by folder name.
+
+    A single study goes by its own name, others by that of their folders. Raises InputError when there is no study.
+    """
+    if (folder / STUDY).exists():
+        folders = {load_study(folder / STUDY).name: folder}
+    else:
+        below = names or sorted(path.parent.name for path in folder.glob(f"*/{STUDY}"))
+        folders = {name: folder / name for name in below if (folder / name / STUDY).exists()}
+    if not folders:
+        place = f"It should hold one or more of {', '.join(names)}" if names else "Name a study, or a folder of studies"
+        raise InputError("holds no study", where=str(folder), mend=f"{place}, each with a {STUDY}.")
+    results = Results(folder, (), {name: load_study(path / STUDY) for name, path in folders.items()})
+    planned = [(name, folders[name] / "runs" / run) for name, runs in results.planned.items() for run in runs]
+    complete = tuple(_read(name, path) for name, path in planned if (path / store.MANIFEST).exists())
+    read = replace(results, runs=complete)
+    vars(read)["planned"] = results.planned  # planning takes a while and is done once
     return read
 
 
@@ -137,5 +146,5 @@ def _read(study: str, folder: Path) -> RunRecord:
         raise InputError(
             f"a run that cannot be read ({type(error).__name__}: {error})",
             where=str(folder),
-            mend="Delete this run's directory, and the same command computes it anew.",
+            mend="Delete this run's directory, and the same command computes it again.",
         ) from None

@@ -1,0 +1,235 @@
+"""The phrases of the reproduction's page and its Markdown: verdicts with their signs, limits, tables of quirks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from triptych.claims.engine import votes
+from triptych.papers.vae_vs_gan_vs_vaegan.content import TEXTS
+from triptych.report import pages
+from triptych.text import count, listed, number
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from triptych.claims.engine import Claim
+    from triptych.claims.judging import Part
+    from triptych.papers.vae_vs_gan_vs_vaegan.ablation import Effect, Measure
+    from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, RunAt
+    from triptych.papers.vae_vs_gan_vs_vaegan.rates import Point
+
+SIGNS = {
+    "holds": "✓",
+    "holds where decided": "◕",
+    "holds in part": "◐",
+    "does not hold": "✗",
+    "undecided": "?",
+    "measured": "▪",
+    "supported": "✓",
+    "contradicted": "✗",
+    "undefined": "–",
+    "stable": "✓",
+    "not stable": "✗",
+    "inside": "✓",
+    "outside": "✗",
+    "makes it": "▲",
+    "weakens it": "▼",
+    "no effect shown": "·",
+    "changes nothing": "=",
+}
+"""The sign before a verdict, so that no verdict is shown by its colour alone."""
+COLOURS = {
+    "good": ("holds", "supported", "stable", "inside"),
+    "bad": ("does not hold", "contradicted", "not stable", "outside"),
+    "part": ("holds where decided", "holds in part", "makes it", "weakens it"),
+}
+VERDICTS = ("holds", "holds where decided", "holds in part", "does not hold", "undecided", "measured")
+REHEARSAL = 100
+"""Steps below which no network has learned to draw."""
+
+
+@dataclass(frozen=True)
+class Quirks:
+    """The quirks of one published result: what each does, and its effects by measure and kind."""
+
+    base: str
+    title: str
+    measures: list[Measure]
+    rows: list[tuple[str, str, dict[tuple[Measure, str], Effect]]]
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The rates as columns, and a line of settings for each framework and optimiser."""
+
+    rates: list[float]
+    lines: list[tuple[str, str, dict[float, Point]]]
+
+
+def environment(markdown: bool = False) -> Environment:
+    """The templates of this folder, with the phrases that both pages use."""
+    from jinja2 import StrictUndefined
+
+    made = pages.environment(Path(__file__).parent, markdown=markdown, undefined=StrictUndefined)
+    made.filters |= {word.__name__: word for word in (sign, colour, measured, brief, rate)}
+    own = (tally, parts_of, quirks, surface, lost, heads, votes, glossary)
+    made.globals |= {function.__name__: function for function in own}
+    made.globals["studies"] = TEXTS["studies"]
+    return made
+
+
+def sign(verdict: str) -> str:
+    """The sign before a verdict."""
+    return SIGNS.get(verdict, "")
+
+
+def colour(verdict: str) -> str:
+    """The page's class for a verdict."""
+    return next((name for name, words in COLOURS.items() if verdict in words), "muted")
+
+
+def measured(part: Part) -> str:
+    """A part's estimate with its unit."""
+    if part.estimate is None:
+        return "–"
+    return number(part.estimate, 3) + (f" {part.unit}" if part.unit and part.unit not in ("1", "share") else "")
+
+
+def tally(claims: Iterable[Claim]) -> str:
+    """Which claims got which verdict, in one sentence."""
+    found: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
+    for claim in claims:
+        found[claim.verdict].append(claim.id)
+    words = {
+        "holds": ("holds", "hold"),
+        "holds where decided": ("holds where decided", "hold where decided"),
+        "holds in part": ("holds in part", "hold in part"),
+        "does not hold": ("does not hold", "do not hold"),
+        "undecided": ("remains undecided", "remain undecided"),
+        "measured": ("was only announced and is measured here", "were only announced and are measured here"),
+    }
+    parts = [f"{len(ids)} {words[v][len(ids) > 1]} ({', '.join(ids)})" for v, ids in found.items() if ids]
+    return f"Of the paper's {count(sum(map(len, found.values())), 'claim')}, {listed(parts)}."
+
+
+def parts_of(claim: Claim, protocol: str) -> list[Part]:
+    """The parts of a claim under one protocol."""
+    return [part for part in claim.parts if part.protocol == protocol]
+
+
+def heads(claim: Claim) -> list[Part]:
+    """The matched parts that a short table shows: the first that decided the verdict, two where nothing was claimed."""
+    parts = parts_of(claim, "matched")
+    if claim.verdict == "measured":
+        return [part for part in parts if part.verdict == "measured"][:2]
+    wanted = {
+        "holds": ("supported",),
+        "does not hold": ("contradicted",),
+        "undecided": ("undecided", "undefined"),
+    }.get(claim.verdict)
+    if wanted:
+        return [part for part in parts if part.verdict in wanted][:1]
+    against = [p for p in parts if p.verdict == "contradicted"] + [p for p in parts if p.verdict == "undecided"]
+    return [part for part in parts if part.verdict == "supported"][:1] + against[:1]
+
+
+def brief(part: Part) -> str:
+    """A part's sentence up to its interval, "Supported: 27 against 54, a difference of ...", and its collapsed runs."""
+    first, *asides = part.sentence.rstrip(".").split("; ")
+    return "; ".join([first, *(aside for aside in asides if aside.startswith("collapsed"))]) + "."
+
+
+def rate(value: float) -> str:
+    """A learning rate written out: 0.000075."""
+    return f"{value:.7f}".rstrip("0")
+
+
+def lost(number_lost: int | None, of: int, how: str) -> str:
+    """How many of a cell's runs failed: "2 of 5 diverged"; empty without any."""
+    return f"{number_lost} of {of} {how}" if number_lost else ""
+
+
+def rehearsal(scale: RunAt) -> str:
+    """A warning that runs of so few steps train nothing; empty for runs that train."""
+    if scale.steps >= REHEARSAL:
+        return ""
+    steps = count(scale.steps, "step")
+    return f"A rehearsal: {steps} per run train nothing, and verdicts say nothing about the frameworks."
+
+
+def troubles(content: Content) -> list[str]:
+    """What a reader must know before anything else: untrained networks, studies that are missing or incomplete."""
+    ran = [e.study for e in content.runs]
+    return [
+        *filter(None, [rehearsal(content.scale)]),
+        *(f"The study “{name}” has not been run: its part is missing." for name in TEXTS["studies"] if name not in ran),
+        *(
+            f"The study “{e.study}” is incomplete: {e.complete} of {count(e.planned, 'run')} are there. What is "
+            "missing is undefined here, and verdicts may change."
+            for e in content.runs
+            if e.complete < e.planned
+        ),
+    ]
+
+
+def glossary(content: Content) -> dict[str, str]:
+    """What the page's measures and words mean."""
+    better = {"lower": ", lower is better", "higher": ", higher is better", "none": ""}
+    metrics = {f"{m.label} ({m.unit}{better[m.better]})": m.about for m in content.measures}
+    return {**metrics, **TEXTS["terms"]}
+
+
+def limits(content: Content) -> list[str]:
+    """What the page cannot say."""
+    if content.scale.full:
+        return TEXTS["limits"]
+    beta = (
+        "As published, the weight of the VAE's prior is pixels / latents / 2 times that in the bound: 16 times at the "
+        f"paper's size, {number(content.scale.size**2 / 256)} times at this one, which also has 128 latents."
+    )
+    return [*TEXTS["limits"], TEXTS["reduced"], beta]
+
+
+def contents(content: Content) -> dict[str, str]:
+    """The page's sections by id, in order; those without runs are left out."""
+    parts = [
+        ("claims", "Which claims hold", True),
+        *((claim.id.lower(), claim.id, True) for claim in content.claims),
+        ("table1", "Table 1, redone", bool(content.table1)),
+        ("rates", "Five learning rates", bool(content.points)),
+        ("tuned", "Equal tuning for all", bool(content.tuned)),
+        ("speed", "Time to a score, training times, learning curves", bool(content.times or content.costs)),
+        ("figures", "Figures 2 and 3, redone", bool(content.named("figure"))),
+        ("quirks", "Which quirk caused which effect", bool(content.effects)),
+        ("pictures", "More pictures", bool(content.named("samples"))),
+        ("appendices", "Objectives, and appendices A to C", bool(content.appendices)),
+        ("run", "How it was run", True),
+        ("limits", "What could not be reproduced", True),
+        ("files", "Files", True),
+    ]
+    return {name: title for name, title, has_content in parts if has_content}
+
+
+def quirks(effects: list[Effect]) -> list[Quirks]:
+    """The effects as one table for each published result."""
+    from triptych.papers.vae_vs_gan_vs_vaegan.quirks import quirks_of
+
+    tables = []
+    for base, title in TEXTS["bases"].items():
+        own = [effect for effect in effects if effect.base == base]
+        rows = [(q.name, q.about, {(e.measure, e.kind): e for e in own if e.quirk == q.name}) for q in quirks_of(base)]
+        measures = list(dict.fromkeys(e.measure for e in own))
+        tables += [Quirks(base=base, title=title, measures=measures, rows=rows)] if own else []
+    return tables
+
+
+def surface(points: list[Point]) -> Surface:
+    """The points as a table."""
+    lines = dict.fromkeys((p.framework, p.optimiser) for p in points)
+    return Surface(
+        sorted({p.rate for p in points}),
+        [(f, o, {p.rate: p for p in points if (p.framework, p.optimiser) == (f, o)}) for f, o in lines],
+    )

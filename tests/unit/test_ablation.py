@@ -1,0 +1,140 @@
+"""Which quirk made which effect: hand-made runs with known effects against SciPy, and what is said of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from hand_made import ablated, results, run
+from triptych.claims.results import Results, RunRecord
+from triptych.papers.vae_vs_gan_vs_vaegan import ablation
+
+
+def test_an_effect_that_remains_when_all_is_fixed_is_reported_with_what_offsets_its_maker() -> None:
+    made = ablated(
+        {"sign": [50.1, 50.4, 49.7], "updates": [140.2, 140.6, 139.7]}, {"sign": [], "rate": [121.0, 119.0, 120.0]}
+    )
+    fixed = [run for run in made.runs if run.framework.endswith("-fixed")]
+    for record, value in zip(fixed, [101.0, 101.5, 100.6], strict=True):  # no better than as published
+        record.scores["frechet_distance"]["value"] = value
+    sentences = {f.measure: f.sentence for f in ablation.findings(made, ablation.effects(made))}["frechet_distance"]
+    assert sentences == (
+        "The GAN's bad samples (Fréchet distance: 100 as published, 101 with every quirk fixed): no significant change "
+        "when all quirks are fixed; one at a time, made by sign (fixing it alone changes it by −50), rate (it alone "
+        "changes it by 19), and offset by updates (fixing it alone changes it by 40)."
+    )
+
+
+def test_the_quirk_that_makes_the_effect_is_found_by_fixing_and_by_keeping_it() -> None:
+    made = ablated(
+        {"sign": [30.1, 30.4, 29.7], "rate": [100.0, 100.5, 99.6], "updates": [140.2, 140.6, 139.7]},
+        {"sign": [90.2, 90.4, 89.7], "rate": [21.0, 19.0, 20.0]},
+    )
+    found = {(e.quirk, e.kind): e for e in ablation.effects(made) if e.measure.metric == "frechet_distance"}
+    sign = found["sign", "fix"]
+    assert sign.estimate and sign.estimate.point == pytest.approx(np.mean([100 - 30.1, 100.5 - 30.4, 99.6 - 29.7]))
+    raw = scipy_stats.ttest_rel([30.1, 30.4, 29.7], [100.0, 100.5, 99.6]).pvalue
+    assert sign.p is not None and raw < sign.p < 5 * raw + 1e-12  # five comparisons
+    assert (sign.verdict, found["sign", "keep"].verdict) == ("makes it", "makes it")
+    assert found["updates", "fix"].verdict == "weakens it"
+    assert found["rate", "fix"].verdict == "changes nothing"
+    assert found["rate", "keep"].verdict == "no effect shown"
+    assert found["momentum", "fix"].verdict == "changes nothing" and "never looked at" in found["momentum", "fix"].why
+    assert found["dis_rate", "keep"].estimate is None and found["dis_rate", "keep"].why == "no seed has both scores"
+    sentences = {f.measure: f for f in ablation.findings(made, ablation.effects(made))}
+    assert sentences["frechet_distance"].makers == ("sign",)
+    assert sentences["frechet_distance"].sentence == (
+        "The GAN's bad samples (Fréchet distance: 100 as published, 20 with every quirk fixed): made by sign "
+        "(whether fixed or kept alone)."
+    )
+    assert sentences["collapsed"].sentence.endswith("all quirks are fixed, and none for any single quirk.")
+    assert sentences["coverage"].sentence.startswith("Nothing can be said")
+
+
+def said(made: Results, measure: str = "frechet_distance") -> str:
+    """What is said of one measure after its two ends."""
+    (found,) = [f for f in ablation.findings(made, ablation.effects(made)) if f.measure == measure]
+    return found.sentence.partition("quirk fixed): ")[2]
+
+
+NOISY = [50.0, 120.0, 90.0]  # on both sides of halfway from 20 to 100
+
+
+def test_quirks_that_are_each_enough_are_named_where_no_test_decides() -> None:
+    some = {"sign": [70.0, 150.0, 95.0], "rate": NOISY, "dis_rate": [65.0, 130.0, 61.0]}
+    assert said(ablated({"sign": [99.0, 90.0, 105.0]}, some)).partition(" (")[0] == (
+        "no test attributes this to a quirk; sign and dis_rate each bring it past halfway alone in all 3 seeds, and "
+        "fixing no quirk takes it back past halfway in all of them"
+    )
+    both = {"sign": [55.0, 20.0, 5.0], "updates": [5.0, 20.0, 55.0], "rate": [99.0, 30.0, 95.0]}
+    assert said(ablated(both, {"rate": NOISY})).partition(" (")[0] == (
+        "no test attributes this to a quirk; no quirk brings it past halfway alone in all 3 seeds, and fixing sign or "
+        "updates takes it back past halfway in all of them"
+    )
+
+
+def test_what_is_enough_is_named_next_to_what_a_test_shows() -> None:
+    sentence = said(ablated({}, {"sign": [90.2, 90.4, 89.7], "rate": [70.0, 150.0, 95.0]}))
+    assert sentence.startswith(
+        "made by sign (it alone changes it by 70); sign and rate each bring it past halfway alone in all 3 seeds"
+    )
+
+
+def test_a_variant_that_lacks_a_seed_is_not_counted_as_support() -> None:
+    made = ablated({"sign": [10.0, 55.0]}, {"rate": [95.0]})
+    sentence = said(made)
+    assert "no quirk brings it past halfway alone" in sentence and "fixing no quirk takes it back" in sentence
+    lacking = sum(
+        e.verdict != "changes nothing" for e in ablation.effects(made) if e.measure.metric == "frechet_distance"
+    )
+    assert sentence.endswith(f"({lacking} variants without all runs left out).") and lacking > 5
+
+
+def test_ends_that_change_places_in_a_seed_have_no_halfway() -> None:
+    made = ablated({}, {"rate": NOISY}, fixed=[99.0, 101.0, 19.0])
+    assert said(made).startswith("no significant change when all quirks are fixed, and none for any single quirk.")
+    made = ablated({}, {"rate": NOISY}, published=[100.0] * 5, fixed=[19.0, 21.0, 20.0, 10.0, 101.0])
+    assert "it does not vanish in all 5 seeds when all quirks are fixed" in said(made)
+
+
+def test_the_same_change_in_every_seed_is_said_and_not_called_weak() -> None:
+    made = ablated({"rate": [99.0, 98.0, 97.0]}, {})
+    for record in made.runs:
+        record.scores["collapsed"]["value"] = 0.0 if record.framework.endswith("-fixed") else 1.0
+    assert said(made, "collapsed").startswith(
+        "no test attributes this to a quirk; no quirk"
+    )  # no change is no such change
+    sign = [run("ablation", "as_published@gan-keep-sign", s, {"collapsed": 1.0}) for s in range(3)]
+    assert said(results(*made.runs, *sign), "collapsed").startswith(
+        "no test attributes this to a quirk (the same change in all of 3 seeds has p = 0.25 at best); sign brings it "
+        "past halfway alone in all 3 seeds, and fixing no quirk"
+    )
+
+
+def test_halfway_lies_below_where_a_lower_score_is_the_effect() -> None:
+    def runs(study: str, variant: str, values: list[float]) -> list[RunRecord]:
+        return [run(study, f"as_published@vaegan{variant}", s, {"reconstruction_mse": v}) for s, v in enumerate(values)]
+
+    made = runs("as_published", "", [0.010, 0.011, 0.012]) + runs("ablation", "-fixed", [0.030, 0.031, 0.033])
+    made += runs("ablation", "-keep-loader", [0.009, 0.001, 0.019])
+    made += runs("ablation", "-fix-loader", [0.05, 0.9, 0.1])
+    assert "loader brings it past halfway alone in all 3 seeds, and fixing loader takes it back past halfway" in said(
+        results(*made), "reconstruction_mse"
+    )
+
+
+def test_one_equal_score_or_seed_is_not_the_same_run() -> None:
+    found = ablation.effects(ablated({"sign": [100.0, 30.0, 90.0]}, {}))
+    verdicts = {e.measure.metric: e.verdict for e in found if (e.quirk, e.kind) == ("sign", "fix")}
+    assert verdicts == {m: "no effect shown" for m in ("frechet_distance", "collapsed", "coverage")}
+
+
+def test_a_lower_score_is_the_effect_where_the_measure_says_so() -> None:
+    def runs(study: str, variant: str, values: list[float]) -> list[RunRecord]:
+        return [run(study, f"as_published@vaegan{variant}", s, {"reconstruction_mse": v}) for s, v in enumerate(values)]
+
+    made = runs("as_published", "", [0.01, 0.0101, 0.0102]) + runs("ablation", "-fixed", [0.03, 0.031, 0.0305])
+    made += runs("ablation", "-fix-loader", [0.0302, 0.0303, 0.0305])
+    (loader,) = [e for e in ablation.effects(results(*made)) if e.estimate and e.quirk == "loader"]
+    assert loader.estimate and loader.estimate.point < 0 and loader.verdict == "makes it"
