@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from triptych import store
-from triptych.directory import TIMING_JSONL
+from triptych.directory import RunDirectory, StudyDirectory
 from triptych.errors import InputError
-from triptych.spec import StudySpec, load_study
+from triptych.spec import StudySpec
 
-STUDY = "study.toml"
 Names = str | tuple[str, ...]
 
 
@@ -38,12 +37,12 @@ class RunRecord:
     @cached_property
     def log(self) -> list[dict[str, Any]]:
         """The rows of log.jsonl, in order of images."""
-        return store.read_lines(self.folder / "log.jsonl")
+        return store.read_lines(RunDirectory(self.folder).log_jsonl)
 
     @cached_property
     def timing(self) -> list[dict[str, Any]]:
         """The rows of timing.jsonl, in order of images."""
-        return store.read_lines(self.folder / TIMING_JSONL)
+        return store.read_lines(RunDirectory(self.folder).timing_jsonl)
 
     def field(self, dotted: str) -> Any:
         """The value of a dotted field of the run's spec, such as "optimiser.rate"; None if it has no such field."""
@@ -111,26 +110,28 @@ def open_results(folder: Path, names: Sequence[str] = ()) -> Results:
 
     A single study goes by its own name, others by that of their folders. Raises InputError when there is no study.
     """
-    if (folder / STUDY).exists():
-        folders = {load_study(folder / STUDY).name: folder}
+    if StudyDirectory(folder).study_toml.exists():
+        found = {StudyDirectory(folder).load().name: StudyDirectory(folder)}
     else:
-        below = names or sorted(path.parent.name for path in folder.glob(f"*/{STUDY}"))
-        folders = {name: folder / name for name in below if (folder / name / STUDY).exists()}
-    if not folders:
+        below = names or sorted(path.name for path in folder.glob("*/"))
+        directories = {name: StudyDirectory(folder / name) for name in below}
+        found = {name: directory for name, directory in directories.items() if directory.study_toml.exists()}
+    if not found:
         place = f"It should hold one or more of {', '.join(names)}" if names else "Name a study, or a folder of studies"
-        raise InputError("holds no study", where=str(folder), mend=f"{place}, each with a {STUDY}.")
-    results = Results(folder, (), {name: load_study(path / STUDY) for name, path in folders.items()})
-    planned = [(name, folders[name] / "runs" / run) for name, runs in results.planned.items() for run in runs]
-    complete = tuple(_read(name, path) for name, path in planned if (path / store.MANIFEST).exists())
+        raise InputError("holds no study", where=str(folder), mend=f"{place}, each with a study.toml.")
+    results = Results(folder, (), {name: directory.load() for name, directory in found.items()})
+    planned = [(name, found[name].run(run)) for name, runs in results.planned.items() for run in runs]
+    complete = tuple(_read(name, run) for name, run in planned if run.manifest_json.exists())
     read = replace(results, runs=complete)
     vars(read)["planned"] = results.planned  # planning takes a while and is done once
     return read
 
 
-def _read(study: str, folder: Path) -> RunRecord:
+def _read(study: str, run: RunDirectory) -> RunRecord:
+    folder = run.path
     try:
-        spec, outcome = store.read_json(folder / "spec.json"), store.read_json(folder / "outcome.json")
-        scores = {row["metric"]: row for row in store.read_lines(folder / "scores.jsonl")}
+        spec, outcome = store.read_json(run.spec_json), store.read_json(run.outcome_json)
+        scores = {row["metric"]: row for row in store.read_lines(run.scores_jsonl)}
         return RunRecord(
             study=study,
             id=folder.name,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from triptych import store
 from triptych.claims.quantities import Quantity, outputs, value
+from triptych.directory import RunDirectory
 from triptych.text import number
 from triptych.verdicts import stats
 from triptych.verdicts.stats import Estimate
@@ -148,7 +149,7 @@ def gather(results: Results, claims: list[Claim], folder: Path) -> Content:
     effects = ablation.effects(results)
     scale = scale_of(results)
     published = bool(results.where(study=table1.STUDY))
-    environments = [run.folder / "environment.json" for run in results.runs]
+    environments = [RunDirectory(run.folder).environment_json for run in results.runs]
     drawn = pictures.figures(results, folder / "paper")
     return Content(
         scale=scale,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from triptych import store
+from triptych.directory import StudyDirectory
 from triptych.papers.vae_vs_gan_vs_vaegan import page_text
 from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, gather
 from triptych.report import pages, plotting
@@ -56,7 +57,7 @@ def write(results: Results, claims: list[Claim], folder: Path, docs: Path | None
     for place in (folder, docs):
         if place is not None:
             _write_markdown(content, place)
-    page = folder / "report.html"
+    page = StudyDirectory(folder).report_html
     store.write(page, render(content).encode())
     return page
 
