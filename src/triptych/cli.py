@@ -235,7 +235,7 @@ def reproduce(
     """Reproduce the paper: as published and under matched conditions, every claim with a verdict."""
     papers = ["paper", "vae-vs-gan-vs-vaegan"]
     if what not in papers:
-        raise InputError("nothing that can be reproduced", where="WHAT", value=what, mend=suggest(what, papers))
+        raise InputError("nothing that can be reproduced", where="WHAT", value=what, hint=suggest(what, papers))
     from triptych.papers.vae_vs_gan_vs_vaegan.run import reproduce
 
     execution = {"device": device, "workers": workers, "threads": threads}

@@ -93,7 +93,7 @@ class RunDirectory:
             raise InputError(f"holds no run (no {self.spec_json.name})", where=str(self.path))
         values = Reader().table(self.spec_json)
         if isinstance(values.get("condition"), str):  # it is a table now
-            raise InputError(f"this run {OLDER}", where=str(self.path), mend=OLDER_HINT)
+            raise InputError(f"this run {OLDER}", where=str(self.path), hint=OLDER_HINT)
         return checked(RunSpec, values, str(self.spec_json))
 
     def status(self, hashes: bool = True) -> str:
@@ -121,7 +121,7 @@ class RunDirectory:
         spec = reader.table(self.spec_json)
         condition = spec.get("condition", {})
         if isinstance(condition, str):
-            raise InputError(f"this run {OLDER}", where=str(self.path), mend=OLDER_HINT)
+            raise InputError(f"this run {OLDER}", where=str(self.path), hint=OLDER_HINT)
         named = isinstance(spec.get("framework"), str) and isinstance(spec.get("seed", 0), int)
         if not named or not isinstance(condition, dict):
             raise InputError("has no readable spec.json", where=f"runs/{self.id}")
@@ -184,7 +184,7 @@ class StudyDirectory:
             return load_study(self.study_toml)
         except InputError as error:
             hint = f"If you have not changed the file, it {OLDER}. {OLDER_HINT}"
-            raise InputError(error.what, where=error.where, mend=hint) from None
+            raise InputError(error.what, where=error.where, hint=hint) from None
 
     def refuse_older(self) -> None:
         """Raise InputError, and touch nothing, if a run was computed by an older version of triptych.
@@ -199,7 +199,7 @@ class StudyDirectory:
             except InputError:
                 older = True
             if older:
-                raise InputError(f"{OLDER} (by its run {run.id})", where=str(self.path), mend=OLDER_HINT)
+                raise InputError(f"{OLDER} (by its run {run.id})", where=str(self.path), hint=OLDER_HINT)
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,14 +78,14 @@ def module_of(kind: str, name: str, where: str = "") -> ModuleType:
         if name not in names(kind):
             outside = '"package.module"' if whole else '"package.module:Name"'
             hint = f"{suggest(name, names(kind))} From outside the package: {outside}."
-            raise InputError(f"unknown {noun}", where=where, value=name, mend=hint)
+            raise InputError(f"unknown {noun}", where=where, value=name, hint=hint)
         module_name = f"{package}.{name}"
     elif whole and colon:
         hint = f'Write "{module_name}"; its file defines `{attribute}`.'
-        raise InputError(f"a {noun} is a module, without a name after it", where=where, value=name, mend=hint)
+        raise InputError(f"a {noun} is a module, without a name after it", where=where, value=name, hint=hint)
     elif colon and not object_name:
         hint = f'Write "{module_name}:Name", or "{module_name}" for its `{attribute}`.'
-        raise InputError(f"no name after the colon of a {noun}", where=where, value=name, mend=hint)
+        raise InputError(f"no name after the colon of a {noun}", where=where, value=name, hint=hint)
     try:
         return importlib.import_module(module_name)
     except Exception as error:  # a module from outside can fail to import in any way
@@ -96,7 +96,7 @@ def module_of(kind: str, name: str, where: str = "") -> ModuleType:
         raise InputError(
             f"cannot load {name!r} ({what})",
             where=where,
-            mend=hint if isinstance(error, ModuleNotFoundError) else "",
+            hint=hint if isinstance(error, ModuleNotFoundError) else "",
         ) from error
 
 
@@ -137,6 +137,6 @@ def options_of(kind: str, name: str, base: type, where: str = "") -> Any:
     if found is not None and not (isinstance(found, type) and issubclass(found, base)):
         hint = f"Make it a subclass of {base.__module__}.{base.__name__}."
         raise InputError(
-            f"`Options` of the {KINDS[kind].noun} is no class of options", where=where, value=name, mend=hint
+            f"`Options` of the {KINDS[kind].noun} is no class of options", where=where, value=name, hint=hint
         )
     return found

@@ -320,7 +320,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError("no such file", where=str(path)) from None
     except IsADirectoryError:
-        raise InputError("is a directory, not a file", where=str(path), mend="Name the TOML file.") from None
+        raise InputError("is a directory, not a file", where=str(path), hint="Name the TOML file.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"not a TOML file ({error})", where=str(path)) from None
 

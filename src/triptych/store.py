@@ -66,7 +66,7 @@ def refuse_link(*paths: Path) -> None:
                 "is a symbolic link, and nothing is written through one inside a study's directory",
                 where=str(path),
                 value=os.readlink(path),
-                mend="Delete the link, or put what it leads to in its place.",
+                hint="Delete the link, or put what it leads to in its place.",
             )
 
 

@@ -1,4 +1,4 @@
-"""Whatever a user gets wrong: exit code 2, one message that says what, where and how to mend it, and no harm done."""
+"""Whatever a user gets wrong: exit code 2, one message that says what, where and how to fix it, and no harm done."""
 
 from __future__ import annotations
 

@@ -256,7 +256,7 @@ def test_without_a_network_the_file_to_place_is_named(data, pinned, tmp_path):
     with pytest.raises(InputError) as raised:
         choose(["inception"], data, tmp_path)
     for part in (pinned.as_uri(), str(tmp_path / "cache" / "weights.pth"), inception.WEIGHTS.sha256):
-        assert part in raised.value.mend
+        assert part in raised.value.hint
     assert "cannot get the weights" in raised.value.what
 
 

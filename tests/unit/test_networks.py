@@ -117,9 +117,9 @@ def test_a_tap_after_a_norm_that_is_not_there_is_refused():
         networks.describe(NetworkSpec(options={"tap_layer": 1, "tap_point": "norm"}), 16, 1)
 
 
-@pytest.mark.parametrize(("options", "mend"), [({"tap_leyer": 2}, "tap_layer"), ({"init": "xavier"}, "dcgan")])
-def test_a_wrong_option_of_the_family_is_refused_with_its_mending(options: dict, mend: str):
-    with pytest.raises(InputError, match=mend):
+@pytest.mark.parametrize(("options", "hint"), [({"tap_leyer": 2}, "tap_layer"), ({"init": "xavier"}, "dcgan")])
+def test_a_wrong_option_of_the_family_is_refused_with_its_mending(options: dict, hint: str):
+    with pytest.raises(InputError, match=hint):
         networks.describe(NetworkSpec(options=options), 16, 1)
 
 

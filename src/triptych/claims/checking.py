@@ -54,14 +54,14 @@ def check_part(name: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
             f"needs {count(fewest, 'seed')} in {' and '.join(studies)}",
             where=name,
             value=len(seeds),
-            mend=f"Give --seeds {fewest} or more.",
+            hint=f"Give --seeds {fewest} or more.",
         )
     scoring = plans[a.studies[0]].study.scoring
     if part.expects in WITHIN and part.margin is None and not quantities.smallest_effect(part.metric, scoring):
         raise InputError(
             f"{part.expects!r} needs a margin, and {part.metric} has none of its own",
             where=name,
-            mend="Give the part a margin.",
+            hint="Give the part a margin.",
         )
 
 
@@ -70,11 +70,11 @@ def _differ(where: str, compared: Mapping[str, Any]) -> None:
     for one, other in ("ab", "cd"):
         if one in compared and other in compared and compared[one] == compared[other]:
             raise InputError(
-                "compares the same runs with themselves", where=where, mend=f"Let {one} and {other} differ."
+                "compares the same runs with themselves", where=where, hint=f"Let {one} and {other} differ."
             )
     a, b, c, d = (compared.get(letter) for letter in "abcd")
     if b is not None and (a, b) == (c, d):
-        raise InputError("takes a difference from itself", where=where, mend="Let c and d differ from a and b.")
+        raise InputError("takes a difference from itself", where=where, hint="Let c and d differ from a and b.")
 
 
 def _one_unit(where: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
@@ -89,7 +89,7 @@ def _one_unit(where: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
             "compares quantities in different units",
             where=where,
             value=each,
-            mend="Give all sides quantities in one unit.",
+            hint="Give all sides quantities in one unit.",
         )
 
 
@@ -100,7 +100,7 @@ def _side(where: str, side: Side, per_doubling: str | None, plans: Mapping[str, 
     read += [Quantity(metric=VALIDATION)] if side.tuned else []
     for name in side.studies:
         if name not in plans:
-            raise InputError("no such study", where=where, value=name, mend=suggest(name, plans))
+            raise InputError("no such study", where=where, value=name, hint=suggest(name, plans))
         for framework in side.frameworks:
             found += _cells(f"{where}, study {name}", plans[name], framework, side.at)
         for quantity in read:
@@ -121,7 +121,7 @@ def _cells(where: str, plan: Planned, framework: str, at: Mapping[str, Any]) -> 
             "the study does not run this framework",
             where=where,
             value=framework,
-            mend=suggest(framework, plan.study.frameworks),
+            hint=suggest(framework, plan.study.frameworks),
         )
     for field, wanted in at.items():
         _has_each(where, framework, field, wanted, [spec for _, spec in own])
@@ -131,7 +131,7 @@ def _cells(where: str, plan: Planned, framework: str, at: Mapping[str, Any]) -> 
             f"no run of {framework} has all of this at once",
             where=where,
             value=dict(at),
-            mend="Add the combination to the study's grid.",
+            hint="Add the combination to the study's grid.",
         )
     return cells
 
@@ -143,8 +143,8 @@ def _has_each(where: str, framework: str, field: str, wanted: Any, specs: Sequen
     for each in wanted if several else [wanted]:
         if not any(holds(spec, {field: each}) for spec in specs):
             known, there = list(dotted(specs[0])), ", ".join(dict.fromkeys(map(str, values)))
-            mend = f"There: {there}. Add it to the study's grid." if field in known else suggest(field, known)
-            raise InputError(f"no run of {framework} has this {field}", where=where, value=each, mend=mend)
+            hint = f"There: {there}. Add it to the study's grid." if field in known else suggest(field, known)
+            raise InputError(f"no run of {framework} has this {field}", where=where, value=each, hint=hint)
 
 
 def _scored(where: str, plan: Planned, quantity: Quantity) -> None:
@@ -152,21 +152,21 @@ def _scored(where: str, plan: Planned, quantity: Quantity) -> None:
         return
     known = quantities.outputs(plan.study.scoring.metrics or ())
     if quantity.needs not in known:
-        mend = suggest(quantity.needs, known)
-        raise InputError("unknown metric", where=where, value=quantity.needs, mend=mend)
+        hint = suggest(quantity.needs, known)
+        raise InputError("unknown metric", where=where, value=quantity.needs, hint=hint)
     if quantity.needs not in plan.scored:
         raise InputError(
             "the study does not score this",
             where=where,
             value=quantity.needs,
-            mend="Add the metric that gives it to the study's scoring.metrics.",
+            hint="Add the metric that gives it to the study's scoring.metrics.",
         )
     if quantity.curve is not None and not (plan.study.training.snapshots and known[quantity.curve].axis):
         raise InputError(
             "there is no curve over training of this",
             where=where,
             value=quantity.curve,
-            mend="Name a metric over training, such as frechet_convergence, of a study with training.snapshots.",
+            hint="Name a metric over training, such as frechet_convergence, of a study with training.snapshots.",
         )
 
 
@@ -178,7 +178,7 @@ def _logged(where: str, log: str, runs: Sequence[RunSpec]) -> None:
         terms = dict.fromkeys(term for loss in losses.values() for term in loss)
         known = [*(f"losses.{player}" for player in losses), *(f"terms.{term}" for term in terms)]
         if log not in known:
-            raise InputError(f"{run.framework} logs no such number", where=where, value=log, mend=suggest(log, known))
+            raise InputError(f"{run.framework} logs no such number", where=where, value=log, hint=suggest(log, known))
 
 
 def _can_be_tuned(where: str, side: Side, specs: Sequence[Mapping[str, Any]]) -> None:
@@ -188,7 +188,7 @@ def _can_be_tuned(where: str, side: Side, specs: Sequence[Mapping[str, Any]]) ->
             "a tuned side needs two or more settings to choose from",
             where=where,
             value=dict(side.at),
-            mend=f"Leave {' and '.join(SETTING)} out of `at`.",
+            hint=f"Leave {' and '.join(SETTING)} out of `at`.",
         )
     often, times = Counter(settings).most_common(1)[0]
     if times > 1:
@@ -197,7 +197,7 @@ def _can_be_tuned(where: str, side: Side, specs: Sequence[Mapping[str, Any]]) ->
             f"a tuned side needs one run per setting and seed, and has {times}",
             where=where,
             value=dict(side.at),
-            mend=_narrower(alike),
+            hint=_narrower(alike),
         )
 
 
@@ -217,5 +217,5 @@ def _spans(where: str, field: str, specs: Sequence[Mapping[str, Any]]) -> None:
             f"a slope over {field} needs two or more values of it, all positive",
             where=where,
             value=values,
-            mend="Let the side span more of the grid.",
+            hint="Let the side span more of the grid.",
         )

@@ -101,14 +101,14 @@ def load(path: Path) -> list[ClaimSpec]:
     table, name = read_toml(path), str(path)
     for key in table:
         if key not in KEYS:
-            raise InputError("unknown key", where=name, value=key, mend=suggest(key, KEYS))
+            raise InputError("unknown key", where=name, value=key, hint=suggest(key, KEYS))
     if not isinstance(table.get("claims"), list) or not table["claims"]:
-        raise InputError("holds no list of claims", where=name, mend="Start each claim with [[claims]].")
+        raise InputError("holds no list of claims", where=name, hint="Start each claim with [[claims]].")
     given = {"protocols": table["protocols"]} if "protocols" in table else {}
     claims = [_claim(values, given, place, name) for place, values in enumerate(table["claims"], 1)]
     twice = [name for name, times in Counter(claim.id for claim in claims).items() if times > 1]
     if twice:
-        raise InputError("two claims have one id", where=name, value=twice[0], mend="Give each its own.")
+        raise InputError("two claims have one id", where=name, value=twice[0], hint="Give each its own.")
     return claims
 
 
@@ -138,8 +138,8 @@ def _parts(claim: ClaimSpec, studies: Mapping[str, StudySpec], file: str = "") -
         for letter, side in zip("abcd", part.sides, strict=False):
             if not side.studies:
                 where = f"{file}, {claim.id}.{place}, side {letter}".removeprefix(", ")
-                mend = f"Give the side a study: {', '.join(studies)}."
-                raise InputError("names no study, and there are several", where=where, mend=mend)
+                hint = f"Give the side a study: {', '.join(studies)}."
+                raise InputError("names no study, and there are several", where=where, hint=hint)
     return parts
 
 

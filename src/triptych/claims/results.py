@@ -118,7 +118,7 @@ def open_results(folder: Path, names: Sequence[str] = ()) -> Results:
         found = {name: directory for name, directory in directories.items() if directory.study_toml.exists()}
     if not found:
         place = f"It should hold one or more of {', '.join(names)}" if names else "Name a study, or a folder of studies"
-        raise InputError("holds no study", where=str(folder), mend=f"{place}, each with a study.toml.")
+        raise InputError("holds no study", where=str(folder), hint=f"{place}, each with a study.toml.")
     results = Results(folder, (), {name: directory.load() for name, directory in found.items()})
     planned = [(name, found[name].run(run)) for name, runs in results.planned.items() for run in runs]
     complete = tuple(_read(name, run) for name, run in planned if run.manifest_json.exists())
@@ -147,5 +147,5 @@ def _read(study: str, run: RunDirectory) -> RunRecord:
         raise InputError(
             f"a run that cannot be read ({type(error).__name__}: {error})",
             where=str(folder),
-            mend="Delete this run's directory, and the same command computes it again.",
+            hint="Delete this run's directory, and the same command computes it again.",
         ) from None

@@ -63,8 +63,8 @@ def checks_of(name: str) -> list[Check]:
             return checks(name)
     if ":" not in name:
         known = [choice for kind in kinds for choice in plugins.names(kind)]
-        mend = plugins.suggest(bare, known) + ' From outside the package: "package.module:Name".'
-        raise InputError("no such plug-in", where="NAME", value=name, mend=mend)
+        hint = plugins.suggest(bare, known) + ' From outside the package: "package.module:Name".'
+        raise InputError("no such plug-in", where="NAME", value=name, hint=hint)
     found: Any = plugins.find("frameworks", bare, where="NAME")
     kind = _kind_of(found, bare)
     if kind is None:
@@ -72,7 +72,7 @@ def checks_of(name: str) -> list[Check]:
             "neither a framework, a metric, a data source nor a feature extractor",
             where="NAME",
             value=name,
-            mend="It must be a Framework class, a Metric, or a function called load or extractor.",
+            hint="It must be a Framework class, a Metric, or a function called load or extractor.",
         )
     return kinds[kind](name)
 

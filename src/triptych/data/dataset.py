@@ -105,11 +105,11 @@ def open(folder: Path, device: str | torch.device = "cpu", resident_bytes: int =
         labels = {name: np.load(folder / f"{name}-labels.npy") for name in SPLITS} if record["label_names"] else {}
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise InputError(
-            f"no prepared data, or incomplete ({error})", where=str(folder), mend="Prepare the data again."
+            f"no prepared data, or incomplete ({error})", where=str(folder), hint="Prepare the data again."
         ) from error
     counts, device = record["counts"], torch.device(device)
     if {name: len(pixels) for name, pixels in mapped.items()} != counts:
-        raise InputError("image files and data.json disagree", where=str(folder), mend="Prepare the data again.")
+        raise InputError("image files and data.json disagree", where=str(folder), hint="Prepare the data again.")
     resident = sum(pixels.nbytes for pixels in mapped.values()) <= resident_bytes
     splits = {
         name: Split(

@@ -94,7 +94,7 @@ def _is_done(spec: DataSpec, folder: Path) -> bool:
         raise InputError(
             "holds data prepared from another specification",
             where=str(folder),
-            mend="Choose another folder, or delete this one to prepare it anew.",
+            hint="Choose another folder, or delete this one to prepare it anew.",
         )
     return True
 
@@ -140,7 +140,7 @@ def split_up(raw: Raw, where: str) -> dict[str, Part]:
         raise InputError(
             f"too few images: the {total} found leave {', '.join(small)}",
             where=where,
-            mend=f"Every split needs at least 2; {FEWEST} training images are always enough.",
+            hint=f"Every split needs at least 2; {FEWEST} training images are always enough.",
         )
     return parts
 
@@ -161,7 +161,7 @@ def _check_sizes(sizes: Counter[tuple[int, int]], spec: DataSpec, where: str) ->
     raise InputError(
         f"{what} {', then '.join(common)} (width x height)",
         where=where,
-        mend='Say how they become squares: fit = "crop" (the middle), "pad" (with black) or "stretch"; '
+        hint='Say how they become squares: fit = "crop" (the middle), "pad" (with black) or "stretch"; '
         "on the command line --fit.",
     )
 

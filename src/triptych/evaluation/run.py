@@ -43,7 +43,7 @@ class Run:
             raise InputError(
                 "this run has not come to its end",
                 where=str(self.folder),
-                mend="Run its study again to go on.",
+                hint="Run its study again to go on.",
             )
         self.outcome: dict[str, Any] = store.read_json(self.files.outcome_json)
 
@@ -76,7 +76,7 @@ class Run:
         earlier.weights = self.files.snapshot(images)
         if not earlier.weights.is_dir():
             kept = ", ".join(map(str, self.snapshots)) or "none"
-            raise InputError("no weights were kept then", where=str(self.folder), value=images, mend=f"Kept: {kept}.")
+            raise InputError("no weights were kept then", where=str(self.folder), value=images, hint=f"Kept: {kept}.")
         return earlier
 
     @property
@@ -106,13 +106,13 @@ class Run:
     def _labels(self, n: int, seed: int, label: int | None) -> Tensor | None:
         if not self.model.framework.conditional:
             if label is not None:
-                mend = "Leave the class out."
-                raise InputError("not a conditional framework", where="class", value=self.spec.framework, mend=mend)
+                hint = "Leave the class out."
+                raise InputError("not a conditional framework", where="class", value=self.spec.framework, hint=hint)
             return None
         if label is None:
             return prior_labels(seed, n, self.outcome["classes"])
         if not 0 <= label < self.classes:
-            raise InputError("no such class", where="class", value=label, mend=f"Classes: 0 to {self.classes - 1}.")
+            raise InputError("no such class", where="class", value=label, hint=f"Classes: 0 to {self.classes - 1}.")
         return torch.full((n,), label)
 
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:

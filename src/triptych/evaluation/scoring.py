@@ -60,7 +60,7 @@ def describe(scoring: ScoringSpec, extractors: Sequence[Extractor]) -> list[Row]
     for name, effect in own.items():
         where = f"scoring.smallest_effect.{name}"
         if name not in known:
-            raise InputError("no such metric is computed", where=where, mend=plugins.suggest(name, known))
+            raise InputError("no such metric is computed", where=where, hint=plugins.suggest(name, known))
         if effect < 0:
             raise InputError("a smallest effect is not negative", where=where, value=effect)
     return [{**output, "smallest_effect": own.get(output["metric"], output["smallest_effect"])} for output in outputs]

@@ -44,7 +44,7 @@ def describe(spec: NetworkSpec, size: int, channels: int) -> nn.ModuleDict:
     complete = isinstance(networks, dict) and networks.keys() == NETWORKS
     if not complete or not all(isinstance(network, nn.Module) for network in networks.values()):
         what = f"`build` of the network family returned {_shown(networks)}, not the three networks"
-        raise InputError(what, where=WHERE, value=spec.family, mend='Return {"enc": ..., "dec": ..., "dis": ...}.')
+        raise InputError(what, where=WHERE, value=spec.family, hint='Return {"enc": ..., "dec": ..., "dis": ...}.')
     return nn.ModuleDict(networks)
 
 

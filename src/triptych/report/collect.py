@@ -70,7 +70,7 @@ def collect(study_dir: Path) -> Study:
     reader = Reader(problems)
     toml = reader.text(directory.study_toml)
     if not toml and not directory.runs.is_dir():
-        raise InputError("not the directory of a study", where=str(study_dir), mend="It holds no study.toml.")
+        raise InputError("not the directory of a study", where=str(study_dir), hint="It holds no study.toml.")
     config = reader.toml(directory.study_toml)
     scores = reader.lines(directory.scores_jsonl, {"framework", "metric"})
     verdicts = reader.tables(directory.verdicts_json, {"metric", "a", "b", "verdict"})

@@ -55,7 +55,7 @@ def runs_of(study: StudySpec) -> list[RunSpec]:
         raise InputError(
             "overrides a framework that the study does not run",
             where=f"override.{stranger}",
-            mend=suggest(stranger, study.frameworks),
+            hint=suggest(stranger, study.frameworks),
         )
     return [
         _run(study, framework, seed, point)
@@ -88,7 +88,7 @@ def check_labels(runs: list[RunSpec], classes: int) -> None:
             "this framework needs labels, and the data have none",
             where="frameworks",
             value=name,
-            mend="Sort the images into one folder per class, or leave this framework out.",
+            hint="Sort the images into one folder per class, or leave this framework out.",
         )
 
 
@@ -107,7 +107,7 @@ def _fault(spec: RunSpec, error: Exception) -> InputError:
     return InputError(
         f"the framework {spec.framework} raised {type(error).__name__}: {error}",
         where=place,
-        mend=f"`triptych check {spec.game}` tests it against the contract (docs/how-to/add-a-framework).",
+        hint=f"`triptych check {spec.game}` tests it against the contract (docs/how-to/add-a-framework).",
     )
 
 
@@ -127,7 +127,7 @@ def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> 
             raise InputError(
                 f"the grid varies what a preset or override of {framework} fixes",
                 where=f"grid.{key}",
-                mend="Vary another field, or leave that framework to a study of its own.",
+                hint="Vary another field, or leave that framework to a study of its own.",
             )
     run = {**values, "framework": framework, "seed": seed, "condition": point}
     return resolved(checked(RunSpec, run, f"run {framework}"))
@@ -160,7 +160,7 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
         raise InputError(
             "cannot vary in a grid",
             where=f"grid.{key}",
-            mend=f'Give a dotted field of {", ".join(PARTS)}, such as "optimiser.rate".',
+            hint=f'Give a dotted field of {", ".join(PARTS)}, such as "optimiser.rate".',
         )
     for part in reversed(rest.split(".")):
         value = {part: value}
@@ -180,7 +180,7 @@ def _preset(study: StudySpec, framework: str) -> dict[str, Any]:
         f"unknown preset of {game}",
         where="frameworks",
         value=framework,
-        mend=f'{suggest(preset, presets)} Or define it: [override."{framework}".options].',
+        hint=f'{suggest(preset, presets)} Or define it: [override."{framework}".options].',
     )
 
 

@@ -59,7 +59,7 @@ def comparison(
     `threads`); None leaves the default. Raises InputError for an unknown preset, data set or field.
     """
     if preset not in PRESETS:
-        raise InputError("unknown preset", where="--preset", value=preset, mend=suggest(preset, PRESETS))
+        raise InputError("unknown preset", where="--preset", value=preset, hint=suggest(preset, PRESETS))
     source, path = guess_source(str(data))
     names = [part.strip() for part in frameworks.split(",")] if isinstance(frameworks, str) else list(frameworks)
     name = f"{Path(path).resolve().stem if path else source.replace(':', '-')}-{preset}"
@@ -69,7 +69,7 @@ def comparison(
         own["optimiser"] = {"name": optimiser}
     for field, value in fields.items():
         if field not in HOMES:
-            raise InputError("unknown field", where="comparison", value=field, mend=suggest(field, HOMES))
+            raise InputError("unknown field", where="comparison", value=field, hint=suggest(field, HOMES))
         own.setdefault(HOMES[field], {})[field] = value
     for layer in (PRESETS[preset], own):
         for part, table in layer.items():

@@ -35,6 +35,6 @@ def rescoring(scoring: ScoringSpec, wanted: ScoringSpec, data: dataset.Dataset) 
             "none of these metrics is computed in further feature spaces",
             where="scoring.metrics",
             value=list(metrics or ()),
-            mend=plugins.suggest("", [metric.name for metric in chosen if metric.per_feature_space]),
+            hint=plugins.suggest("", [metric.name for metric in chosen if metric.per_feature_space]),
         )
     return changed, only

@@ -110,7 +110,7 @@ def score_study(
     with study_lock(folder):
         study, jobs = rescore(folder, wanted, runs, observer.note)
         if not jobs:
-            raise InputError("holds no finished run to score", where=str(folder), mend="Run the study first.")
+            raise InputError("holds no finished run to score", where=str(folder), hint="Run the study first.")
         return _end(study, execute(study, jobs, observer))
 
 
@@ -124,7 +124,7 @@ def study_lock(folder: Path) -> Iterator[None]:
     """Keep other processes out of a directory; raises InputError if another one is already at work in it."""
     with store.locked(folder, wait=False) as acquired:
         if not acquired:
-            raise InputError("another process is at work in this directory", where=str(folder), mend="Wait for it.")
+            raise InputError("another process is at work in this directory", where=str(folder), hint="Wait for it.")
         yield
 
 
@@ -140,10 +140,10 @@ def check(folder: Path, study: StudySpec) -> None:
     """
     directory = StudyDirectory(folder)
     if folder.exists() and not folder.is_dir():
-        raise InputError("is a file, not a directory", where=str(folder), mend="Choose another --out.")
+        raise InputError("is a file, not a directory", where=str(folder), hint="Choose another --out.")
     if not directory.study_toml.exists():
         if folder.exists() and any(path.name not in directory.before_claim() for path in folder.iterdir()):
-            raise InputError("holds something else than a study", where=str(folder), mend="Choose another --out.")
+            raise InputError("holds something else than a study", where=str(folder), hint="Choose another --out.")
         store.refuse_links(folder)
         return
     store.refuse_links(folder)
@@ -152,7 +152,7 @@ def check(folder: Path, study: StudySpec) -> None:
         raise InputError(
             f"holds another study, which differs in {', '.join(differences)}",
             where=str(folder),
-            mend="`triptych score` changes how a study is scored; `triptych run` resumes what its study.toml says."
+            hint="`triptych score` changes how a study is scored; `triptych run` resumes what its study.toml says."
             if only_scoring
             else "Choose another --out, or delete this one.",
         )
@@ -313,8 +313,8 @@ def rescore(
     study, planned = load(folder)
     scoring, only = rescoring(study.scoring, wanted, dataset.open(directory.data, resident_bytes=0))
     if runs is not None and scoring != study.scoring:
-        mend = "Score the whole study."
-        raise InputError("would score some of the study's runs in another way", where="scoring", mend=mend)
+        hint = "Score the whole study."
+        raise InputError("would score some of the study's runs in another way", where="scoring", hint=hint)
     execution = resolve_execution(study.execution, len(runs or planned))
     prepared = _claim(directory, study.model_copy(update={"scoring": scoring}), planned, execution, note)
     chosen = [
@@ -339,7 +339,7 @@ def summarise(folder: Path) -> list[dict[str, Any]]:
         raise InputError(
             f"none of the {len(there)} runs is one of the study.toml next to them",
             where=str(folder),
-            mend="Choose another --out, which leaves them as they are.",
+            hint="Choose another --out, which leaves them as they are.",
         )
     complete = [(run, files) for run in runs if (files := directory.run(run.id)).is_complete()]
     scores = [line for _, files in complete for line in store.read_lines(files.scores_jsonl)]

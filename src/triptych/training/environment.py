@@ -59,7 +59,7 @@ def choose_device(name: str) -> str:
             f"no such device here ({str(error).splitlines()[0]})",
             where="execution.device",
             value=name,
-            mend='Use "auto", "cpu" or "cuda:0".',
+            hint='Use "auto", "cpu" or "cuda:0".',
         ) from error
     return name
 

@@ -90,10 +90,10 @@ def _check_networks(spec: RunSpec, framework: Framework, built: dict[str, nn.Mod
         for name in names:
             if name not in built:
                 what = f"player {player!r} owns a network that build() does not return"
-                raise InputError(what, where=where, value=name, mend=f"It builds {', '.join(built)}.")
+                raise InputError(what, where=where, value=name, hint=f"It builds {', '.join(built)}.")
             if name in owners:
                 what = f"a network has two owners, {owners[name]!r} and {player!r}"
-                raise InputError(what, where=where, value=name, mend="Give every network to one player.")
+                raise InputError(what, where=where, value=name, hint="Give every network to one player.")
             owners[name] = player
     for player in framework.losses.keys() ^ framework.players.keys():
         raise InputError("players and losses do not name the same players", where=where, value=player)
@@ -103,14 +103,14 @@ def optimisers(spec: OptimiserSpec, players: dict[str, list[nn.Parameter]]) -> d
     """One optimiser per player, of any class in `torch.optim`; raises InputError for a name or option it lacks."""
     known = {name: kind for name, kind in vars(torch.optim).items() if _is_usable(kind)}
     if spec.name not in known:
-        raise InputError("unknown optimiser", where="optimiser.name", value=spec.name, mend=suggest(spec.name, known))
+        raise InputError("unknown optimiser", where="optimiser.name", value=spec.name, hint=suggest(spec.name, known))
     strangers = set(spec.rates) - set(players)
     if strangers:
         raise InputError(
             "learning rates for unknown players",
             where="optimiser.rates",
             value=sorted(strangers),
-            mend=f"Its players: {', '.join(players)}.",
+            hint=f"Its players: {', '.join(players)}.",
         )
     try:
         return {

@@ -58,7 +58,7 @@ def update_groups(spec: RunSpec, framework: Framework, progress: float) -> list[
                 f"{spec.framework} says itself who is updated when",
                 where="training.updates",
                 value=spec.training.updates,
-                mend='Leave it at "simultaneous" for this framework: [override] in the study.',
+                hint='Leave it at "simultaneous" for this framework: [override] in the study.',
             )
         return [turn._replace(players=tuple(name for name in turn.players if name in active)) for turn in own]
     if spec.training.updates == "simultaneous":
@@ -67,10 +67,10 @@ def update_groups(spec: RunSpec, framework: Framework, progress: float) -> list[
     order = spec.training.order or tuple(reversed(players))
     unknown = [name for name in order if name not in players]
     if unknown:
-        raise InputError("no such player", where="training.order", value=unknown[0], mend=suggest(unknown[0], players))
+        raise InputError("no such player", where="training.order", value=unknown[0], hint=suggest(unknown[0], players))
     missing = [name for name in players if name not in order]
     if missing:
-        raise InputError("a player never moves", where="training.order", value=missing[0], mend="Name every player.")
+        raise InputError("a player never moves", where="training.order", value=missing[0], hint="Name every player.")
     return [Turn((name,), fresh=not place) for place, name in enumerate(name for name in order if name in active)]
 
 

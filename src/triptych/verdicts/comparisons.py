@@ -51,13 +51,13 @@ class Comparison:
     def __post_init__(self) -> None:
         where, effect = f"comparison {self.metric}, {self.a} against {self.b}", self.smallest_effect
         if self.a == self.b:
-            raise InputError("a framework cannot be compared with itself", where=where, mend="Name two.")
+            raise InputError("a framework cannot be compared with itself", where=where, hint="Name two.")
         if self.better not in ("", "lower", "higher"):
-            mend = "Give lower or higher; a metric without a direction has no verdict."
-            raise InputError("unknown direction `better`", where=where, value=self.better, mend=mend)
+            hint = "Give lower or higher; a metric without a direction has no verdict."
+            raise InputError("unknown direction `better`", where=where, value=self.better, hint=hint)
         if effect is not None and not (math.isfinite(effect) and effect > 0):
-            mend = "Leave it out (None) if none is known."
-            raise InputError("smallest_effect must be positive", where=where, value=effect, mend=mend)
+            hint = "Leave it out (None) if none is known."
+            raise InputError("smallest_effect must be positive", where=where, value=effect, hint=hint)
 
 
 @dataclass(frozen=True)
@@ -180,18 +180,18 @@ def _table(scores: Iterable[Mapping]) -> dict[tuple[str, str, str], dict[int, Ma
             raise InputError(f"missing {', '.join(sorted(missing))}", where=where)
         value, framework, seed = line["value"], line["framework"], line["seed"]
         if not isinstance(condition := line.get("condition") or {}, Mapping):
-            mend = 'Give a table, such as {"optimiser.rate": 0.001}.'
-            raise InputError("a condition is a table of fields", where=where, value=condition, mend=mend)
+            hint = 'Give a table, such as {"optimiser.rate": 0.001}.'
+            raise InputError("a condition is a table of fields", where=where, value=condition, hint=hint)
         if (value is None) == (not line["undefined"]):
             raise InputError("a score is a value or a reason why it is undefined", where=where, value=value)
         if value is not None and not (isinstance(value, Real) and abs(float(value)) < 1e300):
-            mend = "Give null as the value and a reason as undefined."
-            raise InputError("a score must be a finite number", where=where, value=value, mend=mend)
+            hint = "Give null as the value and a reason as undefined."
+            raise InputError("a score must be a finite number", where=where, value=value, hint=hint)
         seeds = table.setdefault((line["metric"], condition_key(condition), framework), {})
         if seed in seeds:
             what = f"a second score of {framework} by {line['metric']} for seed {seed}"
-            mend = "Keep one run for each framework, seed and condition."
-            raise InputError(what, where=where, mend=mend)
+            hint = "Keep one run for each framework, seed and condition."
+            raise InputError(what, where=where, hint=hint)
         seeds[seed] = line
     return table
 
@@ -250,12 +250,12 @@ def _agreed(c: Comparison, lines: list[Mapping]) -> Comparison:
         stated = getattr(c, key, "")
         seen = {line[key] for line in lines if line.get(key) is not None} | ({stated} if stated else set())
         if len(seen) > 1:
-            what, mend = f"incomparable: they differ in {key}", "Score every run in the same way."
-            raise InputError(what, where=where, value=sorted(seen), mend=mend)
+            what, hint = f"incomparable: they differ in {key}", "Score every run in the same way."
+            raise InputError(what, where=where, value=sorted(seen), hint=hint)
         if seen and key != "features":
             c = replace(c, **{key: seen.pop()})
     if lines and not c.better:
-        raise InputError("no direction is stated", where=where, mend="Set better to lower or higher.")
+        raise InputError("no direction is stated", where=where, hint="Set better to lower or higher.")
     return c
 
 

@@ -98,7 +98,7 @@ def dense_labels(labels: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], 
 def path_of(spec: DataSpec) -> Path:
     """The source's path; raises InputError when it is missing or does not exist."""
     if spec.path is None:
-        raise InputError(f"the source {spec.source!r} needs a path", where="data.path", mend="Set data.path.")
+        raise InputError(f"the source {spec.source!r} needs a path", where="data.path", hint="Set data.path.")
     path = Path(spec.path)
     if not path.exists():
         raise InputError("no such file or folder", where="data.path", value=spec.path)
@@ -118,7 +118,7 @@ def load(spec: DataSpec) -> Raw:
             raise
         what = f"loading raised {type(error).__name__}: {error}"
         hint = "A source without `Options` is called as load(spec), one with `Options` as load(spec, options)."
-        raise InputError(what, where=WHERE, value=spec.source, mend=hint) from error
+        raise InputError(what, where=WHERE, value=spec.source, hint=hint) from error
     if not isinstance(raw, Raw):
         what = f"the data source returned a {type(raw).__name__}, not a triptych.data.sources.Raw"
         raise InputError(what, where=WHERE, value=spec.source)
@@ -163,7 +163,7 @@ def guess_source(text: str) -> tuple[str, str | None]:
             "no data set, file or folder of this name",
             where="DATA",
             value=text,
-            mend=f"{suggest(text, pathless)} {_READABLE}",
+            hint=f"{suggest(text, pathless)} {_READABLE}",
         )
     for name, recognises in recognisers.items():
         if recognises is not None and recognises(path):
@@ -172,7 +172,7 @@ def guess_source(text: str) -> tuple[str, str | None]:
         _why_unreadable(path),
         where="DATA",
         value=text,
-        mend=_READABLE,
+        hint=_READABLE,
     )
 
 

@@ -43,7 +43,7 @@ def load(spec: DataSpec) -> Raw:
     where = str(path)
     arrays, labels = _read(path, where)
     if "train" not in arrays:
-        raise InputError("no training images in the file", where=where, mend=f"Call them {IMAGE_KEYS['train'][0]!r}.")
+        raise InputError("no training images in the file", where=where, hint=f"Call them {IMAGE_KEYS['train'][0]!r}.")
     notes: list[str] = []
     images = {split: _channels_last(array, f"{where} ({split})") for split, array in arrays.items()}
     to_uint8 = _conversion(images, where, notes)
@@ -74,9 +74,9 @@ def _read(path: Path, where: str) -> tuple[dict[str, np.ndarray], dict[str, np.n
         raise InputError(
             "holds pickled Python objects, which are never loaded: unpickling can run any code",
             where=where,
-            mend="Save the images again as one uint8 array.",
+            hint="Save the images again as one uint8 array.",
         )
-    raise InputError("not a NumPy file", where=where, value=magic, mend="np.save and np.savez write such files.")
+    raise InputError("not a NumPy file", where=where, value=magic, hint="np.save and np.savez write such files.")
 
 
 def _pick(archive: np.lib.npyio.NpzFile, keys: dict[str, tuple[str, ...]]) -> dict[str, np.ndarray]:
@@ -98,7 +98,7 @@ def _channels_last(array: np.ndarray, where: str) -> np.ndarray:
         "not an array of images",
         where=where,
         value=array.shape,
-        mend="Shapes are [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels.",
+        hint="Shapes are [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels.",
     )
 
 
@@ -116,17 +116,17 @@ def _conversion(
                 "pixels are neither uint8 nor floats",
                 where=f"{where} ({split})",
                 value=str(array.dtype),
-                mend="If they lie in 0 to 255, save them with .astype('uint8').",
+                hint="If they lie in 0 to 255, save them with .astype('uint8').",
             )
     extremes = [(float(c.min()), float(c.max())) for array in images.values() for c in _chunks(array)]
     if not np.isfinite(extremes).all():
-        raise InputError("NaN or infinite pixels", where=where, mend="Remove or repair those images.")
+        raise InputError("NaN or infinite pixels", where=where, hint="Remove or repair those images.")
     low, high = min(e[0] for e in extremes), max(e[1] for e in extremes)
     if low < -1 or high > 1:
         raise InputError(
             f"floats from {low:g} to {high:g}",
             where=where,
-            mend="Scale them to [0, 1] or [-1, 1], or save uint8.",
+            hint="Scale them to [0, 1] or [-1, 1], or save uint8.",
         )
     scale, shift = (127.5, 127.5) if low < 0 else (255.0, 0.0)
     total = sum(map(len, images.values()))

@@ -38,7 +38,7 @@ def load(spec: DataSpec) -> Raw:
         return read_folder(path)
     match = NAME.fullmatch(path.name)
     if match is None:
-        raise InputError("not a name of an IDX file", where="data.path", value=spec.path, mend=_EXPECTED)
+        raise InputError("not a name of an IDX file", where="data.path", value=spec.path, hint=_EXPECTED)
     return read_folder(path.parent, match["family"] or "")
 
 
@@ -59,7 +59,7 @@ def read_folder(folder: Path, family: str | None = None) -> Raw:
             raise InputError(
                 f"{len(own)} labels for {len(images[split])} images",
                 where=str(files[split, "labels"]),
-                mend="The two files of a split must belong together.",
+                hint="The two files of a split must belong together.",
             )
     label_names = None
     if len(labels) == len(splits):
@@ -90,11 +90,11 @@ def _files(folder: Path, family: str | None) -> dict[tuple[str, str], Path]:
         raise InputError(
             f"several data sets in one folder ({', '.join(name.strip('-') or 'unnamed' for name in found)})",
             where=str(folder),
-            mend="Give the path of the training image file of the one that you mean.",
+            hint="Give the path of the training image file of the one that you mean.",
         )
     files = next(iter(found.values()), {})
     if ("train", "images") not in files:
-        raise InputError("no IDX file of training images", where=str(folder), mend=_EXPECTED)
+        raise InputError("no IDX file of training images", where=str(folder), hint=_EXPECTED)
     return files
 
 
@@ -111,7 +111,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
         try:
             body = gzip.decompress(path.read_bytes())
         except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"truncated or damaged gzip file ({error})", where=where, mend=_FETCH_AGAIN) from error
+            raise InputError(f"truncated or damaged gzip file ({error})", where=where, hint=_FETCH_AGAIN) from error
     else:
         with path.open("rb") as file:
             body = file.read(header)
@@ -121,13 +121,13 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
             f"not an IDX file of {'images' if dimensions == 3 else 'labels'}: bad magic number",
             where=where,
             value=body[:4].hex(),
-            mend=f"It must begin with 000008{dimensions:02x}, the code for uint8.",
+            hint=f"It must begin with 000008{dimensions:02x}, the code for uint8.",
         )
     shape = tuple(int(n) for n in np.frombuffer(body[4:header].ljust(4 * dimensions, b"\0"), ">u4"))
     expected = header + int(np.prod(shape, dtype=np.int64))
     if total != expected:
         fault = "truncated" if total < expected else "overlong"
-        raise InputError(f"{fault} IDX file: {total} bytes, not {expected}", where=where, mend=_FETCH_AGAIN)
+        raise InputError(f"{fault} IDX file: {total} bytes, not {expected}", where=where, hint=_FETCH_AGAIN)
     if 0 in shape:
         raise InputError("an IDX file without entries", where=where, value=shape)
     if path.suffix == ".gz":

@@ -64,7 +64,7 @@ def load(spec: DataSpec) -> Raw:
         raise InputError(
             f"cannot be decoded ({reason}); {len(survey.broken)} of {total} images are broken",
             where=str(root / first),
-            mend='Repair or remove them, or leave them out: broken = "skip" (command line: --broken skip).',
+            hint='Repair or remove them, or leave them out: broken = "skip" (command line: --broken skip).',
         )
     labels = {split: _labels(listed[split][0], list(found)) for split, found in whole.items()}
     label_names = sorted({label for own in labels.values() for label in own if label is not None})
@@ -96,7 +96,7 @@ def _listed(root: Path, notes: list[str]) -> dict[str, tuple[Path, list[Path]]]:
     """
     files = list(_files(root))
     if not files:
-        raise InputError("no images in the folder", where=str(root), mend=f"Read are {', '.join(SUFFIXES)}.")
+        raise InputError("no images in the folder", where=str(root), hint=f"Read are {', '.join(SUFFIXES)}.")
     tops = {file.relative_to(root).parts[0] for file in files}
     roles = [SPLIT_FOLDERS.get(top) for top in tops]
     if "train" in tops and None not in roles and len(set(roles)) == len(roles):

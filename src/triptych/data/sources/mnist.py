@@ -20,7 +20,7 @@ def load(spec: DataSpec) -> Raw:
             "mnist comes with the package and takes no path",
             where="data.path",
             value=spec.path,
-            mend='For files of your own: source = "idx".',
+            hint='For files of your own: source = "idx".',
         )
     with resources.as_file(resources.files("triptych.data.sources") / "mnist_idx") as folder:
         return idx.read_folder(folder)

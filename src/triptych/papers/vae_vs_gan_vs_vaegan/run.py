@@ -98,7 +98,7 @@ def reproduce(
 def scale_of(name: str, seeds: int | None) -> Scale:
     """A scale by its name, with another number of seeds if that is tested for."""
     if name not in SCALES:
-        raise InputError("unknown scale", where="--scale", value=name, mend=suggest(name, SCALES))
+        raise InputError("unknown scale", where="--scale", value=name, hint=suggest(name, SCALES))
     return SCALES[name] if seeds is None else replace(SCALES[name], seeds=seeds)
 
 
@@ -112,7 +112,7 @@ def check_path(folder: Path, option: str) -> None:
     for path in (folder, *folder.parents):
         if path.exists():
             if not path.is_dir():
-                raise InputError("is a file, not a directory", where=str(path), mend=f"Choose another {option}.")
+                raise InputError("is a file, not a directory", where=str(path), hint=f"Choose another {option}.")
             return
 
 
@@ -124,7 +124,7 @@ def check_free(folder: Path, specs: dict[str, StudySpec]) -> None:
     inside = {path.name for path in folder.iterdir()} if folder.exists() else set()
     begun = any(StudyDirectory(folder / name).study_toml.exists() for name in specs)
     if not begun and inside - {".lock", *specs}:
-        raise InputError("holds something else than a reproduction", where=str(folder), mend="Choose another --out.")
+        raise InputError("holds something else than a reproduction", where=str(folder), hint="Choose another --out.")
     for path in (folder / name for name in sorted(inside - specs.keys())):
         store.refuse_link(path)
         store.refuse_links(path)
