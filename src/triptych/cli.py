@@ -371,8 +371,9 @@ def check(
     from triptych.terminal import tables
 
     results = run_checks(checks_of(name), lambda result: tables.check(console, result))
-    broken = sum(result.status == "broken" for result in results)
-    console.print(f"{len(results) - broken} of {len(results)} contracts hold: {name}", markup=False, highlight=False)
+    holds, broken, skipped = ([r.status for r in results].count(kind) for kind in ("holds", "broken", "skipped"))
+    rest = f", {skipped} skipped" if skipped else ""
+    console.print(f"{holds} of {len(results)} contracts hold{rest}: {name}", markup=False, highlight=False)
     raise typer.Exit(2 if broken else 0)
 
 
