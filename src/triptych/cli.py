@@ -371,10 +371,8 @@ def check(
     from triptych.terminal import tables
 
     results = run_checks(checks_of(name), lambda result: tables.check(console, result))
-    holds, broken, skipped = ([r.status for r in results].count(kind) for kind in ("holds", "broken", "skipped"))
-    rest = f", {skipped} skipped" if skipped else ""
-    console.print(f"{holds} of {len(results)} contracts hold{rest}: {name}", markup=False, highlight=False)
-    raise typer.Exit(2 if broken else 0)
+    tables.checks(console, name, results)
+    raise typer.Exit(2 if any(result.status == "broken" for result in results) else 0)
 
 
 @app.command()

@@ -8,20 +8,22 @@ from functools import cache, partial
 import numpy as np
 
 from triptych.contracts.base import Broken, Check, NotApplicable, global_generator_untouched
-from triptych.data.sources import Raw, load
+from triptych.data.sources import Raw, RawSplit, load
 from triptych.errors import InputError
 from triptych.spec import DataSpec
+
+READ = 40
+"""Images of each split that are read."""
 
 
 @cache
 def _raw(name: str) -> Raw:
     try:
-        raw = load(DataSpec(source=name))
+        return load(DataSpec(source=name))
     except InputError as error:
-        raise NotApplicable(f"it cannot be loaded without a path or options ({error})") from error
-    if not isinstance(raw, Raw):
-        raise Broken(f"load() gives a {type(raw).__name__}, not a triptych.data.sources.Raw", "a wrong return value")
-    return raw
+        if error.where.startswith(("data.path", "data.options")):
+            raise NotApplicable(f"it cannot be loaded without a path or options ({error})") from error
+        raise Broken(error.what, "an exception inside load(), or no `return`") from error
 
 
 def checks(name: str) -> list[Check]:
@@ -29,6 +31,7 @@ def checks(name: str) -> list[Check]:
     parts: dict[str, Callable[[str], None]] = {
         "it loads, and its splits say what they hold": loads,
         "images are read in the order asked for": order,
+        "the same images are loaded each time": repeats,
         "labels fit the images and their names": labels,
         "nothing uses the global random generator": no_global_generator,
     }
@@ -43,9 +46,8 @@ def loads(name: str) -> None:
             raise Broken(f"the split {split!r} counts {held.colour} colour images of {len(held)}", "a wrong count")
 
 
-def _read(name: str, split: str, indices: np.ndarray) -> list[np.ndarray]:
+def _read(held: RawSplit, split: str, indices: np.ndarray) -> list[np.ndarray]:
     """The images of a split at these indices, one by one, checked for type and shape."""
-    held = _raw(name).splits()[split]
     images: list[np.ndarray] = []
     for batch in held.read(indices):
         if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] not in (1, 3):
@@ -61,14 +63,27 @@ def _read(name: str, split: str, indices: np.ndarray) -> list[np.ndarray]:
     return images
 
 
+def _alike(images: list[np.ndarray], others: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(images, others, strict=True))
+
+
 def order(name: str) -> None:
     for split, held in _raw(name).splits().items():
-        indices = np.arange(min(40, len(held)))
-        forwards, backwards = _read(name, split, indices), _read(name, split, indices[::-1])[::-1]
-        if not all(np.array_equal(a, b) for a, b in zip(forwards, backwards, strict=True)):
+        indices = np.arange(min(READ, len(held)))
+        if not _alike(_read(held, split, indices), _read(held, split, indices[::-1])[::-1]):
             raise Broken(
                 f"read() of {split!r} does not follow the order of its indices", "sorted indices, or an iterator"
             )
+
+
+def repeats(name: str) -> None:
+    splits, again = _raw(name).splits(), load(DataSpec(source=name)).splits()
+    if [len(held) for held in splits.values()] != [len(held) for held in again.values()]:
+        raise Broken("it has another number of images when it is loaded again", "random splits without a fixed seed")
+    for split, held in splits.items():
+        indices = np.arange(min(READ, len(held)))
+        if not _alike(_read(held, split, indices), _read(again[split], split, indices)):
+            raise Broken(f"{split!r} has other images when it is loaded again", "a generator without a fixed seed")
 
 
 def labels(name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +165,13 @@ def check(console: Console, result: Result) -> None:
     colour = {"holds": "green", "broken": "red", "skipped": "dim"}[result.status]
     line = Text.assemble((f"{result.status:<8}", colour), result.check)
     console.print(line.append(f": {result.message}" if result.message else ""), soft_wrap=True, highlight=False)
+
+
+def checks(console: Console, name: str, results: Sequence[Result]) -> None:
+    """How many contracts hold, and how many checks were skipped."""
+    holds, skipped = ([result.status for result in results].count(status) for status in ("holds", "skipped"))
+    rest = f", {skipped} skipped" if skipped else ""
+    console.print(f"{holds} of {len(results)} contracts hold{rest}: {name}", markup=False, highlight=False)
 
 
 def environment(console: Console, found: dict[str, Any]) -> None:
