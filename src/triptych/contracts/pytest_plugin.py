@@ -45,8 +45,13 @@ class _Checks(pytest.Collector):
 
     def items(self) -> Iterator[_CheckItem]:
         from triptych.contracts.base import checks_of
+        from triptych.errors import InputError
 
-        for check in checks_of(self.name):
+        try:
+            checks = checks_of(self.name)
+        except InputError as error:
+            raise pytest.UsageError(f"--triptych: {error}") from None
+        for check in checks:
             item = _CheckItem.from_parent(self, name=check.name)
             item.check = check
             yield item
