@@ -6,6 +6,7 @@ They are found by "broken_frameworks:FixedSeed" and the like, because pytest has
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ class Tinted(GAN):
         return {"dec": ("dec", "tint"), "dis": ("dis",)}
 
     def layer(self, context: Context) -> nn.Module:
-        return context.own("tint", lambda: nn.Conv2d(context.channels, context.channels, 1))
+        return context.own("tint", lambda: nn.Conv2d(context.channels, context.channels, 3, padding=1))
 
     def build(self, context: Context) -> dict[str, nn.Module]:
         return {"dec": context.shared("dec"), "tint": self.layer(context), "dis": context.shared("dis")}
@@ -43,13 +44,13 @@ class FixedSeed(Tinted):
     def layer(self, context: Context) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(42)
-            return nn.Conv2d(context.channels, context.channels, 1).to(context.device)
+            return nn.Conv2d(context.channels, context.channels, 3, padding=1).to(context.device)
 
 
 class GlobalGenerator(VAE):
     def terms(self, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
-        batch.images = batch.images + 0.1 * torch.randn_like(batch.images)
-        return super().terms(nets, batch)
+        noisy = batch.images + 0.1 * torch.randn_like(batch.images)
+        return super().terms(nets, dataclasses.replace(batch, images=noisy))
 
 
 class Backward(GAN):
