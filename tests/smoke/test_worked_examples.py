@@ -54,7 +54,7 @@ METRIC = Metric(name="contrast", outputs=(GAP, output("contrast", "Spread", "non
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = {
-    "frameworks": ("add-a-framework.md", "lsgan"),
+    "frameworks": ("add-a-framework/README.md", "lsgan"),
     "evaluation/metrics": ("add-a-metric.md", "brightness"),
     "data/sources": ("add-a-data-source.md", "bars"),
     "evaluation/features": ("add-a-feature-extractor.md", "tones"),
