@@ -153,7 +153,9 @@ def as_tex(study: Study, cells: dict[str, Cells]) -> str:
         ]
         parts += [f"% {condition}".replace("\n", " ") + "\n"] if condition else []
         table = pandas.DataFrame(rows, columns=range(len(header)), dtype=object)  # names need not be unique
-        parts.append(table.to_latex(index=False, escape=False, header=header, column_format="l" * len(header)))
+        # pandas takes each header for a format string.
+        doubled = [name.replace("{", "{{").replace("}", "}}") for name in header]
+        parts.append(table.to_latex(index=False, escape=False, header=doubled, column_format="l" * len(header)))
     return "".join(parts)
 
 
