@@ -44,9 +44,9 @@ def _metrics() -> Iterator[str]:
     yield "# Metrics\n"
     yield "Written by `scripts/write_reference.py` from the code.\n"
     yield "All are computed on held-out test images and as many samples, at most `scoring.images` of each. A difference"
-    yield "below the smallest effect does not matter; `scoring.smallest_effect` in a study replaces this margin. A comment"
-    yield "in each file says where the number comes from. Holm's adjustment covers the comparisons of one topic, with"
-    yield "primary and secondary metrics separate. What they see and what they miss on real digits:"
+    yield "below the smallest effect does not matter; `scoring.smallest_effect` in a study replaces this margin."
+    yield "A comment in each file says where the number comes from. Holm's adjustment covers the comparisons of one"
+    yield "topic, with primary and secondary metrics separate. What they see and what they miss on real digits:"
     yield "[sanity.md](../results/sanity.md). What they cost: [metric-costs.md](../results/metric-costs.md).\n"
     for name in plugins.names("metrics"):
         module = importlib.import_module(f"triptych.evaluation.metrics.{name}")
@@ -86,9 +86,9 @@ def _studies() -> Iterator[str]:
     yield _prose(spec.StudySpec) + "\n"
     yield from _fields(spec.StudySpec, leave_out=PARTS)
     yield "`seeds = 3` stands for the seeds 0, 1 and 2. `name` is the directory under results/ unless --out is given.\n"
-    yield "The values of one run are set in this order, later ones replacing earlier ones: the study's shared parts, the"
-    yield "framework's own defaults where the study has the project's default, the point of the grid, the framework's"
-    yield "preset, its override.\n"
+    yield "The values of one run are set in this order, later ones replacing earlier ones: the study's shared parts,"
+    yield "the framework's own defaults where the study has the project's default, the point of the grid, the"
+    yield "framework's preset, its override.\n"
     for part in PARTS:
         kind: Any = spec.StudySpec.model_fields[part].annotation
         yield f"## [{part}]\n"
