@@ -105,8 +105,8 @@ def run(
     from triptych.directory import StudyDirectory
 
     spec = _load(study, device, workers, threads)
-    beside = StudyDirectory(study.parent)
-    home = beside.path if study.name == beside.study_toml.name and beside.data.is_dir() else None
+    nearby = StudyDirectory(study.parent)
+    home = nearby.path if study.name == nearby.study_toml.name and nearby.data.is_dir() else None
     _run_study(spec, out or home or Path("results") / spec.name)
 
 
@@ -347,6 +347,7 @@ def networks(
     width: Annotated[float | None, typer.Option(help="Share of the paper's channels.")] = None,
 ) -> None:
     """Print encoder, decoder and discriminator layer by layer: shapes, parameters, FLOPs."""
+    from triptych.networks import TITLES
     from triptych.study.presets import comparison
     from triptych.terminal import tables
     from triptych.training import cost
@@ -356,7 +357,7 @@ def networks(
         f"Preset {preset}: {study.data.size} px, {channels} channels, width {study.network.width:g} of the paper's, "
         f"{latent} latent dimensions"
     )
-    tables.networks(console, cost.layers(study.network, study.data.size, channels))
+    tables.networks(console, cost.layers(study.network, study.data.size, channels), TITLES)
 
 
 @app.command()

@@ -86,7 +86,7 @@ def _cell(rows: list[Row], first: bool) -> Cell:
 
 
 def _notes(rows: list[Row]) -> list[str]:
-    """The note that stands beside every seed, or where it differs the first seed's as an example of it."""
+    """The note that comes with every seed, or where it differs the first seed's as an example of it."""
     notes = seen(rows, "note")
     first = next((row for row in rows if row.get("note")), {})
     return notes if len(notes) < 2 else [f"seed {first.get('seed', 0)}: {notes[0]}"]

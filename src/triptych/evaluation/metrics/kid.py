@@ -56,7 +56,7 @@ def _between(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _within(x: np.ndarray) -> np.ndarray:
-    """The kernel's sum over all others for each x; a tile beside the diagonal stands for its mirror image, too."""
+    """The kernel's sum over all others for each x; a tile off the diagonal counts for its mirror image, too."""
     sums = -((x * x).sum(1) ** 3)
     for rows, columns in itertools.combinations_with_replacement(blocks(len(x), BLOCK), 2):
         cubes = _cubes(x[rows], x[columns])

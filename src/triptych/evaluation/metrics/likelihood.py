@@ -144,7 +144,7 @@ def _thinned(curve: tuple[tuple[float, float], ...], best: tuple[float, float]) 
 
 
 def _note(options: Options, images: Tensor, sigma: float, gap: float) -> str:
-    """What stands beside the bound: how it was made, and whether it can be trusted."""
+    """What comes with the bound: how it was made, and whether it can be trusted."""
     parts = [
         f"{len(images)} images, {options.chains} chains, {options.temperatures} temperatures, "
         f"{options.leapfrog} leapfrog steps; sigma {sigma:.3g}; gap {gap:.1f} on simulated images"

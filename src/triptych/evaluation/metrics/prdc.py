@@ -66,7 +66,7 @@ def _radii(x: np.ndarray, k: int) -> np.ndarray:
         distances = products(points[rows], targets[columns])
         if rows == columns:
             np.fill_diagonal(distances, np.inf)  # a point is not its own neighbour
-        else:  # a tile beside the diagonal stands for its mirror image, too
+        else:  # a tile off the diagonal counts for its mirror image, too
             nearest[columns] = _smallest(nearest[columns], distances.T, k)
         nearest[rows] = _smallest(nearest[rows], distances, k)
     radii = nearest.max(1)
