@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -290,19 +291,19 @@ def sample(
 ) -> None:
     """Draw samples from a trained run into one picture."""
     from triptych import store
+    from triptych.evaluation.run import Run
     from triptych.training import grids
 
-    store.write(out, grids.png(_samples(run, n, seed, label)))
+    store.write(out, grids.png(_answer(run, "sample", lambda: Run(run).sample(n, seed, label))))
     console.print(f"{n} samples: {out}", markup=False)
 
 
-def _samples(folder: Path, n: int, seed: int | None, label: int | None) -> Tensor:
-    from triptych.evaluation.run import Run
-
+def _answer(folder: Path, ability: str, ask: Callable[[], Tensor]) -> Tensor:
+    """What a framework gives; raises InputError, with the reason, where it has no answer."""
     try:
-        return Run(folder).sample(n, seed, label)
+        return ask()
     except ValueError as reason:
-        raise InputError(f"this framework cannot sample ({reason})", where=str(folder)) from None
+        raise InputError(f"this framework cannot {ability} ({reason})", where=str(folder)) from None
 
 
 @app.command()
@@ -333,8 +334,10 @@ def reconstruct(
         images = dataset.load_images(data, spec.size, opened.channels, spec.fit, spec.broken).test  # type: ignore[arg-type]
     if n is not None and len(images) < n:
         raise InputError(f"there are only {len(images)} test images", where="--number", value=n)
-    originals = images.images(torch.arange(n or min(32, len(images))))
-    store.write(out, grids.png(grids.alternate(originals, opened.reconstruct(originals))))
+    rows = torch.arange(n or min(32, len(images)))
+    originals, labels = images.images(rows), None if images.labels is None else images.labels[rows]
+    made = _answer(run, "reconstruct", lambda: opened.reconstruct(originals, labels))
+    store.write(out, grids.png(grids.alternate(originals, made)))
     console.print(f"{len(originals)} images and their reconstructions: {out}", markup=False)
 
 
@@ -369,8 +372,9 @@ def check(
     from triptych.terminal import tables
 
     results = run_checks(checks_of(name), lambda result: tables.check(console, result))
-    broken = sum(result.status == "broken" for result in results)
-    console.print(f"{len(results) - broken} of {len(results)} contracts hold: {name}", markup=False, highlight=False)
+    holds, broken, skipped = ([r.status for r in results].count(kind) for kind in ("holds", "broken", "skipped"))
+    rest = f", {skipped} skipped" if skipped else ""
+    console.print(f"{holds} of {len(results)} contracts hold{rest}: {name}", markup=False, highlight=False)
     raise typer.Exit(2 if broken else 0)
 
 

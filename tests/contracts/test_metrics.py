@@ -88,7 +88,7 @@ def linear():
     _, sizes, axes = torch.linalg.svd(flat - centre, full_matrices=False)
     scale, axes = (sizes[:LATENT] / len(flat) ** 0.5), axes[:LATENT]
 
-    def encode(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(images: torch.Tensor, labels: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         mean = (images.flatten(1) - centre) @ axes.T / scale
         return mean, torch.full_like(mean, -2.0)
 

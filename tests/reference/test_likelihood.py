@@ -287,7 +287,7 @@ def test_the_metric_finds_the_noise_and_the_exact_log_likelihood_on_pixels_from_
 
 
 def test_an_encoder_adds_its_importance_bound_and_a_given_sigma_is_kept():
-    def posterior(images: Tensor) -> tuple[Tensor, Tensor]:
+    def posterior(images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         return torch.zeros(len(images), 2), torch.zeros(len(images), 2)
 
     observed = observe(noise=0.1, posterior=posterior)

@@ -168,7 +168,7 @@ def test_an_output_that_cannot_be_had_leaves_its_reason():
 
 def test_a_perfect_autoencoder_follows_every_change_and_undoes_none():
     images = squares(60)
-    observed = seen(images, reconstruct=lambda x, _: x, posterior=lambda x: (ink(x), ink(x)))
+    observed = seen(images, reconstruct=lambda x, _: x, posterior=lambda x, _: (ink(x), ink(x)))
     found = rows("translation", observed)
     assert found["translation_error"]["value"] == 0
     assert found["translation_error"]["curve"] == [[share, 0] for share in (0, *SHIFTS)]
@@ -215,7 +215,7 @@ def places(images: torch.Tensor) -> torch.Tensor:
 def test_code_distance_is_scaled_by_that_of_different_images():
     images = squares(80)
 
-    def posterior(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def posterior(x: torch.Tensor, labels: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         return 3 * places(x), places(x)
 
     row = rows("translation", seen(images, reconstruct=lambda x, _: x, posterior=posterior))["code_distance"]
@@ -292,7 +292,11 @@ def test_the_order_of_images_does_not_matter(name):
 
     def found(order: torch.Tensor) -> dict[str, float]:
         observed = seen(
-            images[order], order % 3, reconstruct=lambda x, _: 0.8 * x, dis_l=ink, posterior=lambda x: (ink(x), ink(x))
+            images[order],
+            order % 3,
+            reconstruct=lambda x, _: 0.8 * x,
+            dis_l=ink,
+            posterior=lambda x, _: (ink(x), ink(x)),
         )
         return {metric: row["value"] for metric, row in rows(name, observed).items()}
 
@@ -300,7 +304,7 @@ def test_the_order_of_images_does_not_matter(name):
 
 
 def test_one_image_gives_values_or_reasons():
-    observed = seen(squares(1), reconstruct=lambda x, _: 0.5 * x, posterior=lambda x: (ink(x), ink(x)))
+    observed = seen(squares(1), reconstruct=lambda x, _: 0.5 * x, posterior=lambda x, _: (ink(x), ink(x)))
     for name in ("translation", "robustness", "shift_response", "translated_frechet"):
         for row in rows(name, observed).values():
             assert (row["value"] is None) == bool(row["undefined"])

@@ -43,7 +43,7 @@ def flat(codes: Tensor) -> Tensor:
 def codec(codes: Tensor, log_variance: float = -20.0, **given: Any) -> Observations:
     """Observations of images that are their own codes, under an isometric decoder."""
 
-    def posterior(images: Tensor) -> tuple[Tensor, Tensor]:
+    def posterior(images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         means = images.flatten(1)
         return means, torch.full_like(means, log_variance)
 
@@ -263,7 +263,7 @@ def draw_shapes(latents: Tensor, side: int = 32) -> Tensor:
     return (4 * torch.sigmoid(4 * (breadth / 2 - torch.maximum(x.abs(), y.abs()))) - 2)[:, None].clamp(-1, 1)
 
 
-def read_shapes(images: Tensor) -> tuple[Tensor, Tensor]:
+def read_shapes(images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Breadth and shear of such images, from their measures."""
     _, slant, size = measure(images).float().T
     shear = torch.tan(torch.deg2rad(slant))

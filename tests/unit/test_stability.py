@@ -83,7 +83,7 @@ def test_without_classes_the_variance_of_samples_decides(shown, collapsed):
 def test_fewer_than_one_in_twenty_active_units_is_collapse(active, collapsed):
     scale = (torch.arange(30) < active) * 1.0 + 0.05  # of the idle units the variance is below the threshold
 
-    def posterior(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def posterior(images: torch.Tensor, labels: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         mean = images.flatten(1)[:, :1] * scale
         return mean, mean
 

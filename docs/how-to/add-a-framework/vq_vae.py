@@ -70,8 +70,7 @@ class VQVAE(Framework):
         return (context.size // 4) ** 2
 
     def build(self, context: Context) -> dict[str, nn.Module]:
-        o, channels = self.options, context.channels
-        w, d = o.width, o.dimension
+        o, w, d, channels = self.options, self.options.width, self.options.dimension, context.channels
 
         def down() -> nn.Module:
             halve = [nn.Conv2d(channels, w, 4, 2, 1), nn.ReLU(), nn.Conv2d(w, 2 * w, 4, 2, 1), nn.ReLU()]

@@ -49,7 +49,7 @@ def observations(noise: float) -> Observations:
         sample=lambda n: damaged(others)[torch.arange(n) % COUNT],
         extractor=_extractor(),
         reconstruct=lambda images, labels: damaged(images),
-        posterior=lambda images: (images[:, 0, half, :3], images[:, 0, half, 3:6] - 4),
+        posterior=lambda images, labels: (images[:, 0, half, :3], images[:, 0, half, 3:6] - 4),
         latent=3,
         training=lambda n: (_images(2)[:n], None),
         validation=lambda n: (_images(3)[:n], None),

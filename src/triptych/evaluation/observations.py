@@ -71,8 +71,9 @@ class Observations:
     """Observations of one run, from callables; all images are [B, C, H, W] in [-1, 1], on the CPU.
 
     `sample(n)` gives n samples, by default as many as there are real images. `reconstruct(images, labels)` gives
-    reconstructions of a batch, `posterior(images)` mean and log variance [B, latent] of q(z|x), `decode(latents)`
-    images, differentiable in the latents, and `dis_l(images)` features [B, F] of the discriminator; each is None for a
+    reconstructions of a batch, `posterior(images, labels)` mean and log variance [B, latent] of q(z|x),
+    `encode(images, labels)` codes [B, latent] where they are no means of a posterior, `decode(latents)` images,
+    differentiable in the latents, and `dis_l(images)` features [B, F] of the discriminator; each is None for a
     framework that has no such thing, and `lacks` says why. `labels` [N] are those of the real images; `training` and
     `validation` draw from those splits; `log` holds the rows of the training log, `history` the observations of earlier
     moments by the images seen until then. `cache` is a folder that keeps the features of real and training images,
@@ -83,7 +84,8 @@ class Observations:
     sample: Callable[[int], Tensor]
     extractor: Extractor
     reconstruct: Callable[[Tensor, Tensor | None], Tensor] | None = None
-    posterior: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+    posterior: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]] | None = None
+    encode: Callable[[Tensor, Tensor | None], Tensor] | None = None
     decode: Callable[[Tensor], Tensor] | None = None
     dis_l: Callable[[Tensor], Tensor] | None = None
     lacks: Mapping[Any, str] = field(default_factory=dict)
@@ -124,27 +126,47 @@ class Observations:
 
         return _finite(in_batches(of, torch.arange(len(images))), "reconstructions")
 
+    def labels_at(self, indices: Tensor) -> Tensor | None:
+        """The labels of these real images, None where the data have none."""
+        return None if self.labels is None else self.labels[indices]
+
     @cached_property
     def _posterior(self) -> tuple[Tensor, Tensor]:
-        return self.posterior_of(self.real)
+        return self.posterior_of(self.real, self.labels)
 
-    @property
+    @cached_property
     def codes(self) -> Tensor:
-        """Means of q(z|x) of the real images, [N, latent]."""
-        return self._posterior[0]
+        """Codes of the real images, [N, latent]: means of q(z|x), or what a deterministic encoder gives."""
+        return self._posterior[0] if self.encode is None else self.codes_of(self.real, self.labels)
 
     @property
     def log_variances(self) -> Tensor:
         """Log variances of q(z|x) of the real images, [N, latent]."""
         return self._posterior[1]
 
-    def posterior_of(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance [B, latent] of q(z|x) of any images; raises ValueError without an encoder."""
+    def codes_of(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Codes [B, latent] of any images; raises ValueError for a framework that has none, or needs labels."""
+        encode = self.encode
+        if encode is None:
+            return self.posterior_of(images, labels)[0]
+
+        def of(rows: Tensor) -> Tensor:
+            return encode(images[rows], None if labels is None else labels[rows])
+
+        return _finite(in_batches(of, torch.arange(len(images))), "codes")
+
+    def posterior_of(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and log variance [B, latent] of q(z|x) of any images; raises ValueError for a framework that has no
+        posterior, or needs labels.
+        """
         posterior = self.posterior
         if posterior is None:
             raise ValueError(self.lacks.get("posterior", "no encoder"))
-        both = _finite(in_batches(lambda part: torch.cat(posterior(part), 1), images), "codes")
-        mean, log_variance = both.chunk(2, dim=1)
+
+        def of(rows: Tensor) -> Tensor:
+            return torch.cat(posterior(images[rows], None if labels is None else labels[rows]), 1)
+
+        mean, log_variance = _finite(in_batches(of, torch.arange(len(images))), "codes").chunk(2, dim=1)
         return mean, log_variance
 
     def decoder(self) -> Callable[[Tensor], Tensor]:

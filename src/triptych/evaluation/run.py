@@ -148,9 +148,9 @@ class Run:
             return in_batches(lambda part: function(part, None), inputs)
         return in_batches(lambda rows: function(inputs[rows], labels[rows]), torch.arange(len(inputs)))
 
-    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def posterior(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log variance [B, D] of q(z|x) of images [B, C, S, S] in [-1, 1], as one batch."""
-        mean, log_variance = self.model.posterior(images)
+        mean, log_variance = self.model.posterior(images, labels)
         return mean.cpu(), log_variance.cpu()
 
     def features(self, images: Tensor) -> Tensor:

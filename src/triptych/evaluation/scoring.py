@@ -84,16 +84,20 @@ def observe(run: Run, dataset: Dataset, images: int, extractor: Extractor, cache
 def _observed(run: Run, real: Tensor, extractor: Extractor) -> Observations:
     """What the networks of a run show by themselves."""
     model = run.model
+    lacks, conditional = dict(run.lacks), model.framework.conditional
+    if conditional:  # metrics have a class for real images, and none for latents of their own
+        lacks.setdefault("decode", lacks.get("likelihood", "its decoder needs a class"))
     return Observations(
         real=real,
         sample=run.sample,
         extractor=extractor,
         reconstruct=run.reconstruct if model.can("reconstruct") else None,
         posterior=run.posterior if model.can("posterior") else None,
-        decode=run.render if model.can("decode") else None,
+        encode=run.encode if model.can("encode") and not model.can("posterior") else None,
+        decode=run.render if "decode" not in lacks else None,
         dis_l=run.features if model.can("features") else None,
-        lacks=run.lacks,
-        latent=model.latent if model.can("decode") else 0,
+        lacks=lacks,
+        latent=model.latent if "decode" not in lacks else 0,
         seed=run.spec.seed,
     )
 

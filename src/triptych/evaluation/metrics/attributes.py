@@ -41,12 +41,12 @@ def thirds(measured: Tensor) -> tuple[Tensor, Tensor]:
 
 def _training(observed: Observations) -> tuple[Tensor, Tensor]:
     """Codes [N, L] and attributes [N, 3] of the training images that are not blank."""
-    images, _ = observed.training_images(MOST_TRAINING)
+    images, labels = observed.training_images(MOST_TRAINING)
     measured = morphology.measure(images)
     shown = measured.isfinite().all(1)
     if int(shown.sum()) < 3:
         raise ValueError("the training images show nothing to measure")
-    return observed.posterior_of(images[shown])[0], measured[shown]
+    return observed.codes_of(images[shown], None if labels is None else labels[shown]), measured[shown]
 
 
 def _compute(observed: Observations) -> Values:

@@ -50,10 +50,11 @@ def border_shares(images: Tensor, ground: Tensor) -> Tensor:
 
 def _reconstructed(observed: Observations, options: Options, ground: Tensor) -> Measured:
     fill = ground if options.fill is None else options.fill
-    images = observed.real[subset(observed, MOST)]
+    chosen = subset(observed, MOST)
+    images = observed.real[chosen]
     shifted = random_translate(images, options.share, stream(observed.seed, "probe/anywhere"), fill)
     note = f"of the shifted images themselves {float(border_shares(shifted, ground).mean()):.3f}"
-    return mean_of(border_shares(observed.reconstructed(shifted), ground), note=note)
+    return mean_of(border_shares(observed.reconstructed(shifted, observed.labels_at(chosen)), ground), note=note)
 
 
 def _compute(observed: Observations, options: Options) -> Values:

@@ -45,7 +45,7 @@ def _compute(observed: Observations, options: Options) -> Values:
 
     def error(then: Observations) -> float:
         images = observed.real[chosen]
-        return float(squared_errors(images, then.reconstructed(images)).mean())
+        return float(squared_errors(images, then.reconstructed(images, observed.labels_at(chosen))).mean())
 
     return {
         "frechet_convergence": settled(lambda: _over(observed, frechet, len(chosen))),

@@ -31,7 +31,8 @@ class Options(Frozen):
 
 def _compute(observed: Observations, options: Options) -> Values:
     decode = observed.decoder()
-    images = observed.real[subset(observed, options.images)]
+    chosen = subset(observed, options.images)
+    images = observed.real[chosen]
     budget = options.restarts, options.steps, options.rate
     latents = invert(decode, images, observed.latent, observed.seed, *budget)
     made = observed.decoded(latents)
@@ -40,7 +41,8 @@ def _compute(observed: Observations, options: Options) -> Values:
     length = float(latents.double().square().mean())
     note = f"{len(images)} images, best of {options.restarts} starts, {options.steps} steps; |z|^2/L {length:.2f}"
     if observed.reconstruct is not None:
-        note += f"; by the encoder {float(squared_errors(images, observed.reconstructed(images)).mean()):.4f}"
+        encoded = observed.reconstructed(images, observed.labels_at(chosen))
+        note += f"; by the encoder {float(squared_errors(images, encoded).mean()):.4f}"
     return {
         "inverted_mse": mean_of(squared_errors(images, made), note=note),
         "inverted_ssim": mean_of(similarities(images, made)),

@@ -109,7 +109,7 @@ class _Bench:
     def importance_bound(self, target: Target, images: Tensor) -> Measured | Undefined:
         """The importance-weighted bound of the target's images, if there is an encoder."""
         if self.observed.posterior is None:
-            return Undefined("no encoder")
+            return Undefined(self.observed.lacks.get("posterior", "no encoder"))
         mean, log_variance = self.observed.posterior_of(images)
         samples = self.options.importance_samples
         bounds = importance_bound(target, mean, log_variance, samples, self.draw("importance"))
@@ -118,6 +118,8 @@ class _Bench:
 
 def _compute(observed: Observations, options: Options) -> Values:
     bench = _Bench(observed, options)
+    if reason := observed.lacks.get("likelihood"):
+        raise ValueError(reason)
     observed.decoder()  # says so where there is none
     curve = () if options.sigma else bench.by_sigma()
     best = max(curve, key=lambda point: point[1], default=(options.sigma or 0.0, 0.0))

@@ -48,7 +48,7 @@ def _compute(observed: Observations) -> Values:
     names, indices = np.unique(labels.numpy(), return_inverse=True)
     if len(names) < 2:
         raise ValueError("the training images are of one class")
-    training = observed.posterior_of(images)[0].double().numpy()
+    training = observed.codes_of(images, labels).double().numpy()
     centre, scale = training.mean(0), training.std(0)
     scale[scale == 0] = 1  # a unit that never moves
     weights = fit((training - centre) / scale, indices, len(names))

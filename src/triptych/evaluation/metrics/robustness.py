@@ -28,20 +28,23 @@ WORDS = {
 }
 
 
-def _error(observed: Observations, name: str, images: Tensor, fill: Tensor, unchanged: Tensor) -> Measured:
+def _error(observed: Observations, name: str, chosen: Tensor, fill: Tensor, unchanged: Tensor) -> Measured:
     corruption, errors = CORRUPTIONS[name], [unchanged]
+    images, labels = observed.real[chosen], observed.labels_at(chosen)
     for strength in corruption.strengths:
         changed = corrupted(images, name, strength, observed.seed, fill)
-        errors.append(squared_errors(images if corruption.restores else changed, observed.reconstructed(changed)))
+        made = observed.reconstructed(changed, labels)
+        errors.append(squared_errors(images if corruption.restores else changed, made))
     values = torch.stack(errors)
     curve = tuple(zip((0.0, *corruption.strengths), values.mean(1).tolist(), strict=True))
     return mean_of(values[1:].mean(0), curve=curve)
 
 
 def _compute(observed: Observations) -> Values:
-    images, fill = observed.real[subset(observed, MOST)], background(observed.real)
-    unchanged = squared_errors(images, observed.reconstructed(images))
-    return {f"{name}_error": _error(observed, name, images, fill, unchanged) for name in WORDS}
+    chosen, fill = subset(observed, MOST), background(observed.real)
+    images = observed.real[chosen]
+    unchanged = squared_errors(images, observed.reconstructed(images, observed.labels_at(chosen)))
+    return {f"{name}_error": _error(observed, name, chosen, fill, unchanged) for name in WORDS}
 
 
 def _output(name: str, corruption: Corruption, words: str) -> Output:

@@ -44,8 +44,8 @@ def _over_shifts(values: Tensor, note: str = "") -> Measured:
     return mean_of(values[1:].mean(0), curve=curve, note=note)
 
 
-def _code_distance(observed: Observations, moved: list[Tensor]) -> Measured:
-    codes = [observed.posterior_of(images)[0].double() for images in moved]
+def _code_distance(observed: Observations, moved: list[Tensor], labels: Tensor | None) -> Measured:
+    codes = [observed.codes_of(images, labels).double() for images in moved]
     if len(codes[0]) < 2:
         raise ValueError("a distance between images needs two")
     scale = 2 * codes[0].var(0).sum()
@@ -66,9 +66,10 @@ def _agreement(observed: Observations, moved: list[Tensor], made: list[Tensor]) 
 
 
 def _compute(observed: Observations, options: Options) -> Values:
-    images, fill = observed.real[subset(observed, MOST)], background(observed.real)
+    chosen, fill = subset(observed, MOST), background(observed.real)
+    images, labels = observed.real[chosen], observed.labels_at(chosen)
     moved = [corrupted(images, "translation", share, observed.seed, fill) for share in SHARES]
-    made = [observed.reconstructed(shifted) for shifted in moved]
+    made = [observed.reconstructed(shifted, labels) for shifted in moved]
     errors = torch.stack([squared_errors(*pair) for pair in zip(moved, made, strict=True)])
     anywhere = random_translate(images, options.share, stream(observed.seed, "probe/anywhere"), fill)
     growth = Undefined("unshifted images are reconstructed perfectly")
@@ -77,8 +78,8 @@ def _compute(observed: Observations, options: Options) -> Values:
     return {
         "translation_error": _over_shifts(errors),
         "translation_growth": growth,
-        "translated_mse": mean_of(squared_errors(anywhere, observed.reconstructed(anywhere))),
-        "code_distance": settled(partial(_code_distance, observed, moved)),
+        "translated_mse": mean_of(squared_errors(anywhere, observed.reconstructed(anywhere, labels))),
+        "code_distance": settled(partial(_code_distance, observed, moved, labels)),
         "translation_agreement": settled(partial(_agreement, observed, moved, made)),
     }
 
