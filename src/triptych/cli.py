@@ -16,6 +16,22 @@ from rich.console import Console
 
 from triptych.errors import InputError
 from triptych.plugins import suggest
+from triptych.terminal.options import (
+    BrokenOption,
+    ChannelsOption,
+    DataArgument,
+    DeviceOption,
+    FeaturesOption,
+    FitOption,
+    MetricsOption,
+    OutOption,
+    PictureOption,
+    PresetOption,
+    RunArgument,
+    SizeOption,
+    ThreadsOption,
+    WorkersOption,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,23 +45,6 @@ app = typer.Typer(
     help="Which generative framework should I use on my images, and how sure can I be?",
 )
 console = Console()
-
-DataArgument = Annotated[
-    str, typer.Argument(help="mnist, a folder of IDX files, a folder of images, or an .npy or .npz file.")
-]
-OutOption = Annotated[Path | None, typer.Option("--out", help="The study's directory.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda:0.")]
-WorkersOption = Annotated[int | None, typer.Option(min=1, help="Runs at the same time.")]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads a run.")]
-SizeOption = Annotated[
-    int | None, typer.Option(help="Side in pixels, 16 to 128; for the conv networks a multiple of 8.")
-]
-ChannelsOption = Annotated[int | None, typer.Option(help="1 for grey, 3 for colour; the data's own by default.")]
-FitOption = Annotated[str | None, typer.Option(help="How other shapes become squares: crop, pad or stretch.")]
-MetricsOption = Annotated[str | None, typer.Option(help="Score by these only, with commas between them.")]
-FeaturesOption = Annotated[str | None, typer.Option(help="Feature spaces; the first one answers. E.g. lite0,pixels.")]
-BrokenOption = Annotated[str, typer.Option(help="Images that cannot be read: error or skip.")]
-PresetOption = Annotated[str, typer.Option(help="quick, small or paper.")]
 
 
 @app.command()
@@ -62,7 +61,7 @@ def compare(
     broken: BrokenOption = "error",
     optimiser: Annotated[str | None, typer.Option(help="Any torch.optim class, e.g. RMSprop.")] = None,
     rate: Annotated[float | None, typer.Option("--rate", "--learning-rate", help="The learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images per step.")] = None,
     metrics: MetricsOption = None,
     features: FeaturesOption = None,
     device: DeviceOption = "auto",
@@ -275,10 +274,6 @@ def train(
     name = f"{framework.replace('@', '-')}-s{seed}-{study.name}"
     study = study.model_copy(update={"seeds": (seed,), "name": name})
     _run_study(study, out or Path("results") / name)
-
-
-RunArgument = Annotated[Path, typer.Argument(help="A run's directory: DIR/runs/<id>.")]
-PictureOption = Annotated[Path, typer.Option("--out", help="The PNG to write.")]
 
 
 @app.command()
