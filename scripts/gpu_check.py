@@ -1,6 +1,6 @@
 """The checks behind `scripts/gpu_check.sh`: what only a GPU can show, within a limit of time.
 
-After every finished part, and every run of the last one, gpu.json and gpu.md are written anew, so that a kill loses
+After every finished part, and every run of the last one, gpu.json and gpu.md are written again, so that a kill loses
 nothing before it. A part that fails is recorded with its error and the next one goes on; the exit code is 1 then, or if
 devices disagree. Without CUDA (`--device cpu`, with `--tiny` in half a minute) the script itself is tried: the GPU's
 place is then taken by the CPU without oneDNN, which sums in another order.
@@ -186,7 +186,7 @@ def is_near(found: float | None, wanted: float | None) -> bool:
 
 
 def step_time(check: Check, result: Result) -> None:
-    """Seconds a step at the paper's size, and the rate of arithmetic beside that of one large matrix product."""
+    """Seconds a step at the paper's size, and the rate of arithmetic next to that of one large matrix product."""
     side = 256 if check.tiny else 8192
     kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     products = {name: matrix_product(side, kind, check.device) for name, kind in kinds.items()}

@@ -81,7 +81,7 @@ def step_time(part: Result) -> list[str]:
     lines += [
         "",
         "Medians of waited-for steps of batch 64, float32 without TF32, deterministic algorithms. An iteration is a "
-        "step with all that the trainer does beside it.",
+        "step with all that the trainer does around it.",
         "",
     ]
     rows = [

@@ -3,7 +3,7 @@
     python scripts/time_metrics.py STUDY/runs/ID [IMAGES]
 
 What metrics share (samples, features) is made first and timed by itself; what a study keeps (the features of real
-and training images) is made anew in an empty folder.
+and training images) is made again in an empty folder.
 """
 
 from __future__ import annotations

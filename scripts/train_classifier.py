@@ -3,7 +3,7 @@
     python scripts/train_classifier.py
 
 Trained on the first 50,000 training images. Every choice (widths, rate, augmentation, length) is judged on
-the last 10,000, whose accuracy is printed and written to src/triptych/weights/mnist_classifier.json, beside
+the last 10,000, whose accuracy is printed and written to src/triptych/evaluation/weights/mnist_classifier.json, next to
 the weights. Only when the choice is made, `python scripts/train_classifier.py --test` looks at the test
 images, once, and adds their accuracy to the record.
 """

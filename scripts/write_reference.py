@@ -44,9 +44,9 @@ def _metrics() -> Iterator[str]:
     yield "# Metrics\n"
     yield "Written by `scripts/write_reference.py` from the code.\n"
     yield "All are computed on held-out test images and as many samples, at most `scoring.images` of each. A difference"
-    yield "smaller than the smallest effect does not matter; `scoring.smallest_effect` in a study overrules it. The"
-    yield "files say in a comment where each number comes from. Holm's adjustment runs over the comparisons of one"
-    yield "topic, primary and secondary metrics apart. What they see and what they miss on real digits:"
+    yield "below the smallest effect does not matter; `scoring.smallest_effect` in a study replaces this margin."
+    yield "A comment in each file says where the number comes from. Holm's adjustment covers the comparisons of one"
+    yield "topic, with primary and secondary metrics separate. What they see and what they miss on real digits:"
     yield "[sanity.md](../results/sanity.md). What they cost: [metric-costs.md](../results/metric-costs.md).\n"
     for name in plugins.names("metrics"):
         module = importlib.import_module(f"triptych.evaluation.metrics.{name}")
@@ -66,7 +66,7 @@ def _metrics() -> Iterator[str]:
         if metric.blind_spots:
             yield f"What fools it: {metric.blind_spots[0].lower()}{metric.blind_spots[1:].rstrip('.')}.\n"
         if metric.features:
-            yield "In the features of the extractor that stands beside every score" + (
+            yield "In the features of the extractor that every score names" + (
                 ", and in every further feature space.\n" if metric.per_feature_space else ".\n"
             )
         if metric.max_images:
@@ -79,15 +79,16 @@ def _metrics() -> Iterator[str]:
 def _studies() -> Iterator[str]:
     yield "# The study file\n"
     yield "Written by `scripts/write_reference.py` from the code.\n"
-    yield "A study is a TOML file. Every key has a default but `frameworks`. An unknown key is an error. Paths are"
-    yield "taken from where the file lies. Examples: [quick.toml](../../studies/quick.toml), and"
+    yield "A study is a TOML file. Every key except `frameworks` has a default. An unknown key is an error. Paths are"
+    yield "relative to the file. Examples: [quick.toml](../../studies/quick.toml), and"
     yield "[rates.toml](../../studies/rates.toml) with a grid and an override.\n"
     yield "## The study itself\n"
     yield _prose(spec.StudySpec) + "\n"
     yield from _fields(spec.StudySpec, leave_out=PARTS)
     yield "`seeds = 3` stands for the seeds 0, 1 and 2. `name` is the directory under results/ unless --out is given.\n"
-    yield "What applies to one run is laid in this order: the shared parts, the point of the grid, the framework's"
-    yield "preset, its override.\n"
+    yield "The values of one run are set in this order, later ones replacing earlier ones: the study's shared parts,"
+    yield "the framework's own defaults where the study has the project's default, the point of the grid, the"
+    yield "framework's preset, its override.\n"
     for part in PARTS:
         kind: Any = spec.StudySpec.model_fields[part].annotation
         yield f"## [{part}]\n"

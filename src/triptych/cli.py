@@ -16,6 +16,22 @@ from rich.console import Console
 
 from triptych.errors import InputError
 from triptych.plugins import suggest
+from triptych.terminal.options import (
+    BrokenOption,
+    ChannelsOption,
+    DataArgument,
+    DeviceOption,
+    FeaturesOption,
+    FitOption,
+    MetricsOption,
+    OutOption,
+    PictureOption,
+    PresetOption,
+    RunArgument,
+    SizeOption,
+    ThreadsOption,
+    WorkersOption,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,23 +45,6 @@ app = typer.Typer(
     help="Which generative framework should I use on my images, and how sure can I be?",
 )
 console = Console()
-
-DataArgument = Annotated[
-    str, typer.Argument(help="mnist, a folder of IDX files, a folder of images, or an .npy or .npz file.")
-]
-OutOption = Annotated[Path | None, typer.Option("--out", help="The study's directory.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda:0.")]
-WorkersOption = Annotated[int | None, typer.Option(min=1, help="Runs at the same time.")]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads a run.")]
-SizeOption = Annotated[
-    int | None, typer.Option(help="Side in pixels, 16 to 128; for the conv networks a multiple of 8.")
-]
-ChannelsOption = Annotated[int | None, typer.Option(help="1 for grey, 3 for colour; the data's own by default.")]
-FitOption = Annotated[str | None, typer.Option(help="How other shapes become squares: crop, pad or stretch.")]
-MetricsOption = Annotated[str | None, typer.Option(help="Score by these only, with commas between them.")]
-FeaturesOption = Annotated[str | None, typer.Option(help="Feature spaces; the first one answers. E.g. lite0,pixels.")]
-BrokenOption = Annotated[str, typer.Option(help="Images that cannot be read: error or skip.")]
-PresetOption = Annotated[str, typer.Option(help="quick, small or paper.")]
 
 
 @app.command()
@@ -62,7 +61,7 @@ def compare(
     broken: BrokenOption = "error",
     optimiser: Annotated[str | None, typer.Option(help="Any torch.optim class, e.g. RMSprop.")] = None,
     rate: Annotated[float | None, typer.Option("--rate", "--learning-rate", help="The learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images per step.")] = None,
     metrics: MetricsOption = None,
     features: FeaturesOption = None,
     device: DeviceOption = "auto",
@@ -106,8 +105,8 @@ def run(
     from triptych.directory import StudyDirectory
 
     spec = _load(study, device, workers, threads)
-    beside = StudyDirectory(study.parent)
-    home = beside.path if study.name == beside.study_toml.name and beside.data.is_dir() else None
+    nearby = StudyDirectory(study.parent)
+    home = nearby.path if study.name == nearby.study_toml.name and nearby.data.is_dir() else None
     _run_study(spec, out or home or Path("results") / spec.name)
 
 
@@ -277,10 +276,6 @@ def train(
     _run_study(study, out or Path("results") / name)
 
 
-RunArgument = Annotated[Path, typer.Argument(help="A run's directory: DIR/runs/<id>.")]
-PictureOption = Annotated[Path, typer.Option("--out", help="The PNG to write.")]
-
-
 @app.command()
 def sample(
     run: RunArgument,
@@ -350,6 +345,7 @@ def networks(
     width: Annotated[float | None, typer.Option(help="Share of the paper's channels.")] = None,
 ) -> None:
     """Print encoder, decoder and discriminator layer by layer: shapes, parameters, FLOPs."""
+    from triptych.networks import TITLES
     from triptych.study.presets import comparison
     from triptych.terminal import tables
     from triptych.training import cost
@@ -359,7 +355,7 @@ def networks(
         f"Preset {preset}: {study.data.size} px, {channels} channels, width {study.network.width:g} of the paper's, "
         f"{latent} latent dimensions"
     )
-    tables.networks(console, cost.layers(study.network, study.data.size, channels))
+    tables.networks(console, cost.layers(study.network, study.data.size, channels), TITLES)
 
 
 @app.command()

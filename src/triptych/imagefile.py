@@ -34,5 +34,5 @@ def opened(path: Path) -> Image.Image:
             f"the content is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image, whatever the name says",
             where=str(path),
             value=start,
-            hint="Save the picture anew in one of these formats, or remove the file.",
+            hint="Save the picture again in one of these formats, or remove the file.",
         ) from error

@@ -8,6 +8,7 @@ folder; dropping the file there makes its name known, and nothing has to be regi
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import importlib.util
 import re
@@ -46,12 +47,24 @@ def names(kind: str) -> list[str]:
 
     A file is a plug-in if it defines the kind's attribute; other files in the folder are what plug-ins share.
     """
-    _, package, attribute, _ = KINDS[kind]
+    defines = re.compile(rf"^(def |class )?{KINDS[kind].attribute}\b", re.MULTILINE)
+    return sorted(name for name, code in _files(kind).items() if defines.search(code))
+
+
+def _files(kind: str) -> dict[str, str]:
+    """The code of each file in a kind's folder, by its name; imports none of them."""
+    package = KINDS[kind].package
     spec = importlib.util.find_spec(package)
     assert spec is not None and spec.submodule_search_locations is not None
-    defines = re.compile(rf"^(def |class )?{attribute}\b", re.MULTILINE)
     files = [file for folder in spec.submodule_search_locations for file in Path(folder).glob("[!_]*.py")]
-    return sorted(file.stem for file in files if defines.search(file.read_text(encoding="utf-8")))
+    return {file.stem: file.read_text(encoding="utf-8") for file in files}
+
+
+@functools.cache
+def display_names(kind: str) -> dict[str, str]:
+    """The built-in plug-ins of one kind as people write them ("VAE-GAN"), where their files say so; imports none."""
+    declares = re.compile(r'^    name = "(.+)"$', re.MULTILINE)
+    return {name: match[1] for name, code in _files(kind).items() if (match := declares.search(code))}
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:

@@ -116,11 +116,11 @@ class OptimiserSpec(Frozen):
 class TrainingSpec(Frozen):
     """The budget, counted in images, and the order in which the players move.
 
-    `order` names the players one after another for sequential updates (a player may stand there twice); each then
+    `order` names the players one after another for sequential updates (a player may be named twice); each then
     sees the networks as the ones before it left them. `translate` shifts each training image by up to that share of
-    the side in both directions; what becomes free is filled with `translate_fill` (from -1, black, to 1, white), by
+    the side in both directions; the free area is filled with `translate_fill` (from -1, black, to 1, white), by
     default the images' median border value. The weights at `snapshots` evenly spaced moments, the last of them the
-    end, stay in the run's directory; what is measured over the course of training needs them.
+    end, are kept in the run's directory; metrics over the course of training need them.
     """
 
     images: int = Field(default=20_000, ge=1)
@@ -176,7 +176,7 @@ class RunSpec(Frozen):
 
 
 class Override(Frozen):
-    """What one framework of a study has to itself, laid over what all share."""
+    """Values for one framework of a study, in place of the shared ones."""
 
     options: dict[str, Any] = {}
     network: dict[str, Any] = {}
@@ -192,7 +192,7 @@ class Override(Frozen):
 class ScoringSpec(Frozen):
     """How many samples and test images are scored, by which metrics (all by default), in which feature spaces.
 
-    The first of `features` is the one that the questions are answered in (by default a classifier where there are
+    The first of `features` answers the questions (by default a classifier where there are
     labels, and principal components of the pixels). `options` are single metrics' own, such as
     `options.likelihood.chains`; `smallest_effect` replaces their margins.
     """
@@ -205,7 +205,7 @@ class ScoringSpec(Frozen):
 
 
 class ExecutionSpec(Frozen):
-    """Where and how a study is computed; it is recorded, and no part of what the study is.
+    """Where and how a study is computed; it is recorded, but is not part of the study's identity.
 
     `executor` says where the runs are computed: "local" in processes of this machine, or a "package.module:Name". Each
     run finds the device "auto" where it is computed: the first GPU there, or else the CPU.
@@ -219,7 +219,7 @@ class ExecutionSpec(Frozen):
 
 
 class StudySpec(Frozen):
-    """A grid of runs and the questions asked of it.
+    """A grid of runs, and how it is scored and executed.
 
     Every framework runs at every seed and every point of `grid` (a dotted field to the values that it takes, such as
     "optimiser.rate"). `override` gives one framework its own options; the name "vaegan@larsen-code" takes a preset

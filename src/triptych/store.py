@@ -1,6 +1,6 @@
 """The run directory: every write atomic, every generation numbered, everything hashed, the manifest last.
 
-A file is written beside its final name, flushed to disk, and renamed; so at any moment, kill or power cut, each name
+A file is written next to its final name, flushed to disk, and renamed; so at any moment, kill or power cut, each name
 holds either the old content or the new. Checkpoints are directories by number; the newest whose hashes hold counts. A
 run is whole exactly when its manifest is there and holds.
 

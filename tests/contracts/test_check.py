@@ -14,6 +14,7 @@ import triptych as package
 from triptych.contracts import Result, checks_of, run_checks
 from triptych.errors import InputError
 
+HELPERS = Path(__file__).resolve().parents[1] / "helpers"
 SIGNS = "no player helps a critic that it should fool"
 BROKEN = {
     # the framework: the check that finds it, and the sentence that it says
@@ -303,7 +304,7 @@ def test_the_command_says_what_holds_and_ends_with_0_or_2(triptych):
     lines = sound.stdout.splitlines()
     assert lines[-1] == "12 of 13 contracts hold, 1 skipped: vae"
     assert sum(line.startswith("holds   ") for line in lines) == 12
-    broken = triptych("check", "broken_frameworks:Recognised", cwd=Path(__file__).resolve().parents[1])
+    broken = triptych("check", "broken_frameworks:Recognised", cwd=HELPERS)
     assert broken.returncode == 2 and broken.stderr == ""
     (line,) = [line for line in broken.stdout.splitlines() if line.startswith("broken")]
     assert line.startswith(f"broken  {SIGNS}: the term 'recognised' of player 'dec' lowers the loss of 'dis'")
@@ -320,7 +321,7 @@ def test_an_unknown_name_is_one_message_with_a_suggestion(triptych):
 def pytest_of(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """pytest in a folder without tests; the plug-in by its entry point, or by name where it is not installed."""
     installed = any(entry.value == PLUG_IN for entry in metadata.entry_points(group="pytest11"))
-    paths = [str(Path(__file__).resolve().parents[1]), str(Path(package.__file__).parents[1])]
+    paths = [str(HELPERS), str(Path(package.__file__).parents[1])]
     return subprocess.run(
         [sys.executable, "-m", "pytest", *([] if installed else ["-p", PLUG_IN]), "-v", *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200", "OMP_NUM_THREADS": "1"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -126,3 +127,45 @@ def test_the_public_names_are_few_and_all_there():
         assert getattr(triptych, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'vea'"):
         _ = triptych.vea
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "architecture.md"
+"""Its code spans are a path, then the names defined in that file, functions as `name()` or `Class.name()`."""
+
+
+def defined(path: Path) -> set[str]:
+    """The functions "f()" and "C.f()" and the classes "C" of a module."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef):
+            names.add(f"{node.name}()")
+        elif isinstance(node, ast.ClassDef):
+            names.add(node.name)
+            names |= {f"{node.name}.{part.name}()" for part in node.body if isinstance(part, ast.FunctionDef)}
+    return names
+
+
+def test_the_map_shows_every_package_and_root_module():
+    tree = PAGE.read_text(encoding="utf-8").split("```")[1]
+    shown = re.findall(r"^  (\w+)(?:/|\.py) +\S", tree, re.MULTILINE)
+    assert sorted(shown) == sorted(LEVEL)
+
+
+def test_the_map_has_the_order_of_imports():
+    text = PAGE.read_text(encoding="utf-8").partition("## The order of imports")[2]
+    lines = text.split("```")[1].strip().splitlines()
+    assert [set(line.split()) for line in reversed(lines)] == LEVELS
+
+
+def test_every_file_and_function_of_the_map_exists():
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL))
+    names: set[str] | None = None
+    checked = 0
+    for span in spans:
+        if re.fullmatch(r"[\w/]+\.py", span):
+            assert (ROOT / span).is_file(), span
+            names = defined(ROOT / span)
+        elif span.endswith("()") or re.fullmatch("[A-Z][a-z]+([A-Z][a-z]+)*", span):
+            assert names is not None and span in names, span
+            checked += 1
+    assert checked > 50

@@ -28,7 +28,7 @@ from triptych.study.plan import runs_of
 from triptych.study.presets import comparison
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
+PAGES = sorted([*(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING")), *ROOT.glob("docs/**/*.md")])
 COMMANDS: Any = typer.main.get_command(app)
 
 

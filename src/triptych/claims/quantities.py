@@ -39,7 +39,7 @@ class Quantity(Frozen):
     """Exactly one of a metric's value, a number of the log, the time until a curve reaches a score, and a cost.
 
     `log` is "terms.<name>" or "losses.<player>", of its last line or the mean over the last tenth of the log. `reach`
-    is the score to be reached, in the metric's unit; or "median", which whoever compares runs replaces by the median
+    is the score to be reached, in the metric's unit; or "median", which the comparison replaces by the median
     of the last values of all runs compared, so that it favours none of them.
     """
 

@@ -13,7 +13,7 @@ Grey from colour is ITU-R BT.601 luma. Padding is black and happens before resiz
 Dequantised images (Uria et al. 2013, arXiv:1306.0186) are 256 x + u - 32768 in int16, where x is the uint8 pixel and u
 a byte drawn uniformly, once, from a stream of the split: the pixel stands for (x + (u + 1/2) / 256) / 256 on [0, 1].
 
-Writing follows the rule of this project: temporary files beside the final ones, fsync, rename, and
+Writing follows the rule of this project: temporary files next to the final ones, fsync, rename, and
 `data.json` last as the commit. A preparation killed at any moment is simply done again.
 """
 
@@ -94,7 +94,7 @@ def _is_done(spec: DataSpec, folder: Path) -> bool:
         raise InputError(
             "holds data prepared from another specification",
             where=str(folder),
-            hint="Choose another folder, or delete this one to prepare it anew.",
+            hint="Choose another folder, or delete this one to prepare it again.",
         )
     return True
 
@@ -193,7 +193,7 @@ def resize(batch: np.ndarray, size: int, channels: int, fit: str | None) -> np.n
     if images.shape[1] == 3 and channels == 1:
         images = (images * torch.tensor(LUMA, dtype=torch.float64).view(1, 3, 1, 1)).sum(1, keepdim=True)
     images = F.interpolate(images.contiguous(), (size, size), mode="bilinear", antialias=True)
-    # A hair above one half, since exact ties are common (28 to 32) and must not hang on the last bit.
+    # A hair above one half, since exact ties are common (28 to 32) and must not depend on the last bit.
     images = (images + (0.5 + 1e-6)).floor().clamp(0, 255).to(torch.uint8)
     return images.expand(-1, channels, -1, -1).contiguous().numpy()
 

@@ -5,7 +5,7 @@
 by Adam (Lipton and Tripathi 2017, arXiv:1702.04782, and Creswell and Bharath 2018, arXiv:1611.05644, invert GANs so).
 Every image starts from the `restarts` nearest of 256 decoded draws from the prior, the same for all images. After a
 sixth of the steps the best start goes on alone, with the rate falling to nothing along a cosine. Images do not see
-each other: what an image is inverted to does not hang on the others in its batch, but for rounding.
+each other: what an image is inverted to does not depend on the others in its batch, but for rounding.
 
 Nothing regularises the latents, so they may lie where the prior has no mass: the result says what the decoder can
 show, not what it will. The error is an upper bound of the least one, by as much as the budget is short.

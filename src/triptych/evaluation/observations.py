@@ -38,7 +38,7 @@ class Undefined:
 
 
 class Measured(NamedTuple):
-    """A value and what stands beside it."""
+    """A value and what comes with it."""
 
     value: float
     error: float | None = None
@@ -51,19 +51,19 @@ class Measured(NamedTuple):
     """The images behind the value, where they are not all."""
 
 
-def mean_of(values: Tensor | np.ndarray, **beside: Any) -> Measured:
+def mean_of(values: Tensor | np.ndarray, **details: Any) -> Measured:
     """The mean of values [N], one an image, with its standard error, which one value alone does not have."""
     array = np.asarray(values, np.float64)
     error = float(array.std(ddof=1) / len(array) ** 0.5) if len(array) > 1 else None
-    return Measured(float(array.mean()), error, n=len(array), **beside)
+    return Measured(float(array.mean()), error, n=len(array), **details)
 
 
-def ratio_of_means(above: Tensor | np.ndarray, below: Tensor | np.ndarray, **beside: Any) -> Measured:
+def ratio_of_means(above: Tensor | np.ndarray, below: Tensor | np.ndarray, **details: Any) -> Measured:
     """mean(above) / mean(below) of pairs [N], one an image, with its standard error by the delta method."""
     a, b = np.asarray(above, np.float64), np.asarray(below, np.float64)
     ratio = float(a.mean() / b.mean())
     error = float((a - ratio * b).std(ddof=1) / (abs(b.mean()) * len(a) ** 0.5)) if len(a) > 1 else None
-    return Measured(ratio, error, n=len(a), **beside)
+    return Measured(ratio, error, n=len(a), **details)
 
 
 @dataclass

@@ -39,10 +39,10 @@ class Options(Frozen):
     `gamma`, `encoder_weight`: VAE-GAN's Dec descends gamma * llike - gan, its Enc prior + encoder_weight * llike.
     `generator`: GAN's Dec descends -log(1 - Dis) of its samples, by which it learns to be "recognised" as fake, or the
     "minimax" opposite of Dis's cost.
-    `cross_entropy`: of a "sigmoid" rounded to 0 or 1, its logarithm cut off at -100, where gradients vanish; or of the
-    "logits", where they do not.
+    `cross_entropy`: of a "sigmoid", which is rounded to 0 or 1 and its logarithm cut off at -100, so that gradients
+    vanish; or of the "logits", where they do not.
     `dis_batches`: whether Dis sees data and generated images in separate batches or joined in one.
-    `redraw`: whether networks that are recomputed within an iteration see noise of their own, or that of before.
+    `redraw`: whether networks that are recomputed within an iteration see new noise, or the same as before.
     `statistics`: samples and reconstructions with the statistics of their own "batch", for want of an evaluation mode,
     or with the "running" ones.
     """

@@ -130,8 +130,8 @@ class Framework(ABC):
     """A game, and what its networks can be asked for.
 
     `name` is how people write it ("VAE-GAN"). `presets` are named variants: for each, what to lay over a run's
-    options, network, optimiser and training. `defaults` takes the place of the project's own defaults there, and a
-    study's explicit values win. `conditional` frameworks need labels. `unused` names parameters of shared networks
+    options, network, optimiser and training. `defaults` replaces values there that a study leaves at the project's
+    default. `conditional` frameworks need labels. `unused` names parameters of shared networks
     that the framework has no use for, by prefix ("enc.log_variance"): no player owns them. `cannot` gives the reason
     for each ability that the framework lacks, beyond what its networks say.
     """

@@ -1,7 +1,7 @@
 """VAE_Dis_l (Larsen et al. 2016, section 4.1): VAE-GAN's ablation, which keeps the learned metric without the game.
 
 A VAE whose reconstruction error is measured in the features Dis_l of a discriminator that sends Dec no adversarial
-gradient. By default Dis is trained beside it, telling data from samples of Dec, which costs one run; "pretrained" is
+gradient. By default Dis is trained at the same time, on data and samples of Dec, which costs one run; "pretrained" is
 Larsen et al.'s own way: first a GAN is trained, with a generator of its own that starts where Dec starts, for
 `pretraining` of the budget; then its Dis is frozen, running statistics included, and Enc and Dec are trained.
 """

@@ -1,9 +1,9 @@
 """VAE-GAN (Larsen et al. 2016, arXiv:1512.09300): a VAE whose reconstruction error is measured in the features Dis_l of
 a GAN's discriminator, and whose decoder is that GAN's generator.
 
-Algorithm 1 is ambiguous where code has to decide, and every known implementation decides otherwise; each such decision
-is an option here. The paper's L_GAN is printed as a log likelihood, though its updates are right only for the cross
-entropy: `gan` is the cross entropy. (`docs/reference/frameworks.md` has the table of who does what.)
+Algorithm 1 is ambiguous where code has to decide, and every known implementation decides differently; each such
+decision is an option here. The paper's L_GAN is printed as a log likelihood, though its updates are right only for the
+cross entropy: `gan` is the cross entropy. (`docs/reference/frameworks.md` has the table of who does what.)
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Options(Frozen):
 
     `beta`, `encoder_weight`: Enc descends beta * prior + encoder_weight * llike.
     `gamma`, `adversarial_weight`: Dec descends gamma * llike - adversarial_weight * gan.
-    `dis_sees_reconstructions`: whether Dis learns to tell reconstructions, beside samples, from data.
-    `gan_sign`: "as-printed" takes the paper's L_GAN by its letter, which trains Dis and Dec backwards.
+    `dis_sees_reconstructions`: whether Dis learns to tell reconstructions, as well as samples, from data.
+    `gan_sign`: "as-printed" takes the paper's L_GAN literally, which trains Dis and Dec backwards.
     `adversarial`: what Dec descends: "minimax" -gan; "non-saturating" -log Dis of its images; "leaked" what a
     well-known library applies, where Dis's own gradient is left in Dec's: (1 - adversarial_weight) * gan.
     `reduction`: sums, or means over latent dimensions and features.
     `dis_batches`: whether Dis sees data and generated images in separate batches or joined in one.
     `log_epsilon`: added inside the logarithms of the cross entropy.
-    `equilibrium`: hold Dis back while its mean cost on data or on generated images is below 0.68 - equilibrium, and
-    Dec while either is above 0.68 + equilibrium; when both would be held back, neither is. 0: never.
+    `equilibrium`: skip Dis while its mean cost on data or on generated images is below 0.68 - equilibrium, and
+    Dec while either is above 0.68 + equilibrium; when both would be skipped, neither is. 0: never.
     """
 
     beta: float = Field(default=1.0, ge=0)

@@ -27,6 +27,16 @@ WHERE = "network.family"
 NETWORKS = {"enc", "dec", "dis"}
 
 
+TITLES = {"enc": "Encoder", "dec": "Decoder (generator)", "dis": "Discriminator"}
+"""The shared networks as people call them."""
+
+
+def example_inputs(spec: NetworkSpec, size: int, channels: int, batch: int) -> dict[str, torch.Tensor]:
+    """An input of the meta device for each shared network: images [B, C, S, S], or latents [B, L]."""
+    images = torch.empty(batch, channels, size, size, device="meta")
+    return {"enc": images, "dec": torch.empty(batch, spec.latent, device="meta"), "dis": images}
+
+
 def options_of(spec: NetworkSpec) -> Frozen:
     """The family's own options, validated; raises InputError for a family whose file is not complete."""
     for name in ("build", "initialise"):

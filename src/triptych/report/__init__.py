@@ -27,7 +27,7 @@ from triptych.report import (
 )
 from triptych.report.collect import Row, Study, collect
 from triptych.report.tables import Cells
-from triptych.verdicts.wording import display
+from triptych.verdicts.wording import declared_names, display
 
 __all__ = ["write"]
 
@@ -41,12 +41,17 @@ def write(study_dir: Path) -> Path:
     directory = StudyDirectory(study_dir)
     store.refuse_links(directory.path)  # before anything in figures/ is deleted, which might be a folder elsewhere
     study = collect(directory.path)
+    with declared_names(study.names):
+        _write(directory, study)
+    return directory.report_html
+
+
+def _write(directory: StudyDirectory, study: Study) -> None:
     cells = {condition: tables.scores(study, condition) for condition in study.conditions}
     store.write(directory.table_csv, tables.as_csv(study, cells).encode())
     store.write(directory.table_tex, tables.as_tex(study, cells).encode())
     _figures(study, cells, directory.figures)
     store.write(directory.report_html, _page(study, cells).encode())
-    return directory.report_html
 
 
 def _plotted(study: Study) -> list[Row]:
@@ -131,6 +136,9 @@ def _contents(sections: list[dict[str, Any]], translated: list[translation.Table
     return {part: title for part, title, shown in parts if shown}
 
 
+_ABILITY = {"samples": "sample", "reconstructions": "reconstruct"}
+
+
 def _pictures(study: Study, condition: str, album: pictures.Album) -> dict[int, dict[str, list[dict[str, Any]]]]:
     """Seed to its sample and reconstruction grids, a framework each, with the reason where there is none."""
     by_seed: dict[int, dict[str, list[dict[str, Any]]]] = {}
@@ -142,7 +150,10 @@ def _pictures(study: Study, condition: str, album: pictures.Album) -> dict[int, 
                 last = pictures.final(getattr(run, kind))
                 uri = album.get(last[1]) if last else None
                 path = f"runs/{run.id}/{kind}/{last[1].name}" if last else ""
-                entries.append({"run": run, "images": last[0] if last else None, "uri": uri, "path": path})
+                lacks = (run.outcome.get("lacks") or {}).get(_ABILITY[kind], "")
+                entries.append(
+                    {"run": run, "lacks": lacks, "images": last[0] if last else None, "uri": uri, "path": path}
+                )
         by_seed[seed] = kinds
     return by_seed
 

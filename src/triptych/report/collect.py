@@ -15,7 +15,6 @@ from triptych.directory import Reader, Row, RunRecord, StudyDirectory
 from triptych.errors import InputError
 from triptych.text import condition as text_of
 from triptych.text import condition_key
-from triptych.verdicts.wording import NAMES
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,11 @@ class Study:
     seeds: list[int]
     points: dict[str, Row]
     problems: list[str]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What each framework calls itself, where its runs have recorded that."""
+        return {run.framework.partition("@")[0]: str(run.outcome.get("name") or "") for run in self.runs}
 
     @property
     def conditions(self) -> list[str]:
@@ -148,13 +152,7 @@ def _with_missing(
 def _frameworks(config: Row, seen: list[str]) -> list[str]:
     """Frameworks in the study's own order, strays after them."""
     named = config.get("frameworks")
-    return _distinct([*(map(str, named) if isinstance(named, list) else sorted(seen, key=_usual)), *seen])
-
-
-def _usual(framework: str) -> tuple[int, str]:
-    known = list(NAMES)
-    game = framework.partition("@")[0]
-    return (known.index(game) if game in known else len(known), framework)
+    return _distinct([*(map(str, named) if isinstance(named, list) else sorted(seen)), *seen])
 
 
 def _seeds(config: Row) -> list[int]:

@@ -1,4 +1,4 @@
-"""The score table line by line: each metric's cells, and beside them what makes a number readable.
+"""The score table line by line: each metric's cells, and next to them what makes a number readable.
 
 That is the number of images, the features, both baselines (the same metric with other real images, and
 with noise, in place of samples), a bar from the one to the other, and the notes as numbered footnotes.

@@ -86,7 +86,7 @@ def _cell(rows: list[Row], first: bool) -> Cell:
 
 
 def _notes(rows: list[Row]) -> list[str]:
-    """The note that stands beside every seed, or where it differs the first seed's as an example of it."""
+    """The note that comes with every seed, or where it differs the first seed's as an example of it."""
     notes = seen(rows, "note")
     first = next((row for row in rows if row.get("note")), {})
     return notes if len(notes) < 2 else [f"seed {first.get('seed', 0)}: {notes[0]}"]
@@ -153,7 +153,9 @@ def as_tex(study: Study, cells: dict[str, Cells]) -> str:
         ]
         parts += [f"% {condition}".replace("\n", " ") + "\n"] if condition else []
         table = pandas.DataFrame(rows, columns=range(len(header)), dtype=object)  # names need not be unique
-        parts.append(table.to_latex(index=False, escape=False, header=header, column_format="l" * len(header)))
+        # pandas takes each header for a format string.
+        doubled = [name.replace("{", "{{").replace("}", "}}") for name in header]
+        parts.append(table.to_latex(index=False, escape=False, header=doubled, column_format="l" * len(header)))
     return "".join(parts)
 
 

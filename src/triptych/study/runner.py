@@ -38,6 +38,7 @@ from triptych.study.rescoring import rescoring
 from triptych.text import condition_key
 from triptych.training.cost import Cost, costs
 from triptych.verdicts import comparisons
+from triptych.verdicts.wording import declared_names
 
 
 @dataclass(frozen=True)
@@ -347,13 +348,13 @@ def summarise(folder: Path) -> list[dict[str, Any]]:
     data = dataset.open(directory.data, resident_bytes=0)
     described = describe(study.scoring, features.choose(study.scoring.features, data, directory.features))
     store.write(directory.metrics_json, store.to_json(described))
+    outcomes = [(run, store.read_json(files.outcome_json)) for run, files in complete]
     diverged = Counter(
-        (run.framework, condition_key(run.condition))
-        for run, files in complete
-        if store.read_json(files.outcome_json)["status"] == "diverged"
+        (run.framework, condition_key(run.condition)) for run, outcome in outcomes if outcome["status"] == "diverged"
     )
     asked = comparisons.comparisons_for(study.frameworks, described, study.conditions())
-    answers = [verdict.to_dict() for verdict in comparisons.judge(scores, asked, diverged=diverged)]
+    with declared_names({run.game: outcome.get("name", "") for run, outcome in outcomes}):
+        answers = [verdict.to_dict() for verdict in comparisons.judge(scores, asked, diverged=diverged)]
     store.write(directory.verdicts_json, store.to_json(answers))
     report.write(folder)
     return answers

@@ -145,11 +145,10 @@ def status(console: Console, rows: list[dict[str, Any]]) -> None:
     console.print(table)
 
 
-def networks(console: Console, described: dict[str, list[dict[str, Any]]]) -> None:
+def networks(console: Console, described: dict[str, list[dict[str, Any]]], titles: dict[str, str]) -> None:
     """Each network layer by layer, and its totals: the paper's appendices."""
-    names = {"enc": "Encoder", "dec": "Decoder (generator)", "dis": "Discriminator"}
     for name, layers in described.items():
-        table = Table(title=names.get(name, name), box=None, title_justify="left")
+        table = Table(title=titles.get(name, name), box=None, title_justify="left")
         for column in ("layer", "output", "parameters", "MFLOP"):
             table.add_column(column, justify="left" if column in ("layer", "output") else "right")
         for layer in layers:

@@ -64,13 +64,13 @@ def costs(runs: list[RunSpec], channels: int, classes: int = 0) -> dict[str, Cos
 
 def kind(spec: RunSpec) -> str:
     """What decides the arithmetic of a training step, as a key: runs of one kind cost the same an image."""
-    beside: Any = {
+    irrelevant: Any = {
         "seed": True,
         "condition": True,
         "optimiser": {"rate"},
         "training": {"images", "log_images", "snapshots", "translate", "translate_fill"},
     }
-    return json.dumps(spec.model_dump(mode="json", exclude=beside), sort_keys=True)
+    return json.dumps(spec.model_dump(mode="json", exclude=irrelevant), sort_keys=True)
 
 
 def parameters(spec: RunSpec, channels: int, classes: int = 0) -> dict[str, int]:
@@ -135,9 +135,8 @@ def forward_flops(module: nn.Module, *inputs: torch.Tensor) -> int:
 def layers(spec: NetworkSpec, size: int, channels: int) -> dict[str, list[dict]]:
     """Each network layer by layer: {"layer", "kind", "shape", "parameters", "flops"}, shapes without the batch."""
     nets = networks.describe(spec, size, channels)
-    image = torch.empty(BATCH, channels, size, size, device="meta")
-    latent = torch.empty(BATCH, spec.latent, device="meta")
-    return {name: _layers(net, latent if name == "dec" else image) for name, net in nets.items()}
+    inputs = networks.example_inputs(spec, size, channels, BATCH)
+    return {name: _layers(net, inputs[name]) for name, net in nets.items()}
 
 
 def _layers(network: nn.Module, inputs: torch.Tensor) -> list[dict]:

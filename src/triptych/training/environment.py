@@ -1,4 +1,4 @@
-"""Where a run is computed: versions, device and threads, recorded beside every result."""
+"""Where a run is computed: versions, device and threads, recorded with every result."""
 
 from __future__ import annotations
 

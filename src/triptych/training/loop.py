@@ -56,7 +56,7 @@ class Interval:
 
 
 class Training:
-    """One run under way: its directory, its state, and what is measured beside it."""
+    """One run under way: its directory, its state, and what is measured along the way."""
 
     def __init__(self, folder: Path, spec: RunSpec, dataset: Dataset) -> None:
         device = str(dataset.train.device)
@@ -131,7 +131,7 @@ class Training:
         return number * wanted // self.steps > (number - 1) * wanted // self.steps
 
     def log(self) -> None:
-        """One line to the log, and one beside it of what differs from run to run: time and memory."""
+        """One line to the log, and one to a second file of what differs from run to run: time and memory."""
         line = self.interval.line(self.images, self.state.step)
         seconds, images = self.marked
         speed = (self.images - images) / max(self.seconds - seconds, 1e-9)

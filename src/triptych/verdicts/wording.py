@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from triptych import plugins
 from triptych.text import condition, count
 from triptych.verdicts.stats import MOST_SEEDS
 
 if TYPE_CHECKING:
     from triptych.verdicts.comparisons import Verdict
 
-NAMES = {"vae": "VAE", "gan": "GAN", "vaegan": "VAE-GAN", "vae_disl": "VAE_Dis_l"}
+_declared: ContextVar[Mapping[str, str] | None] = ContextVar("_declared", default=None)
 PROPER = (
     "Fréchet",
     "Frechet",
@@ -25,10 +28,26 @@ PROPER = (
 UNSPOKEN = ("share", "ratio", "similarity")  # "0.02 share lower" says no more than "0.02 lower"
 
 
+@contextmanager
+def declared_names(names: Mapping[str, str]) -> Iterator[None]:
+    """Inside, `display` knows these names, which frameworks from outside the package declare, by framework."""
+    token = _declared.set({game: name for game, name in names.items() if name})
+    try:
+        yield
+    finally:
+        _declared.reset(token)
+
+
 def display(framework: str) -> str:
-    """A framework as people write it: "VAE-GAN", or "VAE-GAN (larsen-code)" for a preset of it."""
+    """A framework as people write it: "VAE-GAN", or "VAE-GAN (larsen-code)" for a preset of it.
+
+    One from outside that declares no name goes by that of its class, or of its file.
+    """
     game, _, preset = framework.partition("@")
-    return NAMES.get(game, game) + (f" ({preset})" if preset else "")
+    module, _, attribute = game.partition(":")
+    known = {**plugins.display_names("frameworks"), **(_declared.get() or {})}
+    plain = module.rpartition(".")[2] if attribute in ("", "FRAMEWORK") else attribute
+    return known.get(game, plain) + (f" ({preset})" if preset else "")
 
 
 def sentence(v: Verdict) -> str:

@@ -1,4 +1,4 @@
-"""What is fitted to the data: fitted once, kept beside them as NAME.safetensors and NAME.json, and used again."""
+"""What is fitted to the data: fitted once, kept next to them as NAME.safetensors and NAME.json, and used again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def fitted(
 ) -> Fitted:
     """What `fit(dataset)` gives, its record with the tensors' `sha256` added; `say` is told when it has to be made.
 
-    Files in `folder` that do not belong together or to these data are made anew.
+    Files in `folder` that do not belong together or to these data are made again.
     """
     with store.locked(folder, wait=True):  # runs scored side by side fit it once
         kept = _kept(name, folder, dataset.fingerprint)

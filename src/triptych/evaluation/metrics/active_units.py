@@ -2,10 +2,10 @@
 
 Active units (Burda et al. 2016, arXiv:1509.00519, section 5.2): dimensions whose posterior mean varies between test
 images, Var_x E[z|x] > 0.01. Neither direction is better: too few is a posterior collapse, but without pressure on
-the codes all units are active, be they needed or not.
+the codes all units are active, needed or not.
 
-`posterior_kl` is the mean of KL(q(z|x) || N(0, I)) over test images in nats, an upper bound of what the codes tell
-about the image. It, too, has no better direction: it is one side of a bargain whose other side is reconstruction.
+`posterior_kl` is the mean of KL(q(z|x) || N(0, I)) over test images in nats, an upper bound of what the codes say
+about the image. It has no better direction, either: it is one side of a trade-off whose other side is reconstruction.
 """
 
 from __future__ import annotations

@@ -7,14 +7,14 @@ vector of an attribute is the mean code of the third of the training images that
 that has least. It is added to the codes of test images; the effect is how much more of the attribute the decoded image
 has than the decoded code itself, in standard deviations over real test images.
 
-The vector stands for the difference between the thirds, about 2 SD, which is in the note: with ideal codes that is the
-effect. A larger one overshoots, so the effects have no better direction; what has one is
+The vector represents the difference between the thirds, about 2 SD, which is in the note: with ideal codes that is the
+effect. A larger effect overshoots, so the effects have no better direction. These have one:
 
-    attribute_miss      the mean of |effect - what the vector stands for| / what it stands for, over images and
+    attribute_miss      the mean of |effect - the vector's own difference| / that difference, over images and
                         attributes: 0 is exact, 1 is no effect, or twice too much
     attribute_leakage   the mean absolute change of the other two attributes over the mean wanted change
 
-Deviations from the paper: no annotations, and so numbers in place of pictures and of a separate attribute predictor.
+Deviations from the paper: there are no annotations, so numbers replace pictures and a separate attribute predictor.
 """
 
 from __future__ import annotations

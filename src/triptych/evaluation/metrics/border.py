@@ -1,13 +1,13 @@
 """Grey edges: the share of border pixels that are not background, of samples and of reconstructions.
 
-Shifting an image that is already scaled to [-1, 1] and filling what becomes free with 0 frames it in grey (the boxes
-of the paper's Figure 2b). Whoever trains on such images learns the frame with the digit. Here the outermost ring of
-pixels is held against the background of the real images, their median border value: a pixel counts when any of its
-channels is more than a tenth of the grey range away.
+Shifting an image that is already scaled to [-1, 1] and filling the free area with 0 gives it a grey frame (the boxes
+of the paper's Figure 2b). A framework that is trained on such images learns the frame with the digit. Here the
+outermost ring of pixels is compared with the background of the real images, their median border value: a pixel counts
+if any of its channels is more than a tenth of the grey range away.
 
 Samples show whether the frame has become part of what is generated. Reconstructions are of test images shifted both
-ways by up to `share` of the side; with `fill` the freed pixels are given that value, as in training with
-`training.translate_fill`, so that a framework is asked to reconstruct the frame that it was trained on.
+ways by up to `share` of the side; with `fill` the free pixels get that value, as in training with
+`training.translate_fill`, so that a framework must reconstruct the frame that it was trained on.
 """
 
 from __future__ import annotations

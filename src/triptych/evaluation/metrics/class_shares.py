@@ -1,9 +1,9 @@
 """Which classes the samples show, by the classifier's likeliest class: shares, entropy, what is missing.
 
-The entropy is highest when all classes are equally frequent. Real data need not be so; `class_distance`, the
-total variation from the shares that the same classifier sees in real test images, is the fair measure where
-they are not. It is not zero for real images: two real sets of n images in K classes of p differ by about
-sqrt(p (1 - p) / (pi n)) in each, together 0.017 for ten even classes and n = 10,000.
+The entropy is highest when all classes are equally frequent. Real data may not be like that; `class_distance`, the
+total variation from the shares that the same classifier sees in real test images, is the fair measure then. It is not
+zero for real images: two real sets of n images in K classes of p differ by about sqrt(p (1 - p) / (pi n)) in each,
+together 0.017 for ten even classes and n = 10,000.
 
 Standard errors: of a share binomial; of entropy and distance by the delta method; of the number of classes shown from
 the normal chance of each class to pass its threshold.

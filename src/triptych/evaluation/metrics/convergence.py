@@ -1,11 +1,11 @@
 """How fast a run gets good: its scores over the course of training, at the moments whose weights were kept.
 
 `training.snapshots` says at how many evenly spaced moments that is. The value is the mean over these moments, which is
-the area under the learning curve in units of the budget; the curve beside it tells when a stated score was first
-reached, where DAWNBench (Coleman et al. 2017) stops the clock.
+the area under the learning curve in units of the budget. Its curve shows when a stated score was first reached, which
+is where DAWNBench (Coleman et al. 2017) stops the clock.
 
-The Frechet distance is that of few samples here, and biased upwards by it: it compares moments and runs, and not with
-`frechet_distance`.
+The Frechet distance is that of few samples here, and so biased upwards. It is comparable between moments and runs, but
+not with `frechet_distance`.
 """
 
 from __future__ import annotations

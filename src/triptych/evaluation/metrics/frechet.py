@@ -4,22 +4,22 @@
 
 With S1 = A'A and S2 = B'B, the last trace is the nuclear norm of A B'. A and B are the triangular factors of
 the centred features: no matrix square root is taken, and the form is exact for fewer images than features. PyTorch
-does the algebra: unlike numpy's, it keeps to the threads that a run was given.
+does the algebra: unlike numpy, it uses only the threads that a run was given.
 
-Deviation: not Inception features but those of this project's own extractor (named beside every score), so
-values do not compare with published FIDs. The estimate is biased upwards by about 2d/n + d(d+1)/2n for n
-unit-variance features a side, 0.2 at d = 64, n = 10,000; the bias is the same for all frameworks at one n.
+Deviation: not Inception features but those of this project's own extractor (named in every score), so
+values are not comparable to published FIDs. The estimate is biased upwards by about 2d/n + d(d+1)/2n for n
+unit-variance features per side, 0.2 at d = 64, n = 10,000; the bias is the same for all frameworks at one n.
 
 `frechet_infinity` (Chong and Forsyth 2020) removes the bias of order 1/n: a line is fitted to F over 1/n at eight
 sizes and read at 0. It can be negative. Deviation: both sets are cut, not the samples alone. They are put into a
-seeded random order and cut into j = 2..9 parts, and F is averaged over every two neighbouring parts, the last and the
-first being neighbours, too. So all sizes see all images equally often, and the extrapolation has, to first order,
+seeded random order and cut into j = 2..9 parts, and F is averaged over every two neighbouring parts; the last and the
+first are neighbours, too. So all sizes see all images equally often, and the extrapolation has, to first order,
 the standard error of F itself. A bias of order (d/n)^2 is left: the smallest size, 2n/9, must exceed d.
 
 Standard error, by influence functions: an image y changes F by 2 (m2 - m1).(y - m2) + (y - m2)'(I - T)(y - m2), less
-its mean, T being the optimal transport map from the samples' normal law to the real one, and likewise for real
-images. For equal laws it vanishes to first order; what is then given is too large by about the square root of 2. It
-needs more images than features, and from twice as many on it is within some 15 % of the spread over sets drawn anew.
+its mean, T being the optimal transport map from the samples' normal law to the real one, and the same for real
+images. For equal laws it vanishes to first order; the given value is then too large by about the square root of 2. It
+needs more images than features. With twice as many or more it is within about 15 % of the spread over new sets.
 """
 
 from __future__ import annotations

@@ -1,25 +1,26 @@
-"""Does the way from one image to another lead smoothly through images? All distances are in extractor features f.
+"""Is the path from one image to another smooth, and does it lead through images? All distances are in extractor
+features f.
 
 For every decoder G, between pairs of prior latents on the great circle through them (White 2016, arXiv:1609.04468):
 
     path_length        E |f(G(z_t)) - f(G(z_t+e))|^2 / e^2, t uniform (perceptual path length, Karras et al. 2019,
                        arXiv:1812.04948, section 4.1)
-    path_ratio         the way over 8 steps over the direct distance of its ends, mean over mean: 1 is a straight
+    path_ratio         the path over 8 steps over the direct distance of its ends, mean over mean: 1 is a straight
                        line, and the great circle itself comes to 1.11 under a linear decoder
 
 For encoders, on the straight line between the codes of two test images of one class:
 
     midpoint_distance  the distance of the image halfway to the nearest real one, over the same distance for the two
                        real images themselves, mean over mean; the two are never their own neighbours. The curve
-                       shows the whole way: at 0 and 1 stand reconstructions, so a hump between is the interpolation's
+                       shows the whole path: 0 and 1 are reconstructions, so a hump between is the interpolation's
 
 Deviations from Karras et al.: our features, not VGG's; e = 0.001, further from the rounding of float32 than their 1e-4
-(on MNIST the two differ by less than half a per cent); no outliers are dropped. The pairs of a class go by ink, the
-first with the middle one: whatever their order, these are the same pairs.
+(on MNIST the two differ by less than half a per cent); no outliers are dropped. The images of a class are paired by
+their ink, the first with the middle one: the pairs do not depend on the images' order.
 
 Smooth is not good: the path length is zero for a decoder with one image, and blur or constant noise on every image
-straightens the way (a linear decoder's 1.5 becomes 1.4). So these two have no better direction. The distance halfway
-has: blur and noise both take images away from real ones.
+straightens the path (a linear decoder's 1.5 becomes 1.4). So these two have no better direction. The distance halfway
+has one: blur and noise both move images away from real ones.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Reconstruction by latent inversion, which every decoder allows: so a GAN stands in the same table.
+"""Reconstruction by latent inversion, which every decoder allows: so a GAN is in the same table.
 
-The values answer what the reconstruction metrics answer, with the encoder's code replaced by the latent that gradient
-descent finds (triptych/inversion.py). Compare inverted values with inverted ones only: with no regulariser and as many
+These are the reconstruction metrics, with the encoder's code replaced by the latent that gradient descent finds
+(`triptych.evaluation.inversion`). Compare inverted values with inverted ones only: with no regulariser and as many
 steps as here, inversion finds images that no encoder would.
 """
 

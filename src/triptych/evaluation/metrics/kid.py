@@ -2,7 +2,7 @@
 
 Deviations: the features are this project's own, and the U-statistic is taken over all images at once where
 the paper averages over subsets; so there is no sampling in the metric, and it has the least variance that the
-images allow. Being unbiased, it is negative at times when the two laws are close: that is legal and never
+images allow. Being unbiased, it can be negative when the two laws are close. This is correct and never
 clipped.
 
 Standard error: of the U-statistic's first-order part, from each image's mean kernel with its own kind less that with
@@ -56,7 +56,7 @@ def _between(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _within(x: np.ndarray) -> np.ndarray:
-    """The kernel's sum over all others for each x; a tile beside the diagonal stands for its mirror image, too."""
+    """The kernel's sum over all others for each x; a tile off the diagonal counts for its mirror image, too."""
     sums = -((x * x).sum(1) ** 3)
     for rows, columns in itertools.combinations_with_replacement(blocks(len(x), BLOCK), 2):
         cubes = _cubes(x[rows], x[columns])

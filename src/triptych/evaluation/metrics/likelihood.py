@@ -1,18 +1,18 @@
 """The log-likelihood of test images under a run's decoder, by annealed importance sampling.
 
-Source: Wu et al. 2017 (arXiv:1611.04273); see triptych/likelihood.py. Densities are of pixels from 0 to 1, in nats an
-image. The observation noise sigma is a parameter of the decoder's density that training leaves open (for a GAN) or
-sets for other ends (for a VAE); so every run gets the one under which validation images are likeliest, as found by a
-run of the same length that ends at the smallest candidate and passes through all larger ones. The test images play no
-part in the choice.
+Source: Wu et al. 2017 (arXiv:1611.04273); see `triptych.evaluation.likelihood`. Densities are of pixels from 0 to 1,
+in nats per image. The observation noise sigma is a parameter of the decoder's density that training leaves open (for a
+GAN) or sets for other ends (for a VAE); so every run gets the one under which validation images have the highest
+likelihood. It is found by an annealing run of the same length that ends at the smallest candidate and passes through
+all larger ones. The test images play no part in the choice.
 
-The value is a lower bound. How far below the truth it lies is measured where that is possible, on images that the
-decoder itself has made: the gap between annealing forwards and backwards bounds both errors there (Grosse et al.
+The value is a lower bound. How far it is below the truth can be measured only on images that the decoder itself has
+made: the gap between annealing forwards and backwards bounds both errors there (Grosse et al.
 2015). Rule: where the gap exceeds `SMALL_GAP`, a note says that differences below it mean nothing. Longer annealing
-closes the gap; Wu et al. take 10,000 temperatures and 16 chains, the defaults here stand for half a minute.
+closes the gap; Wu et al. take 10,000 temperatures and 16 chains, the defaults here take half a minute.
 
-Images of 8 bits have no density: on a grid of 256 values it can grow without end, and what is reported is an inflated
-number that compares runs on the same images but means nothing by itself. `data.dequantise` gives images a density.
+Images of 8 bits have no density: on a grid of 256 values it can grow without limit. The reported number is inflated:
+it can compare runs on the same images, but means nothing on its own. `data.dequantise` gives images a density.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def _thinned(curve: tuple[tuple[float, float], ...], best: tuple[float, float]) 
 
 
 def _note(options: Options, images: Tensor, sigma: float, gap: float) -> str:
-    """What stands beside the bound: how it was made, and whether it can be trusted."""
+    """What comes with the bound: how it was made, and whether it can be trusted."""
     parts = [
         f"{len(images)} images, {options.chains} chains, {options.temperatures} temperatures, "
         f"{options.leapfrog} leapfrog steps; sigma {sigma:.3g}; gap {gap:.1f} on simulated images"

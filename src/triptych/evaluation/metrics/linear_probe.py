@@ -3,7 +3,7 @@
 After Alain and Bengio 2016 (arXiv:1610.01644). Multinomial logistic regression on the posterior means of at most
 10,000 training images, standardised; the mean cross-entropy plus |W|^2 / 2N (a weight of 1 on the sum), minimised by
 L-BFGS: convex, so nothing is drawn. The score is its accuracy on the codes of the test images. The level of chance,
-always naming the commonest class, stands in the note.
+always naming the most frequent class, is in the note.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Memorisation: are samples nearer to the training images than test images, which are as new as can be?
+"""Memorisation: are samples nearer to the training images than test images, which are certainly new?
 
-Of each sample and each test image the distance to its nearest training image, in feature space.
+It uses the distance of each sample and each test image to its nearest training image, in feature space.
 
 `data_copying` (Meehan et al. 2020): how often a sample is the farther of the two, as the z-score of the
 Mann-Whitney U, with the correction for ties. 0 for images as new as the test images, below for copying, above for
-samples that lie off the training images. Deviation: taken over the whole feature space; the authors also average over
-its cells, which finds copies in one part of it that distant samples elsewhere make up for.
+samples far from the training images. Deviation: computed over the whole feature space; the authors also average over
+its cells, which finds copies in one part of it even if distant samples elsewhere compensate them.
 
 `copied_share`: the share of samples no farther than the nearest 1 % of test images are; for new images it is 0.01.
 

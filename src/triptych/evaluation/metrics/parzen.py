@@ -1,7 +1,7 @@
 """The log density of test images under a Gaussian kernel around every sample, once the usual likelihood of GANs.
 
 Source: Breuleux et al. 2011 (Neural Computation 23(8), section 3.1), Goodfellow et al. 2014 (arXiv:1406.2661), whose
-way is followed: the bandwidth is the one under which validation images are likeliest. Wu et al. 2017
+method this is: the bandwidth is the one under which validation images have the highest likelihood. Wu et al. 2017
 (arXiv:1611.04273, section 5.3.2) show that it ranks decoders wrongly; it is here for comparison with older papers. It
 grows with the number of samples, a million in Wu et al., and stays hundreds of nats below what annealing finds.
 """

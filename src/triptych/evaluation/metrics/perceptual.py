@@ -6,7 +6,7 @@ less than their squared Wasserstein distance, so, but for a factor n/(n-1), it
 bounds the Frechet distance of the reconstructions from above.
 
 `class_agreement` is the share of test images whose reconstruction has the same likeliest class as the image itself
-has, right or wrong: labels are not looked at.
+has, right or wrong: labels are not used.
 """
 
 from __future__ import annotations

@@ -3,14 +3,14 @@
 A point's ball reaches up to, not including, its k-th neighbour among its own kind, itself left out.
 Precision: samples in some real ball. Recall: real images in some sample's ball. Density: real balls a sample
 lies in, over k. Coverage: real balls with a sample in them. For equal laws density is 1 and coverage 1 -
-prod_{j<k} (N-1-j)/(N+M-1-j), at N = M about 1 - 2^-k = 0.97: no generator is to be blamed for the last 3 %.
+prod_{j<k} (N-1-j)/(N+M-1-j), at N = M about 1 - 2^-k = 0.97: the last 3 % are no generator's fault.
 
 Standard errors are conditional on the balls: the spread over the samples of precision and density, over the real
-images of recall and coverage, as if the balls (and, of coverage, the samples in them) were given. With all images
-drawn anew, values spread 1.1 to 1.9 times as far.
+images of recall and coverage, as if the balls (and, of coverage, the samples in them) were given. Over new
+sets of images, values spread 1.1 to 1.9 times as far.
 
 Squared distances are |x|^2 + |y|^2 - 2 x.y in float64 tiles. A distance within 1e-9 (relative, squared) of
-the radius counts as equal to it, hence outside, so that ties do not hang on the rounding of a product.
+the radius counts as equal to it, hence outside, so that ties do not depend on the rounding of a product.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _radii(x: np.ndarray, k: int) -> np.ndarray:
         distances = products(points[rows], targets[columns])
         if rows == columns:
             np.fill_diagonal(distances, np.inf)  # a point is not its own neighbour
-        else:  # a tile beside the diagonal stands for its mirror image, too
+        else:  # a tile off the diagonal counts for its mirror image, too
             nearest[columns] = _smallest(nearest[columns], distances.T, k)
         nearest[rows] = _smallest(nearest[rows], distances, k)
     radii = nearest.max(1)

@@ -1,9 +1,9 @@
 """Sharpness: the gradient energy of samples, and of reconstructions, over that of real images.
 
 The energy is the mean squared difference of neighbouring pixels, across and down. A ratio below 1 is blur,
-above 1 noise or hardened edges; 1 is right, so the ratio itself has no better direction and its distance from
-1, in doublings (|log2 ratio|), has. It is a ratio of means: an average over all images, that noise can hide
-blur in.
+above 1 noise or hardened edges; 1 is right, so the ratio itself has no better direction. Its distance from 1,
+in doublings (|log2 ratio|), has one. It is a ratio of means over all images, so noise in some can hide blur in
+others.
 
 Standard errors by the delta method, from the spread over samples and over real images.
 """

@@ -1,8 +1,8 @@
-"""How a metric itself answers a shift: the error between a test image and its shifted self.
+"""How a metric itself responds to a shift: the error between a test image and its shifted self.
 
 The paper's argument for Dis_l (Larsen et al. 2016, section 1) is that pixel errors punish a small shift, which a
 viewer hardly sees. Here every error is scaled by its mean between images of different classes (of different images
-where there are no labels), so that 1 says: to this metric, the shifted image is as far as another digit. Squared
+where there are no labels), so 1 means: for this metric, the shifted image is as far as another digit. Squared
 distances are taken of pixels, of the extractor's features and of Dis_l's; of SSIM, 1 - SSIM. The values are at a
 shift of 10 % of the side, along an axis or a diagonal.
 """

@@ -1,18 +1,18 @@
 """Structural similarity of reconstructions, at one and at several scales: 11 x 11 Gaussian window, sigma 1.5.
 
 SSIM is after Wang et al. 2004, MS-SSIM after Wang, Simoncelli and Bovik 2003, both computed by torchmetrics on images
-in [-1, 1] with data_range 2 and K = (0.01, 0.03), one value an image, averaged.
+in [-1, 1] with data_range 2 and K = (0.01, 0.03), one value per image, averaged.
 
 Deviation, torchmetrics's: the mean is over all windows, with the image reflected at its border, where Wang et
 al. take only the windows that lie inside. On MNIST, whose borders are black in any reconstruction, that gives
 higher values.
 
 MS-SSIM multiplies contrast and structure over scales, each of half the side of the one before, and the luminance of
-the last, to the powers WEIGHTS. The authors' five scales need 176 pixels. Deviation: of smaller images as many scales
-are taken as leave the window's 11 pixels, 2 from 22 pixels on, 3 from 44 and 4 from 99 (where torchmetrics allows
-them), with the first so many weights scaled to a sum of 1; the score names their number, and scores of different
-numbers do not compare. Negative contrast counts as 0, for it has no real power. torchmetrics takes contrast from the
-windows that lie inside, and the last scale's similarity from all.
+the last, to the powers WEIGHTS. The authors' five scales need 176 pixels. Deviation: for smaller images as many scales
+are used as leave the window's 11 pixels, 2 from 22 pixels on, 3 from 44 and 4 from 99 (where torchmetrics allows
+them), with the first so many weights scaled to a sum of 1; the score names their number, and scores with different
+numbers are not comparable. Negative contrast counts as 0, because it has no real power. torchmetrics takes contrast
+from the windows that lie inside, and the last scale's similarity from all.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Stability of one run: how much its losses swing late in training, and whether it has collapsed.
 
-Loss oscillation. In the last half of the log a straight line is taken off each player's loss, and the standard
-deviation of what is left is divided by the range of that loss from a tenth of the log on (before, it falls from where
-the initial weights happen to put it); the value is the least steady player's. Losses of different games have different
-units, zeros and signs, so only a quotient that shifts, scale and sign leave alone compares them; a coefficient of
+Loss oscillation. In the last half of the log a straight line is subtracted from each player's loss, and the standard
+deviation of the rest is divided by the range of that loss after the first tenth of the log (before, it falls from where
+the initial weights put it). The value is the least steady player's. Losses of different games have different
+units, zeros and signs, so only a quotient that shift, scale and sign do not change can compare them; a coefficient of
 variation does not, for a GAN's losses pass through zero. It is 0 for a straight line and at most 1/2 (Popoviciu 1935);
-a lasting sine has 0.35. The log averages over intervals, so it says nothing of what is faster, and compares only at
-one interval.
+a constant sine has 0.35. The log averages over intervals, so faster oscillation is not seen, and values are comparable
+only with equal intervals.
 
 Collapse, 0 or 1: the samples show fewer than half of the classes that test images show (a class is shown from a tenth
 of its real share on), or where there is no classifier, their features have less than a tenth of the real variance; or

@@ -1,8 +1,8 @@
 """Frechet distance of samples to shifted test images: the column "tested on translated" of a 2 x 2 table.
 
 The test images are shifted at random, uniformly up to 20 % of the side both ways unless options say otherwise, as
-training images are with `training.translate = 0.2`, and filled with background. It needs no encoder; so beside
-`frechet_distance`, which is the column "tested on centred", it asks of every framework which law it has learned.
+training images are with `training.translate = 0.2`, and filled with background. It needs no encoder. Together
+with `frechet_distance`, the column "tested on centred", it shows for every framework which law it has learned.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Who survives translation: test images shifted by 5 to 20 % of the side, encoded and reconstructed.
+"""Who copes with translation: test images shifted by 5 to 20 % of the side, encoded and reconstructed.
 
-Every image goes its own way, drawn from eight directions (the larger of its two shifts is the share in question),
-the same at every share and for every framework of a seed; what becomes free is background. Equivariance is asked of
-reconstructions, which should be of the shifted image; invariance of codes. Values are means over the four shifts.
+Every image has its own direction, drawn from eight (the larger of its two shifts is the share in question), the same
+at every share and for every framework of a seed; the free area is background. Reconstructions should be equivariant:
+they should show the shifted image. Codes are tested for invariance. Values are means over the four shifts.
 
     code_distance = |m(shifted x) - m(x)|^2 / mean of |m(x) - m(y)|^2 over pairs of different test images,
 

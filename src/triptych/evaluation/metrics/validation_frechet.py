@@ -1,4 +1,4 @@
-"""Frechet distance of samples to validation images: what settings are chosen by, so that test images choose nothing."""
+"""Frechet distance of samples to validation images: settings are chosen by it, so that test images choose nothing."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
     VS = exp(-sum_i l_i log l_i),    l the eigenvalues of K/n,    K_ij the cosine of the features of images i and j
 
 Those are also the eigenvalues of X'X/n with X the features at length 1: the smaller of the two matrices is taken.
-Cosines are of features as they are, not centred, so a mean that all images share lowers the score.
+Features are not centred for the cosines, so a mean that all images share lowers the score.
 
 More is not better: noise has the largest score. The gap is the distance from that of as many real test images, in
 doublings, |log2 (samples / real)|, which an ideal generator makes 0.

@@ -232,6 +232,8 @@ def _run(
             "images": images,
             "certificate": proof,
             "message": "a gradient of dis was not finite" if diverged else "",
+            "name": "",
+            "lacks": {} if "enc" in NETS[game] else {"reconstruct": "no encoder"},
             "parameters": {net: 512_345 + len(net) for net in NETS[game]},
             "flops_per_image": 10**8 * len(NETS[game]),
         },

@@ -1,0 +1,27 @@
+"""Arguments and options that several commands share, each with its help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DataArgument = Annotated[
+    str, typer.Argument(help="mnist, a folder of IDX files, a folder of images, or an .npy or .npz file.")
+]
+OutOption = Annotated[Path | None, typer.Option("--out", help="The study's directory.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda:0.")]
+WorkersOption = Annotated[int | None, typer.Option(min=1, help="Runs at the same time.")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads per run.")]
+SizeOption = Annotated[
+    int | None, typer.Option(help="Side in pixels, 16 to 128; for the conv networks a multiple of 8.")
+]
+ChannelsOption = Annotated[int | None, typer.Option(help="1 for grey, 3 for colour; the data's own by default.")]
+FitOption = Annotated[str | None, typer.Option(help="How other shapes become squares: crop, pad or stretch.")]
+MetricsOption = Annotated[str | None, typer.Option(help="Score by these only, with commas between them.")]
+FeaturesOption = Annotated[str | None, typer.Option(help="Feature spaces; the first one answers. E.g. lite0,pixels.")]
+BrokenOption = Annotated[str, typer.Option(help="Images that cannot be read: error or skip.")]
+PresetOption = Annotated[str, typer.Option(help="quick, small or paper.")]
+RunArgument = Annotated[Path, typer.Argument(help="A run's directory: DIR/runs/<id>.")]
+PictureOption = Annotated[Path, typer.Option("--out", help="The PNG to write.")]
