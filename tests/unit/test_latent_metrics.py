@@ -387,3 +387,29 @@ def test_few_or_constant_images_give_a_number_or_a_reason(count):
                 assert (row["value"] is None) == bool(row["undefined"])
                 assert row["value"] is None or math.isfinite(row["value"])
                 assert not (row["undefined"] or "").startswith(("Index", "Runtime", "Type", "Zero", "_", "not finite"))
+
+
+def test_codes_without_a_posterior_are_probed_and_the_rest_is_undefined_with_the_reason():
+    """A deterministic encoder: what needs only codes has the value that a posterior of no width gives."""
+    codes, labels = normal(40, 3), torch.arange(40) % 2
+    given = {"labels": labels, "training": lambda most: (flat(codes), labels)}
+    whole = codec(codes, **given)
+    lacks = {"posterior": "the encoder is deterministic"}
+    encoded = codec(codes, posterior=None, encode=lambda images, labels: images.flatten(1), lacks=lacks, **given)
+    for name in ("linear_probe", "interpolation"):
+        assert values(name, encoded) == values(name, whole)
+    assert {row["undefined"] for row in rows("active_units", encoded).values()} == {"the encoder is deterministic"}
+
+
+def test_an_encoder_is_given_the_labels_of_its_images():
+    """A conditional framework: the labels of test images, and those of training images."""
+    codes, labels = normal(40, 3), torch.arange(40) % 2
+
+    def posterior(images: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor]:
+        assert given is not None
+        means = given[:, None] + 0.1 * images.flatten(1)
+        return means, torch.full_like(means, -2.0)
+
+    observed = codec(codes, posterior=posterior, labels=labels, training=lambda most: (flat(codes), labels))
+    assert torch.equal(observed.codes, labels[:, None] + 0.1 * codes)
+    assert values("linear_probe", observed)["linear_probe"] == 1.0, "the class is all that its codes hold"
