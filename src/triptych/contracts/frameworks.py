@@ -65,8 +65,11 @@ def reaches(subject: Subject) -> None:
 
 
 def _is_constant(network: nn.Module) -> bool:
-    """Whether nothing in a network is random: every tensor in it has one value throughout."""
-    return all(value.unique().numel() <= 1 for value in network.state_dict().values())
+    """Whether nothing in a network is random: every tensor has one value throughout; a single number is 0 or 1."""
+    return all(
+        value.unique().numel() <= 1 if value.numel() != 1 else value.item() in (0, 1)
+        for value in network.state_dict().values()
+    )
 
 
 def weights_differ_between_seeds(subject: Subject) -> None:
