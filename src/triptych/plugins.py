@@ -47,24 +47,29 @@ def names(kind: str) -> list[str]:
 
     A file is a plug-in if it defines the kind's attribute; other files in the folder are what plug-ins share.
     """
-    defines = re.compile(rf"^(def |class )?{KINDS[kind].attribute}\b", re.MULTILINE)
-    return sorted(name for name, code in _files(kind).items() if defines.search(code))
-
-
-def _files(kind: str) -> dict[str, str]:
-    """The code of each file in a kind's folder, by its name; imports none of them."""
-    package = KINDS[kind].package
-    spec = importlib.util.find_spec(package)
-    assert spec is not None and spec.submodule_search_locations is not None
-    files = [file for folder in spec.submodule_search_locations for file in Path(folder).glob("[!_]*.py")]
-    return {file.stem: file.read_text(encoding="utf-8") for file in files}
+    pattern = rf"^(def |class )?{KINDS[kind].attribute}\b"
+    return sorted(file.stem for file in _files(kind) if _found(pattern, file, file.stat().st_mtime_ns))
 
 
 @functools.cache
 def display_names(kind: str) -> dict[str, str]:
     """The built-in plug-ins of one kind as people write them ("VAE-GAN"), where their files say so; imports none."""
-    declares = re.compile(r'^    name = "(.+)"$', re.MULTILINE)
-    return {name: match[1] for name, code in _files(kind).items() if (match := declares.search(code))}
+    pattern = r'^    name = "(.+)"$'
+    found = {file.stem: _found(pattern, file, file.stat().st_mtime_ns) for file in _files(kind)}
+    return {name: match[1] for name, match in found.items() if match}
+
+
+def _files(kind: str) -> list[Path]:
+    """The files in a kind's folder that may be plug-ins."""
+    spec = importlib.util.find_spec(KINDS[kind].package)
+    assert spec is not None and spec.submodule_search_locations is not None
+    return [file for folder in spec.submodule_search_locations for file in Path(folder).glob("[!_]*.py")]
+
+
+@functools.cache
+def _found(pattern: str, file: Path, mtime: int) -> re.Match[str] | None:
+    """Where a line of a file has the pattern; a file is read again once it has changed."""
+    return re.search(pattern, file.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from PIL import Image
 from triptych import store
 from triptych.claims.results import Results, open_results
 from triptych.data import dataset
+from triptych.directory import RunDirectory
 from triptych.evaluation.run import Run
 from triptych.papers.vae_vs_gan_vs_vaegan import pictures, sheets
 from triptych.papers.vae_vs_gan_vs_vaegan.designs import SCALES, studies
@@ -37,7 +38,9 @@ def results(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Results
             if run.framework in wanted and run.seed == 0:
                 short = run.model_copy(update={"training": run.training.model_copy(update={"images": 256})})
                 assert loop.train(folder / name / "runs" / run.id, short, dataset.open(prepared))
-                store.write(folder / name / "runs" / run.id / store.MANIFEST, b"{}")
+                files = RunDirectory(folder / name / "runs" / run.id)
+                store.write(files.spec_json, store.to_json(run.model_dump(mode="json")))  # as if it were not cut short
+                store.write(files.manifest_json, b"{}")
     return open_results(folder)
 
 
