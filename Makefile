@@ -28,7 +28,7 @@ test:
 	$(TEST_VENV)/bin/ruff check
 	$(TEST_VENV)/bin/ruff format --check
 	$(TEST_VENV)/bin/pyright --pythonpath $(TEST_VENV)/bin/python src
-	OMP_NUM_THREADS=1 $(TEST_VENV)/bin/pytest -n 2
+	OMP_NUM_THREADS=1 $(TEST_VENV)/bin/pytest -n 2 --dist worksteal
 
 clean:
 	rm -rf $(VENV) $(TEST_VENV)

@@ -14,6 +14,8 @@ import triptych as package
 from triptych.contracts import Result, checks_of, run_checks
 from triptych.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 HELPERS = Path(__file__).resolve().parents[1] / "helpers"
 SIGNS = "no player helps a critic that it should fool"
 BROKEN = {

@@ -25,6 +25,8 @@ from triptych.evaluation.features import Extractor, mnist_extractor
 from triptych.evaluation.metrics import Metric, Output, Values, load, score
 from triptych.evaluation.observations import Observations
 
+pytestmark = pytest.mark.slow
+
 NAMES = plugins.names("metrics")
 FIELDS = {"metric", "value", "error", "unit", "better", "undefined", "n", "features", "note", "curve"}
 COUNT = 500

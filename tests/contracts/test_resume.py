@@ -13,6 +13,8 @@ from triptych.data import dataset
 from triptych.directory import TIMING_JSONL
 from triptych.training.loop import train
 
+pytestmark = pytest.mark.slow
+
 OPTIMISERS = {
     "Adam": {"name": "Adam", "rate": 1e-3},
     "RMSprop": {"name": "RMSprop", "rate": 3e-4},

@@ -24,6 +24,8 @@ from triptych.spec import RunSpec
 from triptych.training.state import State, initial, optimisers
 from triptych.training.step import Examples, step
 
+pytestmark = pytest.mark.slow
+
 Noise = Callable[[str], Tensor]
 PUBLISHED: dict[str, Any] = {
     "game": "vaegan",

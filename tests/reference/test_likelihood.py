@@ -25,6 +25,8 @@ from triptych.evaluation.metrics import parzen as parzen_metric
 from triptych.evaluation.observations import Measured, Observations, Undefined
 from triptych.rng import stream
 
+pytestmark = pytest.mark.slow
+
 W = torch.tensor([[1.0, 0], [1, 1], [0, 2]]).double()
 B = torch.tensor([0.5, -0.5, 0]).double()
 X = torch.tensor([[1.0, 0, 2]]).double()

@@ -17,6 +17,8 @@ from triptych.errors import InputError
 from triptych.spec import load_study
 from triptych.study import runner
 
+pytestmark = pytest.mark.slow
+
 STUDY = """
 frameworks = ["vae"]
 seeds = 1

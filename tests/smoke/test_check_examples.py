@@ -11,6 +11,8 @@ import pytest
 from triptych import plugins
 from triptych.contracts import checks_of, run_checks
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 EXAMPLES = {
     "inverted_generator": ("InvertedGenerator", r"cross_entropy_fake(\(fake\).mean\(\),  # should be (\w+))"),

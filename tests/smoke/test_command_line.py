@@ -14,6 +14,8 @@ from PIL import Image
 
 from triptych import cli, store
 
+pytestmark = pytest.mark.slow
+
 STUDY = """
 name = "tiny"
 frameworks = ["vae", "gan"]

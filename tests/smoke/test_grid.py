@@ -13,6 +13,8 @@ from triptych.report.collect import collect
 from triptych.spec import load_study
 from triptych.study.observer import Silent
 
+pytestmark = pytest.mark.slow
+
 STUDY = """
 frameworks = ["gan", "gan@other"]
 seeds = 1

@@ -27,6 +27,8 @@ from triptych.errors import InputError
 from triptych.frameworks import framework_class
 from triptych.training import grids
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "add-a-framework"
 FILES = {
     "hinge_gan": "HingeGAN",

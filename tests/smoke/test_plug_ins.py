@@ -17,6 +17,8 @@ from triptych.spec import ExecutionSpec
 from triptych.study.executors import ENDS, Event, Job, local
 from triptych.study.plan import resolve_execution
 
+pytestmark = pytest.mark.slow
+
 PLUG_IN = """
 from triptych.frameworks.vae import VAE
 

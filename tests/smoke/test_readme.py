@@ -27,6 +27,8 @@ from triptych.spec import RunSpec, StudySpec, load_study
 from triptych.study.plan import runs_of
 from triptych.study.presets import comparison
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING")), *ROOT.glob("docs/**/*.md")])
 COMMANDS: Any = typer.main.get_command(app)

@@ -25,6 +25,8 @@ from triptych.study import runner
 from triptych.study.plan import runs_of
 from triptych.terminal import running
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = ("estimate", "low", "high")
 VERDICTS = {"holds", "holds where decided", "holds in part", "does not hold", "undecided", "measured"}

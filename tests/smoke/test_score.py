@@ -13,6 +13,8 @@ from triptych.errors import InputError
 from triptych.spec import ScoringSpec, load_study
 from triptych.study import runner
 
+pytestmark = pytest.mark.slow
+
 STUDY = """
 frameworks = ["vae", "gan"]
 seeds = 1

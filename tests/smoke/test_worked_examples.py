@@ -22,6 +22,8 @@ from report_page import Page
 from triptych import store
 from triptych.spec import StudySpec, checked, load_study, read_toml, to_toml
 
+pytestmark = pytest.mark.slow
+
 OWN_TOPIC = """
 from triptych.evaluation.metrics import Metric, Output
 from triptych.topics import Topic

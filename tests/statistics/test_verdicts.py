@@ -23,6 +23,8 @@ from triptych.text import condition_key
 from triptych.verdicts import stats, wording
 from triptych.verdicts.comparisons import Comparison, Verdict, comparisons_for, judge
 
+pytestmark = pytest.mark.slow
+
 TOPICS = {topic.name: asdict(topic) for topic in topics.BUILT_IN}
 FD = {
     "metric": "fd",

@@ -18,6 +18,8 @@ from triptych.errors import InputError
 from triptych.spec import RunSpec, StudySpec, checked
 from triptych.study import plan
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

@@ -20,6 +20,8 @@ from triptych.errors import InputError
 from triptych.papers.vae_vs_gan_vs_vaegan import designs
 from triptych.verdicts import stats
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

@@ -17,6 +17,8 @@ from triptych.errors import InputError
 from triptych.evaluation.features import Extractor, _weights, choose, inception, lite0
 from triptych.evaluation.metrics.frechet import frechet_distance
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def data(prepared):

@@ -20,6 +20,8 @@ from triptych.evaluation.features import classifier as rung
 from triptych.evaluation.observations import Observations
 from triptych.training.model import prior_latents
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = resources.files("triptych.evaluation") / "weights"
 
 

@@ -17,6 +17,8 @@ from triptych.study.presets import PRESETS
 from triptych.training import cost
 from triptych.training.state import digest
 
+pytestmark = pytest.mark.slow
+
 TINY = NetworkSpec(width=0.03, latent=3)
 PAPER = NetworkSpec(**PRESETS["paper"]["network"])
 NORMS = nn.modules.batchnorm._BatchNorm

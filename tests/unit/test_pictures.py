@@ -22,6 +22,8 @@ from triptych.spec import to_toml
 from triptych.study.plan import runs_of
 from triptych.training import loop
 
+pytestmark = pytest.mark.slow
+
 WANTED = {"as_published": ["as_published@vae-translated"], "ablation": ["as_published@vae-translated-fix-fill"]}
 
 

@@ -11,6 +11,8 @@ from triptych.papers.vae_vs_gan_vs_vaegan.designs import NAMES, SCALES, studies
 from triptych.spec import RunSpec, StudySpec
 from triptych.study.plan import runs_of, validate
 
+pytestmark = pytest.mark.slow
+
 SPECS: dict[str, RunSpec] = {
     run.framework: run
     for name in ("as_published", "ablation")

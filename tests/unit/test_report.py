@@ -22,6 +22,8 @@ from triptych.report import figures, headlines, limitations, matched, pictures, 
 from triptych.report.collect import collect
 from triptych.text import duration, number
 
+pytestmark = pytest.mark.slow
+
 EVIL = "pkg:<script>alert(1)</script>"
 
 

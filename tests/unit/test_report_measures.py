@@ -19,6 +19,8 @@ from triptych.report import figures, headlines, limitations, lines, rankings, st
 from triptych.report.collect import collect
 from triptych.text import number
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:

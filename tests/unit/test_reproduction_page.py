@@ -24,6 +24,8 @@ from triptych.papers.vae_vs_gan_vs_vaegan.designs import CLAIMS, NAMES
 from triptych.report import pages
 from triptych.verdicts.stats import Estimate
 
+pytestmark = pytest.mark.slow
+
 SMALL = RunAt(name="small", size=32, width=0.25, images=12_800, steps=200, seeds=5)
 
 

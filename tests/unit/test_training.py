@@ -23,6 +23,8 @@ from triptych.spec import DataSpec, RunSpec, ScoringSpec
 from triptych.training import grids, loop
 from triptych.training.step import Diverged
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parents[1] / "reference" / "golden_log.json"
 FRAMEWORKS = plugins.names("frameworks")
 
