@@ -97,6 +97,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
     return written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", WRONG)
 def test_what_an_author_gets_wrong_is_an_input_error_with_its_place(fault: str, written: Callable[[str, str], Path]):
     text, line, said = WRONG[fault]

@@ -200,6 +200,7 @@ def test_a_turn_that_is_not_fresh_sees_the_images_of_the_one_before(labelled: Da
         assert torch.equal(batch.images, labelled.train.images(batch_indices(0, number, 20, BATCH)))
 
 
+@pytest.mark.slow
 def test_images_of_five_and_one_turns_are_counted_in_budget_log_and_cost(labelled: Dataset, tmp_path: Path):
     spec = spec_of("Critic", training={"images": 50, "log_images": 24})
     assert train(tmp_path, spec, labelled)
@@ -219,6 +220,7 @@ def test_a_framework_with_turns_of_its_own_refuses_an_order_of_the_studys():
             validate([spec_of("Critic", training=training)])
 
 
+@pytest.mark.slow
 def test_a_run_with_turns_of_its_own_is_resumed_to_the_same_bits(labelled: Dataset, tmp_path: Path):
     spec = spec_of("Critic")
     assert train(tmp_path / "whole", spec, labelled)
@@ -232,6 +234,7 @@ def test_a_run_with_turns_of_its_own_is_resumed_to_the_same_bits(labelled: Datas
 # Labels.
 
 
+@pytest.mark.slow
 def test_labels_reach_terms_grids_and_samples(labelled: Dataset, tmp_path: Path):
     spec = spec_of("Conditional", seed=1)
     training = Training(tmp_path, spec, labelled)
@@ -295,6 +298,7 @@ def test_the_same_framework_without_unused_is_refused_with_the_parameters_names(
     assert "enc.log_variance.weight, enc.log_variance.bias" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_network_without_an_owner_is_not_trained_but_saved_and_restored(labelled: Dataset, tmp_path: Path):
     still = initial(spec_of("Average", options={"decay": 1.0}), 1)
     before = digest(still.nets["average"])

@@ -61,7 +61,14 @@ every_framework = pytest.mark.parametrize("name", NAMES)
 several_players = pytest.mark.parametrize(
     "name", [name for name in NAMES if len(framework_of(spec_of(name)).players) > 1]
 )
-every_spec = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
+every_spec = pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param(spec, id=label, marks=() if label in NAMES or "@" in label else pytest.mark.slow)
+        for label, spec in SPECS.items()
+    ],
+)
+"""The fast suite takes the defaults and the presets; single options are slow because they are many."""
 
 
 def batch() -> Tensor:

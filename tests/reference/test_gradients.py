@@ -85,10 +85,11 @@ GAMES: dict[str, list[dict]] = {
     ],
 }
 CASES = [
-    pytest.param(name, options, id=f"{name}-{number}")
+    pytest.param(name, options, id=f"{name}-{number}", marks=() if number % 8 == 0 else pytest.mark.slow)
     for name, games in GAMES.items()
     for number, options in enumerate(games)
 ]
+"""Every combination of options; the fast suite takes each eighth."""
 PHASES = (0.0, 0.9)
 
 

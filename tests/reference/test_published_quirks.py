@@ -43,6 +43,7 @@ def moved(picture: np.ndarray, right: int, down: int) -> np.ndarray:
     return made
 
 
+@pytest.mark.slow
 def test_translated_training_images_are_framed_in_exact_mid_grey(prepared: Path, tiny_run, tmp_path: Path):
     images = dataset.open(prepared)
     parts = {"translate": 0.1, "translate_fill": 0.0}
@@ -88,6 +89,7 @@ def finished(prepared: Path, tiny_run, tmp_path_factory: pytest.TempPathFactory)
     return finished
 
 
+@pytest.mark.slow
 def test_pictures_as_published_are_made_in_training_mode_and_leave_the_buffers_alone(
     finished: Callable[[str], run.Run], prepared: Path
 ):

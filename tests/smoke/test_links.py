@@ -21,6 +21,8 @@ from triptych.spec import load_study
 from triptych.study import runner, worker
 from triptych.training import loop
 
+pytestmark = pytest.mark.slow
+
 STUDY = """
 frameworks = ["vae"]
 seeds = 1

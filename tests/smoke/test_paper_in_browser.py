@@ -10,7 +10,10 @@ import pytest
 import fake_paper
 from browsing import CHROMIUM, CONTRASTS, check_never_scrolls_sideways, check_opens_offline, opened
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian: apt install chromium)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian: apt install chromium)"),
+]
 
 
 @pytest.fixture(scope="module")

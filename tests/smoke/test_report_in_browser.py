@@ -11,7 +11,10 @@ from browsing import CHROMIUM, CONTRASTS, check_never_scrolls_sideways, check_op
 from fake_study import STEPS, make
 from triptych import report
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian: apt install chromium)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian: apt install chromium)"),
+]
 
 
 FRAMEWORKS = ("vae", "gan", "vaegan", "pkg.mod:AVeryLongFrameworkName<b>")

@@ -54,6 +54,7 @@ def test_a_step_at_the_papers_size_takes_no_more_than_one_graph_needs(
     assert counted == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("framework", "options"), [("vae", {}), ("gan", {}), ("vaegan", {})])
 def test_what_is_counted_without_numbers_is_what_a_real_step_takes(framework: str, options: dict):
     spec = paper(framework, options, "SGD")

@@ -150,6 +150,7 @@ def test_with_fewer_images_than_features_the_frechet_distance_has_no_error_and_s
     assert with_error(normals(0, 9, 8), normals(1, 50, 8)).error is not None
 
 
+@pytest.mark.slow
 def test_the_extrapolated_distance_is_unbiased_where_the_distance_is_not():
     sets = [(normals(2 * r, 400, 8), normals(2 * r + 1, 400, 8) * 1.3) for r in range(60)]
     truth = 8 * 0.3**2

@@ -19,6 +19,8 @@ from triptych.evaluation.scoring import observe
 from triptych.spec import RunSpec
 from triptych.training import loop
 
+pytestmark = pytest.mark.slow
+
 
 def spec_of(snapshots: int, images: int = 160) -> RunSpec:
     return RunSpec.model_validate(

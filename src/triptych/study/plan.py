@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import json
 import os
 import time
 import traceback
@@ -302,15 +303,19 @@ def estimate(
     data_bytes: int,
     scored_images: int,
 ) -> Estimate:
-    """Add up what the runs cost, and time a few steps of each kind of run to say how long they will take."""
-    kinds = {run.id: cost.kind(run) for run in runs}
+    """Add up what the runs cost, and time a few steps of some of them to say how long all will take.
+
+    Runs that differ in options alone, of the framework or the optimiser, are as fast as their FLOPs say.
+    """
     paces: dict[str, float] = {}
+    seconds = 0.0
     for run in runs:
-        if kinds[run.id] not in paces:
-            pace = seconds_per_image(run, channels, classes, execution, costs[run.id].flops_per_image)
-            paces[kinds[run.id]] = pace
+        key = json.dumps([run.data.size, run.network.model_dump(mode="json"), run.training.batch_size, run.game])
+        flops = costs[run.id].flops_per_image
+        if key not in paces:
+            paces[key] = seconds_per_image(run, channels, classes, execution, flops) / max(flops, 1)
+        seconds += costs[run.id].images * max(flops, 1) * paces[key] / execution.workers
     counted = [costs[run.id] for run in runs]
-    seconds = sum(costs[run.id].images * paces[kinds[run.id]] for run in runs) / execution.workers
     largest = max(each.weight_bytes for each in counted)
     # For each worker: PyTorch; weights, gradients and two moments; the images, unless they stay in a memory map; and
     # at the end real images, samples and reconstructions in float32. On disk, two generations of all but gradients.

@@ -80,7 +80,11 @@ def parameters(spec: RunSpec, channels: int, classes: int = 0) -> dict[str, int]
 
 
 def flops_per_image(spec: RunSpec, channels: int, classes: int = 0) -> int:
-    """FLOPs of a training step per image, averaged over the phases of the framework."""
+    """FLOPs of a training step per image, averaged over the phases of the framework.
+
+    Labels are given to conditional frameworks only, so that a study is counted the same before its data are read.
+    """
+    classes = classes if framework_of(spec).conditional else 0
     if is_outside(spec.framework) or is_outside(spec.network.family):  # a plug-in may be edited, and keep its name
         return _count(spec, channels, classes)
     key = kind(spec), channels, classes
