@@ -114,3 +114,13 @@ def test_what_an_author_gets_wrong_is_an_input_error_with_its_place(fault: str, 
         number = next(n for n, each in enumerate(file.read_text().splitlines(), 1) if line in each)
         assert caught.value.where == f"{file}, line {number}"
         assert f"triptych check {module}:Wrong" in str(caught.value)
+
+
+def test_a_plain_value_error_has_its_place_too(written: Callable[[str, str], Path]):
+    file = written("hasty", "class Wrong(VAE):\n    def terms(self, nets, batch):\n        raise ValueError('no gamma')")
+    study = StudySpec.model_validate({"frameworks": ["hasty:Wrong"], "seeds": 1, "network": {"width": 0.03}})
+    with pytest.raises(InputError) as caught:
+        validate(runs_of(study))
+    number = next(n for n, line in enumerate(file.read_text().splitlines(), 1) if "no gamma" in line)
+    assert caught.value.where == f"options of hasty:Wrong ({file}, line {number})"
+    assert "no gamma" in str(caught.value)

@@ -164,6 +164,16 @@ def test_a_broken_match_is_named(copy: Path, what: str) -> None:
     assert rows[broken.pop()] == ["same", "same", "differ"]
 
 
+def test_positions_in_the_grids_correspond_only_where_the_latents_are_the_same(copy: Path) -> None:
+    same, other = "The same position in each grid is the same latent.", "positions in the grids do not correspond"
+    pictures = Page(copy / "report.html").sections["pictures"]
+    assert same in pictures and other not in pictures
+    outcome = run_of(copy, "gan", 2) / "outcome.json"
+    change(outcome, certificate=json.loads(outcome.read_text())["certificate"] | {"latents": "0123456789abcdef"})
+    pictures = Page(report.write(copy)).sections["pictures"]
+    assert other in pictures and same not in pictures
+
+
 def test_a_broken_match_is_loud(copy: Path) -> None:
     outcome = run_of(copy, "gan", 2) / "outcome.json"
     proof = json.loads(outcome.read_text())["certificate"]

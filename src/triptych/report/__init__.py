@@ -86,6 +86,7 @@ def _section(study: Study, condition: str, cells: Cells, album: pictures.Album) 
     orders = rankings.rankings(study, condition, cells)
     responses = figures.responses(study, condition)
     shown = lines.groups(study, cells)
+    certificate = matched.certificate(study, condition)
     return {
         "name": condition,
         "headlines": headlines.headlines(study, condition, cells),
@@ -108,7 +109,8 @@ def _section(study: Study, condition: str, cells: Cells, album: pictures.Album) 
         "dots": figures.svgs(figures.scores(study, cells, _plotted(study)), f"{condition}/scores"),
         "responses": {t: figures.svgs(panels, f"{condition}/{t.name}") for t, panels in responses.items()},
         "costs": matched.costs(study, condition),
-        "certificate": matched.certificate(study, condition),
+        "certificate": certificate,
+        "shares_latents": matched.shares_latents(certificate),
     }
 
 

@@ -11,6 +11,7 @@ from triptych.report.collect import Study
 from triptych.text import duration, finite, number
 
 _WEIGHTS = "initial weights of "
+_LATENTS = "latents of the sample grids"
 
 
 def certificate(study: Study, condition: str) -> list[dict[str, Any]]:
@@ -40,6 +41,11 @@ def certificate(study: Study, condition: str) -> list[dict[str, Any]]:
     return rows
 
 
+def shares_latents(rows: list[dict[str, Any]]) -> bool:
+    """Whether a certificate says that the sample grids of all frameworks show the same latents."""
+    return any(row["name"] == _LATENTS and not row["differs"] for row in rows)
+
+
 def _facts(run: RunRecord) -> dict[str, str]:
     """What must be the same for runs to be comparable: hashes and budgets from the run's own certificate."""
     proof = run.outcome.get("certificate") or {}
@@ -48,7 +54,7 @@ def _facts(run: RunRecord) -> dict[str, str]:
     words = {
         "data": "data",
         "data_order": "data order",
-        "latents": "latents of the sample grids",
+        "latents": _LATENTS,
         "budget_images": "budget, images",
         "batch_size": "batch size",
     }

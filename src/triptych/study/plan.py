@@ -22,7 +22,7 @@ from triptych.data.prepare import channels_of
 from triptych.errors import InputError
 from triptych.evaluation.scoring import metrics_of
 from triptych.frameworks import framework_of
-from triptych.plugins import find, suggest
+from triptych.plugins import find, is_outside, suggest
 from triptych.rng import stream
 from triptych.spec import (
     ExecutionSpec,
@@ -95,8 +95,6 @@ def check_labels(runs: list[RunSpec], classes: int) -> None:
 
 def _fault(spec: RunSpec, error: Exception) -> InputError:
     """What the code of a framework or a network family raised, with the place in its file."""
-    if type(error) is ValueError:
-        return InputError(str(error), where=f"options of {spec.framework}")
     place = next(
         (
             f"{frame.filename}, line {frame.lineno}"
@@ -105,6 +103,9 @@ def _fault(spec: RunSpec, error: Exception) -> InputError:
         ),
         "",
     )
+    if type(error) is ValueError:  # what a framework says of its options; an author's own is to be found, too
+        at = f" ({place})" if place and is_outside(spec.framework) else ""
+        return InputError(str(error), where=f"options of {spec.framework}{at}")
     return InputError(
         f"the framework {spec.framework} raised {type(error).__name__}: {error}",
         where=place,
