@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 
@@ -13,6 +12,7 @@ from triptych.evaluation.features._extractor import Extractor
 from triptych.evaluation.metrics import Metric, load, score
 from triptych.evaluation.observations import Observations
 from triptych.rng import stream
+from triptych.verdicts.scales import is_legal_margin
 
 COUNT, SIZE = 120, 16
 
@@ -74,8 +74,9 @@ def declared(metric: Metric) -> None:
     if not names or len(set(names)) < len(names):
         raise Broken("its outputs are missing or share a name", "an empty tuple, or a copied Output")
     for output in metric.outputs:
-        if not (math.isfinite(output.smallest_effect) and output.smallest_effect >= 0):
-            raise Broken(f"{output.metric}: the smallest effect is {output.smallest_effect}", "a sign")
+        if output.smallest_effect != 0 and not is_legal_margin(output.scale, output.smallest_effect):
+            cause = "a difference where the scale asks for a factor above 1" if output.scale == "factor" else "a sign"
+            raise Broken(f"{output.metric}: the smallest effect is {output.smallest_effect}", cause)
         if not (output.label and output.about):
             raise Broken(f"{output.metric} has no label or does not say what it is", "an empty text")
 

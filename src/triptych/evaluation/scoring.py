@@ -27,6 +27,7 @@ from triptych.evaluation.observations import Draw, Observations
 from triptych.evaluation.run import Run
 from triptych.rng import stream
 from triptych.spec import ScoringSpec
+from triptych.verdicts.scales import is_legal_margin
 
 Row = dict[str, Any]
 Watch = Callable[[str], None]
@@ -56,13 +57,15 @@ def describe(scoring: ScoringSpec, extractors: Sequence[Extractor]) -> list[Row]
             if metric.per_feature_space
             for o in metric.outputs_in(extractor.name)
         ]
-    own, known = scoring.smallest_effect, [output["metric"] for output in outputs]
+    own, scale_of = scoring.smallest_effect, {output["metric"]: output["scale"] for output in outputs}
     for name, effect in own.items():
         where = f"scoring.smallest_effect.{name}"
-        if name not in known:
-            raise InputError("no such metric is computed", where=where, hint=plugins.suggest(name, known))
-        if effect < 0:
-            raise InputError("a smallest effect is not negative", where=where, value=effect)
+        if name not in scale_of:
+            raise InputError("no such metric is computed", where=where, hint=plugins.suggest(name, scale_of))
+        if effect and not is_legal_margin(scale_of[name], effect):
+            legal = "a factor above 1, such as 1.1" if scale_of[name] == "factor" else "positive"
+            hint = "Give 0 if no effect is too small to matter."
+            raise InputError(f"the smallest effect of interest must be {legal}", where=where, value=effect, hint=hint)
     return [{**output, "smallest_effect": own.get(output["metric"], output["smallest_effect"])} for output in outputs]
 
 

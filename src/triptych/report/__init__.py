@@ -90,6 +90,7 @@ def _section(study: Study, condition: str, cells: Cells, album: pictures.Album) 
     return {
         "name": condition,
         "headlines": headlines.headlines(study, condition, cells),
+        "risks": headlines.risks(study, condition),
         "pairs": list(dict.fromkeys((v["a"], v["b"]) for v in study.verdicts_of(None, condition))),
         "verdicts": {
             topic: [(m, study.verdicts_of(m["metric"], condition)) for m in metrics]
@@ -173,6 +174,7 @@ def _page(study: Study, cells: dict[str, Cells]) -> str:
         study=study,
         facts=headlines.facts(study),
         certainty=headlines.certainty(study),
+        legend=headlines.legend(study),
         troubles=limitations.troubles(study),
         limits=limitations.limits(study),
         levels=headlines.levels(study),

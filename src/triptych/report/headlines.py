@@ -9,9 +9,11 @@ from triptych.report.collect import Row, Study
 from triptych.report.tables import Cell, Cells, beaten
 from triptych.text import count, finite, listed, number
 from triptych.topics import BUILT_IN, Topic
-from triptych.verdicts.wording import display
+from triptych.verdicts.wording import display, risk_of
 
 SOURCES = {"mnist": "MNIST"}
+MARKS = {"signs": " ◆", "counts": " ◆", "normal": " ◇"}
+"""What a decided verdict rests on, as a mark: nothing assumed, or that seeds scatter normally."""
 OTHER = Topic(name="", title="Other")
 """Of scores whose entry in metrics.json is missing."""
 
@@ -94,22 +96,33 @@ def _standing(study: Study, metric: Row, condition: str, cells: Cells) -> tuple[
     if not verdicts:
         return "No verdict yet", [], "no verdict yet."
     outside = [f for f in dict.fromkeys(f for v in verdicts for f in (v["a"], v["b"])) if f not in comparable]
-    gaps = _gaps(str(metric.get("gap") or ""), cells)
-    doubtful = [v for v in verdicts if v["verdict"] in ("better", "worse") and _within(v, gaps)]
-    won = beaten([v for v in verdicts if v not in doubtful])
+    won = beaten(verdicts)
     front = [f for f in comparable if all(loser != f for _, loser in won)]
-    parts = []
-    for f in comparable:
-        if losers := [display(g) for g in comparable if (f, g) in won]:
-            parts.append(f"{display(f)} is better than {listed(losers)}")
-    parts += [f"{_pair(v)} are equivalent" for v in verdicts if v["verdict"] == "equivalent"]
+    parts = [_wins(f, verdicts) for f in comparable if any(winner == f for winner, _ in won)]
+    parts += [f"{_pair(v)} are equivalent{_how(v)}" for v in verdicts if v["verdict"] == "equivalent"]
     parts += _undecided([v for v in verdicts if v["verdict"] == "undecided"])
     parts += [f"{display(f)} cannot be compared" + _because(by_framework.get(f)) for f in outside]
-    parts += [f"{_pair(v)} differ by less than the gaps of their bounds, so nothing is decided" for v in doubtful]
-    if gaps:
-        unit = f" {metric['unit']}" if metric.get("unit") else ""
-        parts.append(f"gaps: {listed([f'{display(f)} {number(gap, 2)}' for f, gap in gaps.items()])}{unit}")
     return *_headline(verdicts, comparable, front, won), "; ".join(parts) + "."
+
+
+def _wins(framework: str, verdicts: list[Row]) -> str:
+    """Whom a framework beats, by how much, and how surely."""
+    lost = [(v, v["b"]) for v in verdicts if v["a"] == framework and v["verdict"] == "better"]
+    lost += [(v, v["a"]) for v in verdicts if v["b"] == framework and v["verdict"] == "worse"]
+    return f"{display(framework)} is better than {listed([f'{display(loser)}{_how(v)}' for v, loser in lost])}"
+
+
+def _how(verdict: Row) -> str:
+    """An effect in words with its interval and the mark of what the verdict rests on.
+
+    The better side's effect has the direction that is better, whichever side of the comparison it is.
+    """
+    effect, interval = str(verdict.get("effect_text") or ""), str(verdict.get("interval_text") or "")
+    if effect and verdict["verdict"] in ("better", "worse") and verdict.get("direction"):
+        effect += f" {verdict.get('better')}"
+    shown = ", ".join(filter(None, [effect, interval]))
+    mark = MARKS.get(str(verdict.get("rests_on") or ""), "")
+    return f" ({shown}){mark}" if shown else mark
 
 
 def _alone(cells: dict[str, Cell]) -> tuple[str, list[str], str]:
@@ -125,30 +138,15 @@ def _because(cell: Cell | None) -> str:
     return f" ({cell.why})" if cell and cell.why else ""
 
 
-def _gaps(measured_by: str, cells: Cells) -> dict[str, float]:
-    """How far the truth may lie from a bound, by framework; `measured_by` names the output that says so, if any."""
-    return {f: cell.mean for (name, f), cell in cells.items() if name == measured_by and cell.mean is not None}
-
-
-def _within(verdict: Row, gaps: dict[str, float]) -> bool:
-    """Whether a difference is smaller than the gaps, and so may be of the method and not of the frameworks."""
-    return abs(finite(verdict.get("difference")) or 0.0) < max((gaps.get(verdict[k], 0.0) for k in "ab"), default=0.0)
-
-
 def _pair(verdict: Row) -> str:
     return f"{display(verdict['a'])} and {display(verdict['b'])}"
 
 
 def _undecided(verdicts: list[Row], most: int = 3) -> list[str]:
     """What is undecided: pair by pair if there are few, else in one phrase."""
-    seeds = [finite(v.get("seeds_needed")) for v in verdicts]
-    if len(verdicts) <= most:
-        return [
-            f"{_pair(v)} are undecided" + (f" (about {n:.0f} seeds would settle it)" if n else "")
-            for v, n in zip(verdicts, seeds, strict=True)
-        ]
-    fewest = min((n for n in seeds if n), default=None)
-    return [f"{len(verdicts)} pairs are undecided" + (f" (the first at about {fewest:.0f} seeds)" if fewest else "")]
+    if len(verdicts) > most:
+        return [f"{len(verdicts)} pairs are undecided"]
+    return [f"{_pair(v)} are undecided" for v in verdicts]
 
 
 def _headline(
@@ -219,6 +217,26 @@ def certainty(study: Study) -> str:
     if p:
         text += f"The largest adjusted p-value among the decided is {number(max(p), 2)}. "
     return f"{text}Comparisons are paired by seed. {levels(study)}"
+
+
+def risks(study: Study, condition: str) -> list[str]:
+    """Each framework's risk: how many of its runs failed, and how many may."""
+    found: dict[str, Row] = {}
+    for verdict in study.verdicts_of(None, condition):
+        found |= verdict.get("risks") or {}
+    return [f"{risk_of(**found[f], name=display(f))}." for f in study.frameworks if f in found]
+
+
+def legend(study: Study) -> str:
+    """What the marks of decided verdicts mean; empty where there are none."""
+    seen = {v.get("rests_on") for v in study.verdicts}
+    words = {
+        "◆": "confirmed without assumptions, by an exact test" if seen & {"signs", "counts"} else "",
+        "◇": "assumes that seeds scatter normally; from six seeds on, an exact test can confirm it"
+        if "normal" in seen
+        else "",
+    }
+    return "; ".join(f"{mark} {meaning}" for mark, meaning in words.items() if meaning)
 
 
 def levels(study: Study) -> str:

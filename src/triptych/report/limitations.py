@@ -33,6 +33,7 @@ def troubles(study: Study) -> list[str]:
                 for r in runs
             ]
             found.append(f"{len(runs)} of {len(study.runs)} runs {words}: {listed(names)}.")
+    found += _nothing_learned(study)
     counts = study.data.get("counts")
     test = finite(counts.get("test")) if isinstance(counts, dict) else None
     if test is not None and test < FEW:
@@ -45,6 +46,20 @@ def troubles(study: Study) -> list[str]:
     if not study.verdicts and len(study.frameworks) > 1:
         found.append("There are no verdicts yet.")
     return found + study.problems
+
+
+def _nothing_learned(study: Study) -> Iterator[str]:
+    """The frameworks of which most runs failed under a condition: what they score says nothing of the framework."""
+    for condition in study.conditions:
+        risks = {f: risk for v in study.verdicts_of(None, condition) for f, risk in (v.get("risks") or {}).items()}
+        failing = [f for f in study.frameworks if f in risks and 2 * risks[f]["failed"] > risks[f]["runs"]]
+        if failing:
+            where = f"{condition}: " if condition else ""
+            counts = listed([f"{risks[f]['failed']} of {risks[f]['runs']} of {display(f)}" for f in failing])
+            yield (
+                f"{where}Most runs have learned nothing ({counts} failed). Train on more images, or choose another "
+                "learning rate, before comparing frameworks."
+            )
 
 
 def limits(study: Study) -> list[str]:

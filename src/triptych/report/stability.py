@@ -30,7 +30,7 @@ def measures(study: Study) -> list[Row]:
 
 def counted(study: Study) -> list[Row]:
     """The metrics that are 0 or 1 for each run."""
-    return [m for m in study.metrics if m.get("counted") is True]
+    return [m for m in study.metrics if m.get("scale") == "event"]
 
 
 def stability(study: Study, condition: str, cells: Cells) -> list[Steadiness]:

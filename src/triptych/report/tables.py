@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from triptych.report.collect import Row, Study
 from triptych.text import MINUS, finite, number
-from triptych.verdicts import stats
+from triptych.verdicts import scales, stats
+from triptych.verdicts.scales import Scale, scale_of
 from triptych.verdicts.wording import display
 
 BETTER = {"lower": "↓ lower is better", "higher": "↑ higher is better", "none": "no direction is better"}
@@ -15,10 +16,11 @@ BETTER = {"lower": "↓ lower is better", "higher": "↑ higher is better", "non
 
 @dataclass(frozen=True)
 class Cell:
-    """One metric of one framework: mean over seeds with its 95 % t interval, or the reason there is none.
+    """One metric of one framework: its typical value over seeds with its 95 % interval, or the reason there is none.
 
-    With it come the standard error over images (the mean over seeds), both baselines,
-    the numbers of images, the feature extractors and the notes, all that were seen.
+    Both are taken on the metric's scale (`triptych.verdicts.scales`), so the mean of distances is geometric, and no
+    interval leaves the range of its values. With it come the standard error over images (the mean over seeds), both
+    baselines, the numbers of images, the feature extractors and the notes, all that were seen.
     """
 
     values: list[tuple[int, float]] = field(default_factory=list)  # (seed, value)
@@ -57,18 +59,19 @@ Cells = dict[tuple[str, str], Cell]
 def scores(study: Study, condition: str) -> Cells:
     """(metric, framework) to its cell, for every pair."""
     rows, found = study.scores_of(condition), {}
-    for name in dict.fromkeys(m["metric"] for m in study.metrics):
+    for name, scale in {m["metric"]: scale_of(m.get("scale")) for m in study.metrics}.items():
         verdicts = study.verdicts_of(name, condition)
-        found |= {(name, f): _cell(rows.get((name, f), []), leads(verdicts, f)) for f in study.frameworks}
+        found |= {(name, f): _cell(rows.get((name, f), []), scale, leads(verdicts, f)) for f in study.frameworks}
     return found
 
 
-def _cell(rows: list[Row], first: bool) -> Cell:
+def _cell(rows: list[Row], scale: Scale, first: bool) -> Cell:
     values = [(s.get("seed", 0), x) for s in rows if (x := finite(s.get("value"))) is not None]
     valueless = [s for s in rows if finite(s.get("value")) is None]
     reasons = [(s.get("seed", 0), s.get("undefined") or "no finite value") for s in valueless]
     errors = [x for s in rows if (x := finite(s.get("error"))) is not None]
-    mean = stats.mean([x for _, x in values]) if values else None
+    images = sorted({int(n) for s in rows if (n := finite(s.get("n"))) is not None})
+    mean = scales.mean(scale, [x for _, x in values], images=images[0] if images else None) if values else None
     return Cell(
         values=values,
         mean=mean and mean.point,
@@ -79,7 +82,7 @@ def _cell(rows: list[Row], first: bool) -> Cell:
         error=stats.mean(errors).point if errors else None,
         real_baseline=next((x for s in rows if (x := finite(s.get("real_baseline"))) is not None), None),
         noise_baseline=next((x for s in rows if (x := finite(s.get("noise_baseline"))) is not None), None),
-        images=sorted({int(n) for s in rows if (n := finite(s.get("n"))) is not None}),
+        images=images,
         features=seen(rows, "features"),
         notes=_notes(rows),
     )
@@ -144,7 +147,9 @@ def as_tex(study: Study, cells: dict[str, Cells]) -> str:
     """The score table for a paper, one tabular per condition; needs the package booktabs."""
     import pandas
 
-    parts = ["% Means over seeds with 95 % t intervals. Needs \\usepackage{booktabs}.\n"]
+    parts = [
+        "% Typical values over seeds (geometric means of distances), 95 % intervals. Needs \\usepackage{booktabs}.\n"
+    ]
     header = ["Metric", *(_tex(display(f)) for f in study.frameworks)]
     for condition in study.conditions:
         rows = [

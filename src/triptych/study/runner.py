@@ -8,7 +8,6 @@ again alone. What has been done is what the run directories say; nothing else re
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -349,12 +348,13 @@ def summarise(folder: Path) -> list[dict[str, Any]]:
     described = describe(study.scoring, features.choose(study.scoring.features, data, directory.features))
     store.write(directory.metrics_json, store.to_json(described))
     outcomes = [(run, store.read_json(files.outcome_json)) for run, files in complete]
-    diverged = Counter(
-        (run.framework, condition_key(run.condition)) for run, outcome in outcomes if outcome["status"] == "diverged"
-    )
+    diverged: dict[tuple[str, str], dict[int, str]] = {}
+    for run, outcome in outcomes:
+        if outcome["status"] == "diverged":
+            diverged.setdefault((run.framework, condition_key(run.condition)), {})[run.seed] = "diverged"
     asked = comparisons.comparisons_for(study.frameworks, described, study.conditions())
     with declared_names({run.game: outcome.get("name", "") for run, outcome in outcomes}):
-        answers = [verdict.to_dict() for verdict in comparisons.judge(scores, asked, diverged=diverged)]
+        answers = [verdict.to_dict() for verdict in comparisons.judge(scores, asked, failures=diverged)]
     store.write(directory.verdicts_json, store.to_json(answers))
     report.write(folder)
     return answers

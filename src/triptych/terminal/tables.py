@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from triptych.text import condition, count, duration, number
+from triptych.verdicts import wording
 
 if TYPE_CHECKING:
     from triptych.contracts import Result
@@ -104,23 +106,24 @@ def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
     if not primary:
         console.print("No verdicts: there are no two frameworks to compare. The scores are in scores.jsonl.")
         return
-    table = _table("", "verdict", "", "difference", "95 % interval", "p (Holm)", title="Verdicts")
+    table = _table("", "verdict", "scores", "95 % interval", "p (Holm)", title="Verdicts")
     for answer in primary:
         a, b = answer["names"]
         colour = COLOURS[answer["verdict"]]
         where = f" ({condition(answer['condition'])})" if answer["condition"] else ""
         table.add_row(
             f"{answer['label'] or answer['metric']}{where}",
-            f"[{colour}]{answer['verdict']}[/]",
-            f"{a} vs {b}",
-            _number(answer["difference"]),
-            _interval(answer),
+            f"[{colour}]{escape(_answer(answer['verdict'], a, b))}[/]",
+            escape(f"{a} {answer['effect_text']} {answer['direction']}" if answer["effect_text"] else ""),
+            answer["interval_text"],
             _number(answer["p_adjusted"]),
         )
     console.print(table)
     decided = [answer for answer in primary if answer["verdict"] in ("better", "worse", "equivalent")]
     for answer in decided:
         console.print(f"- {answer['sentence']}", highlight=False, markup=False)
+    for risk in dict.fromkeys(_risks(primary)):
+        console.print(f"- {risk}", highlight=False, markup=False)
     undecided = sum(answer["verdict"] == "undecided" for answer in primary)
     console.print(
         f"Undecided: {undecided} of {len(primary)}; how many seeds would settle them, and "
@@ -184,5 +187,18 @@ def _number(value: float | None) -> str:
     return "" if value is None else number(value, 3)
 
 
-def _interval(answer: dict[str, Any]) -> str:
-    return "" if answer["low"] is None else f"{_number(answer['low'])} to {_number(answer['high'])}"
+def _answer(verdict: str, a: str, b: str) -> str:
+    """A verdict that names who is better."""
+    if verdict in ("better", "worse"):
+        winner, loser = (a, b) if verdict == "better" else (b, a)
+        return f"{winner} better than {loser}"
+    return f"{a}, {b}: {verdict}"
+
+
+def _risks(answers: list[dict[str, Any]]) -> Iterator[str]:
+    """Each framework's risk in words, under each condition."""
+    for answer in answers:
+        where = f" ({condition(answer['condition'])})" if answer["condition"] else ""
+        for side, name in zip("ab", answer["names"], strict=True):
+            if risk := answer["risks"].get(answer[side]):
+                yield f"{wording.risk_of(**risk, name=name)}{where}"

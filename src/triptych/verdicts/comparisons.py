@@ -1,39 +1,65 @@
 """Verdicts: which of two frameworks is better by a metric, and how sure the seeds let us be.
 
-A comparison is written before running: metric, a, b and the smallest effect that matters. Its verdict is a
+A comparison is written before running: metric, scale, a, b and the smallest effect that matters. Its verdict is a
 function of numbers that are all in the verdict's record, and so is its sentence.
+
+What is compared is the typical run: the mean on the metric's scale (`triptych.verdicts.scales`), a geometric mean for
+distances, over the seeds in which no run of the two sides failed. Next to it comes the risk: how many runs of each side
+failed, with an exact interval. A run fails if it diverges, or if an event that is better rare, such as collapse, is
+counted for it. Where more than half of the seeds have a failed run there is no typical run, and nothing is decided. An
+event itself is compared by exact methods (`triptych.verdicts.events`).
 
 The rule, in this order, with p-values adjusted by Holm over the comparisons of a group that are not undefined
 (those on one topic, such as reconstruction; primary and secondary measures apart):
-"undefined" if a or b has no score in any seed; "equivalent" if two one-sided tests within the smallest effect
+"undefined" if a or b has no score in any seed; "undecided" if scores are bounds whose gap is as large as their
+difference; "equivalent" if two one-sided tests within the smallest effect
 give p < alpha; "better" or "worse" if the paired t test gives p < alpha; else "undecided". Each kind of claim
 (differs, equivalent) keeps its own family-wise level alpha, so both together at most 2 alpha. The interval is
 the plain 95 % one, unadjusted. A comparison with too few seeds for a test counts in its group, with p = 1.
+
+What a p-value must withstand, each time by taking the largest:
+- seeds with a score on one side only: the tests must also hold with the other side at the worst score of all, since a
+  score that is missing because a run failed is not missing at random;
+- looks at a growing number of seeds (`triptych.verdicts.sequential`);
+- no spread: values that differ by the same in every seed have the exact sign-flip p, and are never "equivalent".
+
+`rests_on` says what a decided verdict assumes: "signs" if the exact sign-flip test alone decides it, too, which takes
+six seeds; "counts" for events; else "normal", that differences between seeds scatter normally.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from numbers import Real
-from typing import Any
+from typing import Any, Literal, cast
 
 from triptych.errors import InputError
 from triptych.text import condition_key
-from triptych.verdicts import stats, wording
+from triptych.verdicts import events, scales, stats, wording
+from triptych.verdicts.evidence import Question, weigh
+from triptych.verdicts.scales import Scale, scale_of
+
+RestsOn = Literal["", "signs", "counts", "normal"]
+Table = dict[tuple[str, str, str], dict[int, Mapping]]
+"""(metric, key of the condition, framework) -> seed -> line of scores.jsonl."""
+Failures = Mapping[tuple[str, str], Mapping[int, str]]
+"""By (framework, `text.condition_key` of the condition): the seeds whose runs failed, and how ("diverged")."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Is a better than b by this metric? Differences below `smallest_effect` (None: unknown) do not matter.
+    """Is a better than b by this metric? Effects below `smallest_effect` (None: unknown) do not matter.
 
-    `better` ("lower" or "higher") and `unit` are read from the scores where empty. `role` and `topic` (its name) say
-    with which other comparisons p-values are adjusted. `subject` is what of a and b is judged, such as "samples", for
-    the sentence; empty for the frameworks themselves. `condition` is a point of the study's grid: dotted field to
-    value. Raises InputError.
+    On the scale "factor" it is a factor, such as 1.1. `better` ("lower" or "higher") and `unit` are read from the
+    scores where empty. `role` and `topic` (its name) say with which other comparisons p-values are adjusted. `gap`
+    names the metric that says how far a score may lie from the truth, as a bound does: a difference within it decides
+    nothing. `subject` is what of a and b is judged, such as "samples", for the sentence; empty for the frameworks
+    themselves. `condition` is a point of the study's grid: dotted field to value. Raises InputError.
     """
 
     metric: str
@@ -47,6 +73,8 @@ class Comparison:
     label: str = ""
     topic: str = ""
     subject: str = ""
+    scale: Scale = "difference"
+    gap: str = ""
 
     def __post_init__(self) -> None:
         where, effect = f"comparison {self.metric}, {self.a} against {self.b}", self.smallest_effect
@@ -55,18 +83,36 @@ class Comparison:
         if self.better not in ("", "lower", "higher"):
             hint = "Give lower or higher; a metric without a direction has no verdict."
             raise InputError("unknown direction `better`", where=where, value=self.better, hint=hint)
-        if effect is not None and not (math.isfinite(effect) and effect > 0):
+        if effect is not None and not scales.is_legal_margin(self.scale, effect):
+            above = "a factor above 1" if self.scale == "factor" else "positive"
             hint = "Leave it out (None) if none is known."
-            raise InputError("smallest_effect must be positive", where=where, value=effect, hint=hint)
+            raise InputError(f"smallest_effect must be {above}", where=where, value=effect, hint=hint)
+
+
+@dataclass(frozen=True)
+class Risk:
+    """Of `runs` runs of one side so many failed: the share with its exact 95 % interval, and how many by how."""
+
+    failed: int
+    runs: int
+    low: float
+    high: float
+    how: dict[str, int]
 
 
 @dataclass(frozen=True)
 class Verdict:
     """The numbers behind one answer, about a as against b; `verdict` and `sentence` follow from them alone.
 
-    Means, difference (a minus b) and its 95 % interval are over the n seeds that have both scores; sd is that
-    of the paired differences; `comparisons` is the size of the group; None stands for a number that does not
-    exist. `undefined` gives reasons by framework, `left_out` the number of seeds by reason.
+    `effect` and its 95 % interval are what the scale says: a / b for "factor", else a - b. They and the means are over
+    the n seeds that have both scores and no failed run; over all that have both where `most_failed`. `difference` and
+    `sd` are the mean and the standard deviation of the paired differences on the scale, `margin` the smallest effect
+    there. `comparisons` is the size of the group; `p_sign_adjusted` is that of the exact sign-flip test; None is a
+    number that does not exist. `improvement` is the share of seeds in which a is better, ties by half, with its exact
+    interval, over all seeds that have both scores, failed runs included. `undefined` gives reasons by framework,
+    `left_out` the number of seeds by reason, `imputed` of how many the missing side was taken at the worst. `look` is
+    which of the planned `looks` this is, counted from 1. `rescaled` says why values are not compared on the metric's
+    own scale, and `gap` how far either side's scores may lie from the truth, on the average over seeds.
     """
 
     metric: str
@@ -76,6 +122,7 @@ class Verdict:
     role: str
     better: str
     unit: str
+    scale: Scale
     smallest_effect: float | None
     alpha: float
     label: str
@@ -84,29 +131,60 @@ class Verdict:
     names: tuple[str, str]
     undefined: dict[str, str]
     left_out: dict[str, int]
-    diverged: dict[str, int]
-    difference: float | None = None
+    risks: dict[str, Risk]
+    effect: float | None = None
     low: float | None = None
     high: float | None = None
     n: int = 0
     sd: float | None = None
+    difference: float | None = None
+    margin: float | None = None
     mean_a: float | None = None
     mean_b: float | None = None
+    improvement: float | None = None
+    improvement_low: float | None = None
+    improvement_high: float | None = None
+    imputed: int = 0
+    most_failed: bool = False
+    rescaled: str = ""
+    gap: float | None = None
     p_adjusted: float | None = None
     p_equivalence_adjusted: float | None = None
+    p_sign_adjusted: float | None = None
     comparisons: int = 0
+    looks: tuple[int, ...] = ()
+    look: int = 0
     seeds_needed: int | None = None
+    seeds_needed_low: int | None = None
+    seeds_needed_high: int | None = None
 
     @property
     def verdict(self) -> str:
         """One of undefined, equivalent, better, worse, undecided."""
         if self.undefined:
             return "undefined"
+        if self.within_gap:
+            return "undecided"
         if self.p_equivalence_adjusted is not None and self.p_equivalence_adjusted < self.alpha:
             return "equivalent"
         if self.difference and self.p_adjusted is not None and self.p_adjusted < self.alpha:
             return "better" if (self.difference < 0) == (self.better == "lower") else "worse"
         return "undecided"
+
+    @property
+    def within_gap(self) -> bool:
+        """Whether the scores are bounds that may lie further from the truth than from each other."""
+        return self.gap is not None and abs(self.difference or 0.0) <= self.gap
+
+    @property
+    def rests_on(self) -> RestsOn:
+        """What a decided verdict assumes; empty for one that is not decided."""
+        if self.verdict not in ("better", "worse", "equivalent"):
+            return ""
+        if self.scale == "event":
+            return "counts"
+        signs = self.p_sign_adjusted is not None and self.p_sign_adjusted < self.alpha
+        return "signs" if signs and self.verdict != "equivalent" else "normal"
 
     @property
     def sentence(self) -> str:
@@ -115,8 +193,9 @@ class Verdict:
 
     def to_dict(self) -> dict:
         """The record for verdicts.json: strings, finite numbers and null."""
-        record = asdict(self) | {"names": list(self.names)}
-        return {"verdict": self.verdict, "sentence": self.sentence} | record
+        words = {"sentence": self.sentence, **wording.effect(self)}
+        record = asdict(self) | {"names": list(self.names), "looks": list(self.looks)}
+        return {"verdict": self.verdict, "rests_on": self.rests_on} | words | record
 
 
 def comparisons_for(
@@ -136,6 +215,8 @@ def comparisons_for(
             label=m.get("label") or "",
             topic=(m.get("topic") or {}).get("name", ""),
             subject=(m.get("topic") or {}).get("subject", ""),
+            scale=scale_of(m.get("scale")),
+            gap=m.get("gap") or "",
         )
         for condition in conditions
         for m in metrics
@@ -148,21 +229,26 @@ def judge(
     scores: Iterable[Mapping],
     comparisons: Sequence[Comparison],
     alpha: float = 0.05,
-    diverged: Mapping | None = None,
+    failures: Failures | None = None,
+    looks: Sequence[int] = (),
 ) -> list[Verdict]:
     """A verdict for each comparison, in order, from the lines of scores.jsonl.
 
-    `diverged` counts diverged runs by framework, or by (framework, `text.condition_key` of the condition); they stay
-    in, and the verdicts name them.
+    `failures` are runs known to have failed, such as diverged ones, which stay in; runs for which an event that is
+    better rare has been counted join them. `looks` are the numbers of seeds at which verdicts were planned to be made.
     Raises InputError for duplicate, malformed, non-finite or incomparable scores.
     """
     if not 0 < alpha < 1:
         raise InputError("alpha must lie between 0 and 1", value=alpha)
     table = _table(scores)
-    drafts = [_draft(c, table, alpha, diverged or {}) for c in comparisons]
-    for group in {(c.role, c.topic) for c in comparisons}:
+    failed = _failed(table, comparisons, failures or {})
+    runs: dict[tuple[str, str], set[int]] = {}
+    for (_, point, framework), lines in table.items():
+        runs.setdefault((framework, point), set()).update(lines)
+    drafts = [_draft(c, table, alpha, _risks(c, runs, failed), failed, tuple(looks)) for c in comparisons]
+    for group in sorted({(c.role, c.topic) for c in comparisons}):
         members = [i for i, v in enumerate(drafts) if (v.role, v.topic) == group and not v.undefined]
-        for field in ("p_adjusted", "p_equivalence_adjusted"):
+        for field in ("p_adjusted", "p_equivalence_adjusted", "p_sign_adjusted"):
             raw = [getattr(drafts[i], field) for i in members]
             adjusted = stats.holm([1.0 if p is None else p for p in raw])
             for i, p, unadjusted in zip(members, adjusted, raw, strict=True):
@@ -171,9 +257,20 @@ def judge(
     return [_with_seeds_needed(v) for v in drafts]
 
 
-def _table(scores: Iterable[Mapping]) -> dict[tuple[str, str, str], dict[int, Mapping]]:
+def _failed(table: Table, comparisons: Sequence[Comparison], failures: Failures) -> dict[tuple[str, str], dict]:
+    """By framework and condition: the seeds whose runs failed, and how, "diverged" or the name of an event."""
+    failed = {key: dict(seeds) for key, seeds in failures.items()}
+    rare = {c.metric for c in comparisons if c.scale == "event" and c.better == "lower"}
+    for (metric, point, framework), lines in table.items():
+        for seed, line in lines.items() if metric in rare else ():
+            if line["value"]:
+                failed.setdefault((framework, point), {}).setdefault(seed, metric)
+    return failed
+
+
+def _table(scores: Iterable[Mapping]) -> Table:
     """(metric, key of the condition, framework) -> seed -> line, every line checked."""
-    table: dict[tuple[str, str, str], dict[int, Mapping]] = {}
+    table: Table = {}
     for number, line in enumerate(scores, 1):
         where = f"scores, line {number}"
         if missing := {"metric", "framework", "seed", "value", "undefined"} - set(line):
@@ -184,7 +281,9 @@ def _table(scores: Iterable[Mapping]) -> dict[tuple[str, str, str], dict[int, Ma
             raise InputError("a condition is a table of fields", where=where, value=condition, hint=hint)
         if (value is None) == (not line["undefined"]):
             raise InputError("a score is a value or a reason why it is undefined", where=where, value=value)
-        if value is not None and not (isinstance(value, Real) and abs(float(value)) < 1e300):
+        if value is not None and not (
+            isinstance(value, Real) and not isinstance(value, bool) and abs(float(value)) < 1e300
+        ):
             hint = "Give null as the value and a reason as undefined."
             raise InputError("a score must be a finite number", where=where, value=value, hint=hint)
         seeds = table.setdefault((line["metric"], condition_key(condition), framework), {})
@@ -196,15 +295,17 @@ def _table(scores: Iterable[Mapping]) -> dict[tuple[str, str, str], dict[int, Ma
     return table
 
 
-def _draft(c: Comparison, table: Mapping, alpha: float, diverged: Mapping) -> Verdict:
+def _draft(
+    c: Comparison, table: Table, alpha: float, risks: dict[str, Risk], failed: Mapping, looks: tuple[int, ...]
+) -> Verdict:
     """The verdict of one comparison before adjustment of its p-values."""
     point = condition_key(c.condition)
     sides = [table.get((c.metric, point, f), {}) for f in (c.a, c.b)]
     names = (wording.display(c.a), wording.display(c.b))
-    defined = [{s for s, line in side.items() if line["value"] is not None} for side in sides]
-    c = _agreed(c, [side[s] for side, have in zip(sides, defined, strict=True) for s in have])
-    undefined = {f: _reasons(sides[i]) for i, f in enumerate((c.a, c.b)) if not defined[i]}
-    counts = {f: diverged.get((f, point), diverged.get(f, 0)) for f in (c.a, c.b)}
+    values = [{s: float(line["value"]) for s, line in side.items() if line["value"] is not None} for side in sides]
+    lines = [side[s] for side, own in zip(sides, values, strict=True) for s in own]
+    c = _agreed(c, lines)
+    undefined = {f: _reasons(sides[i]) for i, f in enumerate((c.a, c.b)) if not values[i]}
     draft = Verdict(
         metric=c.metric,
         a=c.a,
@@ -213,6 +314,7 @@ def _draft(c: Comparison, table: Mapping, alpha: float, diverged: Mapping) -> Ve
         role=c.role,
         better=c.better,
         unit=c.unit,
+        scale=c.scale,
         smallest_effect=c.smallest_effect,
         alpha=alpha,
         label=c.label or c.metric,
@@ -221,26 +323,44 @@ def _draft(c: Comparison, table: Mapping, alpha: float, diverged: Mapping) -> Ve
         names=names,
         undefined=undefined,
         left_out={} if undefined else _left_out(sides, names),
-        diverged={f: count for f, count in counts.items() if count},
+        risks=risks,
+        looks=looks,
+        look=sum(look <= max((risk.runs for risk in risks.values()), default=0) for look in looks),
     )
-    seeds = sorted(defined[0] & defined[1])
-    if not seeds:
+    question = Question(
+        scale=c.scale,
+        better=cast(Any, c.better),
+        smallest_effect=c.smallest_effect,
+        failed={seed for f in (c.a, c.b) for seed in failed.get((f, point), {})},
+        images=min((int(line["n"]) for line in lines if line.get("n")), default=None),
+        looks=looks,
+    )
+    found = weigh(values[0], values[1], question)
+    if found is None:
         return draft
-    a, b = ([float(side[s]["value"]) for s in seeds] for side in sides)
-    result = stats.paired(a, b)
-    d = result.difference
-    return replace(
-        draft,
-        difference=d.point,
-        low=d.low,
-        high=d.high,
-        n=d.n,
-        sd=result.sd,
-        p_adjusted=result.p,
-        p_equivalence_adjusted=stats.equivalence_p(a, b, c.smallest_effect) if c.smallest_effect else None,
-        mean_a=stats.mean(a).point,
-        mean_b=stats.mean(b).point,
-    )
+    draft = replace(draft, gap=_gap(c, table, point))
+    numbers = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+    for name in ("p", "p_equivalence", "p_sign"):
+        numbers[f"{name}_adjusted"] = numbers.pop(name)
+    return replace(draft, **numbers)
+
+
+def _gap(c: Comparison, table: Table, point: str) -> float | None:
+    """The larger of both sides' mean gaps; None where none has been measured."""
+    sides = [table.get((c.gap, point, framework), {}) for framework in (c.a, c.b)]
+    values = [[float(line["value"]) for line in side.values() if line["value"] is not None] for side in sides]
+    return max((math.fsum(own) / len(own) for own in values if own), default=None)
+
+
+def _risks(c: Comparison, runs: Mapping[tuple[str, str], set[int]], failed: Mapping) -> dict[str, Risk]:
+    """How many runs of each side failed, of those that left any score under the comparison's condition."""
+    risks, point = {}, condition_key(c.condition)
+    for framework in (c.a, c.b):
+        if seeds := runs.get((framework, point)):
+            of = [how for seed, how in failed.get((framework, point), {}).items() if seed in seeds]
+            rate = events.rate(len(of), len(seeds))
+            risks[framework] = Risk(failed=rate.count, runs=rate.n, low=rate.low, high=rate.high, how=dict(Counter(of)))
+    return risks
 
 
 def _agreed(c: Comparison, lines: list[Mapping]) -> Comparison:
@@ -263,7 +383,7 @@ def _reasons(side: Mapping[int, Mapping]) -> str:
     return ", ".join(sorted({line["undefined"] for line in side.values()})) or "no score was recorded"
 
 
-def _left_out(sides: list[Mapping[int, Mapping]], names: tuple[str, str]) -> dict[str, int]:
+def _left_out(sides: Sequence[Mapping[int, Mapping]], names: tuple[str, str]) -> dict[str, int]:
     """Why seeds have no pair, e.g. "GAN: too few samples" -> 2."""
     counts: dict[str, int] = {}
     for seed in sorted(set(sides[0]) | set(sides[1])):
@@ -275,8 +395,10 @@ def _left_out(sides: list[Mapping[int, Mapping]], names: tuple[str, str]) -> dic
 
 
 def _with_seeds_needed(v: Verdict) -> Verdict:
-    if v.verdict != "undecided" or v.sd is None or v.difference is None:
+    """With how many seeds would settle it, as its spread and the interval of its spread say; unknown after failures."""
+    if v.verdict != "undecided" or v.sd is None or v.difference is None or v.imputed or v.most_failed:
         return v
     # Holm's first step, alpha over the size of the group, is the most that the others could ask of this one.
-    level = v.alpha / v.comparisons
-    return replace(v, seeds_needed=stats.seeds_needed(v.difference, v.sd, v.smallest_effect, level))
+    level, (narrow, wide) = v.alpha / v.comparisons, stats.sd_interval(v.sd, v.n)
+    best, low, high = (stats.seeds_needed(v.difference, sd, v.margin, level) for sd in (v.sd, narrow, wide))
+    return replace(v, seeds_needed=best, seeds_needed_low=low, seeds_needed_high=high)

@@ -29,6 +29,8 @@ _NODES, _WEIGHTS = (_GAUSS_X + 1) / 2, _GAUSS_W / 2  # quadrature over the quant
 
 MOST_SEEDS = 1000
 """How far `seeds_needed` looks."""
+EXACT = 20
+"""Up to so many differences all sign flips are tried."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +101,15 @@ def smallest_sign_flip_p(n: int) -> float:
 
 
 def sign_flip_p(differences: ArrayLike) -> float:
-    """Exact two-sided sign-flip (permutation) p of [n] paired differences, n at most 20."""
+    """Two-sided sign-flip (permutation) p of [n] paired differences: exact up to 20, else from 100,000 random flips."""
     d = _finite(differences)
-    if len(d) > 20:
-        raise ValueError(f"exact enumeration takes at most 20 differences, got {len(d)}")
-    sums = np.zeros(1)
-    for x in d:
-        sums = np.concatenate([sums + x, sums - x])
+    if len(d) > EXACT:
+        flips = np.random.default_rng(0).integers(0, 2, (100_000, len(d)), dtype=np.int8) * 2 - 1
+        sums = np.concatenate([[d.sum()], flips @ d])
+    else:
+        sums = np.zeros(1)
+        for x in d:
+            sums = np.concatenate([sums + x, sums - x])
     # Sums that are equal on paper may differ by rounding, and a tie counts as extreme.
     slack = 1e-12 * np.abs(d).sum()
     return float(np.mean(np.abs(sums) >= abs(d.sum()) - slack))
@@ -135,6 +139,13 @@ def seeds_needed(
     counts = [_first(settles_difference, cap)] if difference else []
     counts += [_first(settles_equivalence, cap)] if within else []
     return min((n for n in counts if n is not None), default=None)
+
+
+def sd_interval(sd: float, n: int, level: float = 0.8) -> tuple[float, float]:
+    """The interval of a true standard deviation, from that of n normal values."""
+    tail = (1 - level) / 2
+    low, high = (math.sqrt((n - 1) / special.chdtri(n - 1, q)) for q in (tail, 1 - tail))
+    return low * sd, high * sd
 
 
 def difference_power(n: int, difference: float, sd: float, alpha: float) -> float:

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from triptych import plugins
-from triptych.text import condition, count
+from triptych.text import condition, count, number
 from triptych.verdicts.stats import MOST_SEEDS
 
 if TYPE_CHECKING:
@@ -25,6 +25,15 @@ PROPER = (
     "Vendi",
     "Dis_l",
 )  # keep their capital in mid-sentence
+FEW_SEEDS = 3
+"""Up to so many seeds, the spread is little more than a guess."""
+RESTS_ON = {
+    "": "",
+    "counts": "",
+    "signs": "; confirmed without assumptions",
+    "normal": "; assumes that seeds scatter normally",
+}
+_NONE: Mapping[str, int] = {}
 UNSPOKEN = ("share", "ratio", "similarity")  # "0.02 share lower" says no more than "0.02 lower"
 
 
@@ -54,15 +63,25 @@ def sentence(v: Verdict) -> str:
     """The answer in one plain sentence."""
     write = {"undefined": _undefined, "equivalent": _equivalent, "undecided": _undecided}
     lead = f"With {condition(v.condition)}: " if v.condition else ""
+    failed = any(risk.failed for framework, risk in v.risks.items() if framework not in v.undefined)
+    if failed and v.effect is not None and v.scale != "event" and not v.most_failed:
+        lead += "In runs that did not fail: "
     return lead + write.get(v.verdict, _decided)(v) + _asides(v) + "."
 
 
 def _decided(v: Verdict) -> str:
     a, b = _subjects(v)
     verb = "are" if v.subject else "is"
-    text = f"{a} {verb} {v.verdict} than {b} by {_mid(v.label)}: {_by(v)} ({_interval(v)}, {_p(v)})"
-    nearest = min(abs(x) for x in (v.difference, v.low, v.high) if x is not None)
-    return text + (f"; {_negligible(v)}" if v.smallest_effect and nearest < v.smallest_effect else "")
+    return f"{a} {verb} {v.verdict} than {b} by {_mid(v.label)}: {_by(v)} ({_interval(v)}, {_p(v)}){_may_not_matter(v)}"
+
+
+def _may_not_matter(v: Verdict) -> str:
+    """A word of caution where the effect may be smaller than the smallest that matters."""
+    if v.margin is None or v.low is None or v.high is None or v.effect is None:
+        return ""
+    nearest = min(abs(math.log(x) if v.scale == "factor" and not v.rescaled else x) for x in (v.effect, v.low, v.high))
+    smallest = v.margin if v.scale == "factor" else v.smallest_effect
+    return f"; {_negligible(v)}" if smallest and nearest < smallest else ""
 
 
 def _equivalent(v: Verdict) -> str:
@@ -78,13 +97,30 @@ def _undecided(v: Verdict) -> str:
     lead = f"Undecided: by {_mid(v.label)}, "
     if v.difference is None:
         return f"{lead}no seed has a score of both {v.names[0]} and {v.names[1]}"
+    if v.scale == "event":
+        return f"{lead}{_by(v)} ({_interval(v)}, {_p(v)})"
     verb = "score" if v.subject else "scores"
     lead += f"{a} {verb} {f'{_by(v)} than' if v.difference else 'the same as'} {b}"
     if v.sd is None:
         return f"{lead}, but a single seed gives neither an interval nor a test"
-    need = f"about {v.seeds_needed}" if v.seeds_needed else f"more than {MOST_SEEDS}"
-    guess = f", as estimated from {v.n}" if v.n < 4 else ""  # an sd from so few seeds is little more than a guess
-    return f"{lead} ({_interval(v)}, {_p(v)}); {need} seeds would settle it{guess}"
+    if v.most_failed:
+        return f"{lead} ({_interval(v)}), but most seeds have a failed run, so there is no typical run to compare"
+    if v.within_gap and v.gap is not None:
+        return f"{lead} ({_interval(v)}), which is within the gap of their bounds, {number(v.gap, 2)}{_unit(v)}"
+    if v.imputed:
+        return f"{lead} ({_interval(v)}, {_p(v)})"
+    return f"{lead} ({_interval(v)}, {_p(v)}); {needed(v.seeds_needed_low, v.seeds_needed_high, v.n)}"
+
+
+def needed(low: int | None, high: int | None, seeds: int) -> str:
+    """How many seeds would settle a comparison, as far as so many seeds can tell."""
+    if low is None:
+        return f"more than {MOST_SEEDS} seeds would be needed to settle it"
+    most = str(high) if high else f"more than {MOST_SEEDS}"
+    span = f"{low} to {most} seeds" if most != str(low) else f"about {low} seeds"
+    if seeds <= FEW_SEEDS:
+        return f"{seeds} seeds are too few to say how many would settle it ({span})"
+    return f"{span} would settle it with 80 % power, if the effect is as seen"
 
 
 def _undefined(v: Verdict) -> str:
@@ -94,14 +130,30 @@ def _undefined(v: Verdict) -> str:
 
 
 def _asides(v: Verdict) -> str:
-    """What a reader must know besides: seeds without a pair, and runs that diverged."""
+    """What a reader must know besides: seeds without a pair, failed runs, and what the verdict assumes."""
     text = "".join(f"; {count(number, 'seed')} left out ({why})" for why, number in v.left_out.items())
+    if v.imputed:
+        text += ", and the verdict must also hold with the missing scores at the worst"
     for framework, name in zip((v.a, v.b), v.names, strict=True):
-        runs = v.diverged.get(framework)
-        if runs and framework not in v.undefined:
-            state = "is scored from its" if runs == 1 else "are scored from their"
-            text += f"; {count(runs, f'{name} run')} diverged and {state} last finite state"
-    return text
+        risk = v.risks.get(framework)
+        if risk and risk.failed and framework not in v.undefined and v.scale != "event":
+            text += f"; {risk_of(risk.failed, risk.runs, risk.low, risk.high, name, risk.how)}"
+    if v.rescaled:
+        text += f"; compared by differences, for {v.rescaled}"
+    return text + RESTS_ON[v.rests_on]
+
+
+def risk_of(failed: int, runs: int, low: float, high: float, name: str = "", how: Mapping[str, int] = _NONE) -> str:
+    """The risk of a framework in words: "1 of 5 GAN runs failed (collapsed; true share 0.5 % to 72 %)"."""
+    of = f"{failed} of {count(runs, f'{name} run' if name else 'run')} failed"
+    if not failed:
+        return f"{of}; the true share may be up to {percent(high)}"
+    return f"{of} ({''.join(f'{way}, ' for way in how)}true share {percent(low)} to {percent(high)})"
+
+
+def percent(share: float) -> str:
+    """A share as "0.5 %" or "71 %"."""
+    return f"{number(100 * share, 2)} %"
 
 
 def _subjects(v: Verdict) -> tuple[str, str]:
@@ -111,25 +163,77 @@ def _subjects(v: Verdict) -> tuple[str, str]:
 
 
 def _negligible(v: Verdict) -> str:
+    if v.scale == "factor":
+        return f"the smallest effect of interest is a factor of {v.smallest_effect:g}"
     return f"the smallest effect of interest is {v.smallest_effect:g}{_unit(v)}"
 
 
+def _is_factor(v: Verdict) -> bool:
+    return v.scale == "factor" and not v.rescaled
+
+
 def _by(v: Verdict) -> str:
-    """The difference as "12.3 dB lower"; empty if there is none."""
-    d = v.difference
-    return f"{_format(v)(abs(d))}{_unit(v)} {'lower' if d < 0 else 'higher'}" if d else ""
+    """The effect as "12.3 dB lower", "2.2 times lower" or "3 of 5 runs against 0 of 5"; empty if there is none."""
+    return f"{_amount(v)} {_way(v)}".strip()
+
+
+def _amount(v: Verdict) -> str:
+    if v.scale == "event" and v.mean_a is not None and v.mean_b is not None:
+        return f"{round(v.mean_a * v.n)} of {count(v.n, 'run')} against {round(v.mean_b * v.n)} of {v.n}"
+    if not v.difference or v.effect is None:
+        return ""
+    if _is_factor(v):
+        return f"{_factor(v)(v.effect)} times"
+    return f"{_format(v)(abs(v.effect))}{_unit(v)}"
+
+
+def _way(v: Verdict) -> str:
+    if not v.difference or v.scale == "event":
+        return ""
+    return "lower" if v.difference < 0 else "higher"
+
+
+def effect(v: Verdict) -> dict[str, str]:
+    """The effect, its direction and its 95 % interval in words: "2.2 times", "lower", "1.8 to 2.7"; empty without."""
+    amount = _amount(v) or ("the same" if v.effect is not None else "")
+    return {"effect_text": amount, "direction": _way(v), "interval_text": _span(v)}
 
 
 def _interval(v: Verdict) -> str:
-    """The interval and the seeds: "95 % interval 8.1 to 16.5, 3 seeds", along the difference."""
-    if v.low is None or v.high is None or v.difference is None:
+    """The interval and the seeds: "95 % interval 8.1 to 16.5, 3 seeds", along the effect."""
+    if v.low is None or v.high is None:
         return f"the same in all {count(v.n, 'seed')}"
-    show = _format(v)
-    if v.low < 0 < v.high:
-        text = f"{show(-v.low)} lower to {show(v.high)} higher"
-    else:
-        text = " to ".join(show(x) for x in sorted((abs(v.low), abs(v.high))))
-    return f"95 % interval {text}, {count(v.n, 'seed')}"
+    if v.scale == "event":
+        return f"exact 95 % interval of the difference {_span(v)}"
+    return f"95 % interval {_span(v)}, {count(v.n, 'seed')}"
+
+
+def _span(v: Verdict) -> str:
+    if v.low is None or v.high is None or v.effect is None:
+        return ""
+    if v.scale == "event":
+        return f"{number(v.low, 2)} to {number(v.high, 2)}"
+    show, none = (_factor(v), 1.0) if _is_factor(v) else (_format(v), 0.0)
+    times = " times" if _is_factor(v) else ""
+    if v.low < none < v.high:
+        low, high = (v.low, v.high) if _is_factor(v) else (-v.low, v.high)
+        return f"{show(low)}{times} lower to {show(high)}{times} higher"
+    if v.effect >= none:
+        return f"{show(v.low)} to {show(v.high)}"
+    low, high = (v.high, v.low) if _is_factor(v) else (-v.high, -v.low)
+    return f"{show(low)} to {show(high)}"
+
+
+def _factor(v: Verdict) -> Callable[[float], str]:
+    """One number format for a ratio and its interval, each as a factor of at least 1: two digits of what exceeds 1."""
+    known = [max(x, 1 / x) - 1 for x in (v.effect, v.low, v.high) if x]
+    decimals = min(4, _decimals(max(min(known, default=1.0), 1e-4), 2)) if known else 2
+    decimals = min(decimals, max(1, _decimals(max(known) + 1, 3))) if known else 2
+
+    def show(x: float) -> str:
+        return number(max(x, 1 / x), 3) if max(known) > 100 else f"{max(x, 1 / x):.{decimals}f}"
+
+    return show
 
 
 def _p(v: Verdict) -> str:
@@ -153,7 +257,7 @@ def _digits(p: float | None, alpha: float) -> str:
 
 def _format(v: Verdict) -> Callable[[float], str]:
     """One number format for a difference and its interval: two digits of the half-width, one of each."""
-    numbers = [abs(x) for x in (v.difference, v.low, v.high) if x]
+    numbers = [abs(x) for x in (v.effect, v.low, v.high) if x]
     if not numbers or max(numbers) >= 1e7 or max(numbers) < 1e-5:
         return lambda x: f"{x:.3g}"
     if v.low is None or v.high is None:

@@ -19,6 +19,7 @@ from triptych.evaluation.features import Extractor
 from triptych.evaluation.observations import Measured, Observations, Undefined
 from triptych.spec import Frozen, checked
 from triptych.topics import Topic
+from triptych.verdicts.scales import Scale
 
 Values = dict[str, float | Measured | Undefined]
 """What a metric gives: a value for the name of each of its outputs."""
@@ -26,12 +27,14 @@ Values = dict[str, float | Measured | Undefined]
 
 @dataclass(frozen=True)
 class Output:
-    """One number of a metric: name, meaning, and the smallest difference that matters, in its unit.
+    """One number of a metric: name, meaning, and the smallest effect that matters, 0 if none is known.
 
     `role` says whether verdicts on it answer its topic's question ("primary"), and `topic` what it bears on. `axis` is
     what the x of its curve is, for an output that has one. The rest tells the report how to show it. `gap` names the
     output that measures how far the truth may lie from this value: a difference within the gaps decides nothing.
-    `counted` says that a value is 0 or 1 for each run, so that runs are counted. `unshifted` names, for an output
+    `scale` says how values are compared (`triptych.verdicts.scales`): "factor" for distances, errors and times, whose
+    `smallest_effect` is then a factor such as 1.1; "share" for shares of images; "event" for what is 0 or 1 for each
+    run, so that runs are counted; "difference" for all that may be negative. `unshifted` names, for an output
     measured on shifted test images, the one that is measured in the same way on test images as they are.
     """
 
@@ -45,8 +48,13 @@ class Output:
     topic: Topic
     axis: str = ""
     gap: str = ""
-    counted: bool = False
+    scale: Scale = "difference"
     unshifted: str = ""
+
+    @property
+    def counted(self) -> bool:
+        """Whether a value is 0 or 1 for each run."""
+        return self.scale == "event"
 
 
 @dataclass(frozen=True)
@@ -82,8 +90,8 @@ class Metric:
                 role="secondary",
                 gap="",
                 unshifted="",
-                # Margins are in the first space's units, which say nothing here.
-                smallest_effect=output.smallest_effect if output.unit == "share" else 0.0,
+                # A margin in the first space's unit says nothing here; shares and factors have none.
+                smallest_effect=output.smallest_effect if output.scale in ("share", "factor") else 0.0,
             )
             for output in self.outputs
         )

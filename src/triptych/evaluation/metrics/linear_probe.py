@@ -66,6 +66,7 @@ METRIC = Metric(
             label="Linear probe",
             unit="share",
             better="higher",
+            scale="share",
             smallest_effect=0.01,  # one test image in a hundred
             role="secondary",
             about="Share of test images whose class a linear classifier reads off the code.",

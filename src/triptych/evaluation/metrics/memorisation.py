@@ -100,6 +100,7 @@ METRIC = Metric(
             label="Copied samples",
             unit="share",
             better="lower",
+            scale="share",
             smallest_effect=0.01,  # as many again as chance gives
             role="secondary",
             about="Share of samples as near to a training image as the nearest 1 % of test images are.",

@@ -84,13 +84,19 @@ def _compute(observed: Observations) -> Values:
 
 
 def _share(
-    metric: str, role: Literal["primary", "secondary"], topic: Topic, about: str, effect: float, unit: str = "share"
+    metric: str,
+    role: Literal["primary", "secondary"],
+    topic: Topic,
+    about: str,
+    effect: float,
+    unit: Literal["share", "ratio"] = "share",
 ) -> Output:
     return Output(
         metric=metric,
         label=metric.capitalize(),
         unit=unit,
         better="higher",
+        scale="difference" if unit == "ratio" else "share",
         smallest_effect=effect,
         role=role,
         about=about,

@@ -54,7 +54,8 @@ def _output(name: str, corruption: Corruption, words: str) -> Output:
         label=f"Error under {name}",
         unit="squared grey range",
         better="lower",
-        smallest_effect=0.001,  # as for the reconstruction MSE
+        scale="factor",
+        smallest_effect=1.12,  # 0.5 dB, as for the reconstruction MSE
         role="secondary",
         about=f"Mean squared error of reconstructions of test images {words}, against {against}.",
         topic=topics.ROBUSTNESS,

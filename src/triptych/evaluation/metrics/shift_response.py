@@ -85,7 +85,8 @@ def _output(name: str, label: str, what: str) -> Output:
         label=label,
         unit="ratio",
         better="none",
-        smallest_effect=0.05,  # a twentieth of the way to another class
+        scale="factor",
+        smallest_effect=1.05,  # a twentieth
         role="secondary",
         about=f"{what} between an image and itself shifted by 10 % of the side, over that between images of different "
         "classes.",

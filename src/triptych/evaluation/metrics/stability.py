@@ -99,6 +99,7 @@ METRIC = Metric(
             label="Loss oscillation",
             unit="share of the loss's range",
             better="lower",
+            scale="share",
             smallest_effect=0.02,
             role="secondary",
             about="How much the least steady player's loss swings about its trend in the last half of training, in "
@@ -110,12 +111,12 @@ METRIC = Metric(
             label="Collapsed",
             unit="share of runs",
             better="lower",
+            scale="event",
             smallest_effect=0.1,  # one run in ten
             role="secondary",
             about="1 if the samples show fewer than half of the classes or fewer than 5 % of the latent dimensions are "
             "active, else 0; over seeds, the share of runs that collapsed.",
             topic=topics.STABILITY,
-            counted=True,
         ),
     ),
     compute=_compute,
