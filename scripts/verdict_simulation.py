@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from triptych.verdicts import sequential, stats
-from triptych.verdicts.comparisons import Comparison, Verdict, comparisons_for, judge
+from triptych.verdicts.comparisons import Comparison, comparisons_for, judge
+from triptych.verdicts.verdict import Verdict
 
 Draw = np.random.Generator
 Values = Sequence[float | None]
@@ -128,7 +129,9 @@ def rare_events(draw: Draw, n: int) -> Verdict:
 def equal_events(draw: Draw, n: int) -> Verdict:
     a, b = (draw.random(n) < 0.3).astype(float), (draw.random(n) < 0.3).astype(float)
     scores = lines("collapsed", "a", a) + lines("collapsed", "b", b)
-    return judge(scores, [Comparison(metric="collapsed", a="a", b="b", smallest_effect=0.1, better="lower", scale="event")])[0]
+    return judge(
+        scores, [Comparison(metric="collapsed", a="a", b="b", smallest_effect=0.1, better="lower", scale="event")]
+    )[0]
 
 
 def family(draw: Draw, n: int, alike: bool = True) -> bool:
@@ -175,11 +178,19 @@ ROWS = [
     Row("lognormal against tight, typical runs alike: a difference is claimed", lambda d, n: decided(lognormal(d, n))),
     Row("exponential laws, alike: a difference is claimed", lambda d, n: decided(exponential(d, n))),
     Row("shares near 1, alike: a difference is claimed", lambda d, n: decided(shares(d, n))),
-    Row("one run in five collapses, typical runs alike: a difference is claimed", lambda d, n: decided(collapsing(d, n))),
-    Row("the worse half of one side undefined, laws alike: a difference is claimed", lambda d, n: decided(survivors(d, n))),
+    Row(
+        "one run in five collapses, typical runs alike: a difference is claimed", lambda d, n: decided(collapsing(d, n))
+    ),
+    Row(
+        "the worse half of one side undefined, laws alike: a difference is claimed",
+        lambda d, n: decided(survivors(d, n)),
+    ),
     Row("one seed lost by chance, laws alike: a difference is claimed", lambda d, n: decided(lost_by_chance(d, n))),
     Row("events, rates alike: a difference is claimed", lambda d, n: decided(equal_events(d, n))),
-    Row("events, rates 0.1 and 0, margin 0.1: equivalence is claimed", lambda d, n: rare_events(d, n).verdict == "equivalent"),
+    Row(
+        "events, rates 0.1 and 0, margin 0.1: equivalence is claimed",
+        lambda d, n: rare_events(d, n).verdict == "equivalent",
+    ),
     Row("factor at the margin: equivalence is claimed", lambda d, n: at_margin(d, n).verdict == "equivalent"),
     Row("three frameworks, two metrics, all alike: any difference is claimed", family),
 ]

@@ -21,7 +21,8 @@ from triptych import topics
 from triptych.errors import InputError
 from triptych.text import condition_key
 from triptych.verdicts import stats, wording
-from triptych.verdicts.comparisons import Comparison, Verdict, comparisons_for, judge
+from triptych.verdicts.comparisons import Comparison, comparisons_for, judge
+from triptych.verdicts.verdict import Verdict
 
 pytestmark = pytest.mark.slow
 

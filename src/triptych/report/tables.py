@@ -59,7 +59,8 @@ Cells = dict[tuple[str, str], Cell]
 def scores(study: Study, condition: str) -> Cells:
     """(metric, framework) to its cell, for every pair."""
     rows, found = study.scores_of(condition), {}
-    for name, scale in {m["metric"]: scale_of(m.get("scale")) for m in study.metrics}.items():
+    by_name: dict[str, Scale] = {m["metric"]: scale_of(m.get("scale")) for m in study.metrics}
+    for name, scale in by_name.items():
         verdicts = study.verdicts_of(name, condition)
         found |= {(name, f): _cell(rows.get((name, f), []), scale, leads(verdicts, f)) for f in study.frameworks}
     return found

@@ -32,19 +32,19 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from numbers import Real
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from triptych.errors import InputError
 from triptych.text import condition_key
 from triptych.verdicts import events, scales, stats, wording
 from triptych.verdicts.evidence import Question, weigh
 from triptych.verdicts.scales import Scale, scale_of
+from triptych.verdicts.verdict import Risk, Verdict
 
-RestsOn = Literal["", "signs", "counts", "normal"]
 Table = dict[tuple[str, str, str], dict[int, Mapping]]
 """(metric, key of the condition, framework) -> seed -> line of scores.jsonl."""
 Failures = Mapping[tuple[str, str], Mapping[int, str]]
@@ -89,115 +89,6 @@ class Comparison:
             raise InputError(f"smallest_effect must be {above}", where=where, value=effect, hint=hint)
 
 
-@dataclass(frozen=True)
-class Risk:
-    """Of `runs` runs of one side so many failed: the share with its exact 95 % interval, and how many by how."""
-
-    failed: int
-    runs: int
-    low: float
-    high: float
-    how: dict[str, int]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The numbers behind one answer, about a as against b; `verdict` and `sentence` follow from them alone.
-
-    `effect` and its 95 % interval are what the scale says: a / b for "factor", else a - b. They and the means are over
-    the n seeds that have both scores and no failed run; over all that have both where `most_failed`. `difference` and
-    `sd` are the mean and the standard deviation of the paired differences on the scale, `margin` the smallest effect
-    there. `comparisons` is the size of the group; `p_sign_adjusted` is that of the exact sign-flip test; None is a
-    number that does not exist. `improvement` is the share of seeds in which a is better, ties by half, with its exact
-    interval, over all seeds that have both scores, failed runs included. `undefined` gives reasons by framework,
-    `left_out` the number of seeds by reason, `imputed` of how many the missing side was taken at the worst. `look` is
-    which of the planned `looks` this is, counted from 1. `rescaled` says why values are not compared on the metric's
-    own scale, and `gap` how far either side's scores may lie from the truth, on the average over seeds.
-    """
-
-    metric: str
-    a: str
-    b: str
-    condition: Mapping[str, Any]
-    role: str
-    better: str
-    unit: str
-    scale: Scale
-    smallest_effect: float | None
-    alpha: float
-    label: str
-    topic: str
-    subject: str
-    names: tuple[str, str]
-    undefined: dict[str, str]
-    left_out: dict[str, int]
-    risks: dict[str, Risk]
-    effect: float | None = None
-    low: float | None = None
-    high: float | None = None
-    n: int = 0
-    sd: float | None = None
-    difference: float | None = None
-    margin: float | None = None
-    mean_a: float | None = None
-    mean_b: float | None = None
-    improvement: float | None = None
-    improvement_low: float | None = None
-    improvement_high: float | None = None
-    imputed: int = 0
-    most_failed: bool = False
-    rescaled: str = ""
-    gap: float | None = None
-    p_adjusted: float | None = None
-    p_equivalence_adjusted: float | None = None
-    p_sign_adjusted: float | None = None
-    comparisons: int = 0
-    looks: tuple[int, ...] = ()
-    look: int = 0
-    seeds_needed: int | None = None
-    seeds_needed_low: int | None = None
-    seeds_needed_high: int | None = None
-
-    @property
-    def verdict(self) -> str:
-        """One of undefined, equivalent, better, worse, undecided."""
-        if self.undefined:
-            return "undefined"
-        if self.within_gap:
-            return "undecided"
-        if self.p_equivalence_adjusted is not None and self.p_equivalence_adjusted < self.alpha:
-            return "equivalent"
-        if self.difference and self.p_adjusted is not None and self.p_adjusted < self.alpha:
-            return "better" if (self.difference < 0) == (self.better == "lower") else "worse"
-        return "undecided"
-
-    @property
-    def within_gap(self) -> bool:
-        """Whether the scores are bounds that may lie further from the truth than from each other."""
-        return self.gap is not None and abs(self.difference or 0.0) <= self.gap
-
-    @property
-    def rests_on(self) -> RestsOn:
-        """What a decided verdict assumes; empty for one that is not decided."""
-        if self.verdict not in ("better", "worse", "equivalent"):
-            return ""
-        if self.scale == "event":
-            return "counts"
-        signs = self.p_sign_adjusted is not None and self.p_sign_adjusted < self.alpha
-        return "signs" if signs and self.verdict != "equivalent" else "normal"
-
-    @property
-    def sentence(self) -> str:
-        """The answer in one plain sentence."""
-        return wording.sentence(self)
-
-    def to_dict(self) -> dict:
-        """The record for verdicts.json: strings, finite numbers and null."""
-        words = {"sentence": self.sentence, **wording.effect(self)}
-        record = asdict(self) | {"names": list(self.names), "looks": list(self.looks)}
-        return {"verdict": self.verdict, "rests_on": self.rests_on} | words | record
-
-
 def comparisons_for(
     frameworks: Sequence[str], metrics: Iterable[Mapping], conditions: Sequence[Mapping[str, Any]] = ({},)
 ) -> list[Comparison]:
@@ -231,22 +122,55 @@ def judge(
     alpha: float = 0.05,
     failures: Failures | None = None,
     looks: Sequence[int] = (),
+    seeds: Sequence[int] = (),
 ) -> list[Verdict]:
     """A verdict for each comparison, in order, from the lines of scores.jsonl.
 
     `failures` are runs known to have failed, such as diverged ones, which stay in; runs for which an event that is
-    better rare has been counted join them. `looks` are the numbers of seeds at which verdicts were planned to be made.
+    better rare has been counted join them. `looks` are the numbers of seeds at which verdicts were planned to be made,
+    and `seeds` the order in which seeds are added, by default ascending. What is decided at a look stays decided.
     Raises InputError for duplicate, malformed, non-finite or incomparable scores.
     """
     if not 0 < alpha < 1:
         raise InputError("alpha must lie between 0 and 1", value=alpha)
     table = _table(scores)
     failed = _failed(table, comparisons, failures or {})
-    runs: dict[tuple[str, str], set[int]] = {}
-    for (_, point, framework), lines in table.items():
-        runs.setdefault((framework, point), set()).update(lines)
-    drafts = [_draft(c, table, alpha, _risks(c, runs, failed), failed, tuple(looks)) for c in comparisons]
-    for group in sorted({(c.role, c.topic) for c in comparisons}):
+    drafts: list[Verdict] = []
+    judged: list[Verdict] = []
+    for stage in _stages(table, looks, seeds):
+        runs: dict[tuple[str, str], set[int]] = {}
+        for (_, point, framework), lines in stage.items():
+            runs.setdefault((framework, point), set()).update(lines)
+        latest = [_draft(c, stage, alpha, _risks(c, runs, failed), failed, tuple(looks)) for c in comparisons]
+        drafts = [_smallest(*both) for both in zip(drafts, latest, strict=True)] if drafts else latest
+        before = judged or drafts
+        judged = [_dated(*both) for both in zip(before, _adjusted(drafts), strict=True)]
+    return [_with_seeds_needed(v) for v in judged]
+
+
+def _stages(table: Table, looks: Sequence[int], seeds: Sequence[int]) -> Iterator[Table]:
+    """The scores at each look that has been reached; all of them where no looks were planned."""
+    seen = {seed for lines in table.values() for seed in lines}
+    order = [seed for seed in seeds if seed in seen] or sorted(seen)
+    reached = [look for place, look in enumerate(looks) if place == 0 or looks[place - 1] < len(order)]
+    for look in reached or [len(order)]:
+        chosen = {*order[:look]}
+        yield {key: {seed: line for seed, line in lines.items() if seed in chosen} for key, lines in table.items()}
+
+
+def _smallest(before: Verdict, now: Verdict) -> Verdict:
+    """A draft with the smallest p-values of all looks; a difference counts only in the direction it has now."""
+    fields = ["p_equivalence_adjusted"]
+    if (before.difference or 0) * (now.difference or 0) > 0:
+        fields += ["p_adjusted", "p_sign_adjusted"]
+    known = {name: (getattr(before, name), getattr(now, name)) for name in fields}
+    return replace(now, **{name: min(both) for name, both in known.items() if None not in both})
+
+
+def _adjusted(drafts: list[Verdict]) -> list[Verdict]:
+    """The drafts with p-values adjusted by Holm within each group."""
+    drafts = list(drafts)
+    for group in sorted({(draft.role, draft.topic) for draft in drafts}):
         members = [i for i, v in enumerate(drafts) if (v.role, v.topic) == group and not v.undefined]
         for field in ("p_adjusted", "p_equivalence_adjusted", "p_sign_adjusted"):
             raw = [getattr(drafts[i], field) for i in members]
@@ -254,7 +178,14 @@ def judge(
             for i, p, unadjusted in zip(members, adjusted, raw, strict=True):
                 value = {} if unadjusted is None else {field: float(p)}
                 drafts[i] = replace(drafts[i], comparisons=len(members), **value)
-    return [_with_seeds_needed(v) for v in drafts]
+    return drafts
+
+
+def _dated(before: Verdict, now: Verdict) -> Verdict:
+    """A verdict with the number of seeds at which it was first decided."""
+    if now.verdict not in ("better", "worse", "equivalent"):
+        return now
+    return replace(now, decided_at=before.decided_at or max((risk.runs for risk in now.risks.values()), default=0))
 
 
 def _failed(table: Table, comparisons: Sequence[Comparison], failures: Failures) -> dict[tuple[str, str], dict]:

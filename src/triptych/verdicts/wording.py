@@ -13,7 +13,7 @@ from triptych.text import condition, count, number
 from triptych.verdicts.stats import MOST_SEEDS
 
 if TYPE_CHECKING:
-    from triptych.verdicts.comparisons import Verdict
+    from triptych.verdicts.verdict import Verdict
 
 _declared: ContextVar[Mapping[str, str] | None] = ContextVar("_declared", default=None)
 PROPER = (
