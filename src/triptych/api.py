@@ -81,7 +81,7 @@ class Study:
 def compare(
     data: str = "mnist",
     frameworks: Sequence[str] | str = ("vae", "gan", "vaegan"),
-    seeds: int = 3,
+    seeds: int | str = 3,
     preset: str = "quick",
     *,
     out: Path | str,

@@ -51,7 +51,7 @@ console = Console()
 def compare(
     data: DataArgument = "mnist",
     frameworks: Annotated[str, typer.Option(help="Names, with commas between them.")] = "vae,gan,vaegan",
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each framework.")] = 3,
+    seeds: Annotated[str, typer.Option(help="Runs of each framework, or 3..12: added until all is decided.")] = "3",
     images: Annotated[int | None, typer.Option(min=1, help="Images that each run trains on.")] = None,
     preset: PresetOption = "quick",
     out: OutOption = None,

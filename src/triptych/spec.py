@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import tomllib
 from pathlib import Path
 from types import NoneType
@@ -222,13 +223,17 @@ class StudySpec(Frozen):
     """A grid of runs, and how it is scored and executed.
 
     Every framework runs at every seed and every point of `grid` (a dotted field to the values that it takes, such as
-    "optimiser.rate"). `override` gives one framework its own options; the name "vaegan@larsen-code" takes a preset
+    "optimiser.rate"). `looks` are numbers of seeds, such as [3, 5, 8]: the study stops at the first at which its primary
+    comparisons are decided, and p-values are adjusted for looking so often. `follows` names an earlier study whose
+    results had been seen when this one was planned. `override` gives one framework its own options; the name "vaegan@larsen-code" takes a preset
     of that framework, and any other name after the "@" is a variant that `override` defines.
     """
 
     name: str = "study"
     frameworks: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
+    looks: tuple[int, ...] = ()
+    follows: str = ""
     data: DataSpec = DataSpec()
     network: NetworkSpec = NetworkSpec()
     optimiser: OptimiserSpec = OptimiserSpec()
@@ -237,6 +242,19 @@ class StudySpec(Frozen):
     grid: dict[str, list[Any]] = {}
     scoring: ScoringSpec = ScoringSpec()
     execution: ExecutionSpec = ExecutionSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_few_to_many(cls, values: Any) -> Any:
+        """`seeds = "3..12"` stands for 12 seeds that are added in looks, from 3 on."""
+        if not isinstance(values, dict) or not isinstance(seeds := values.get("seeds"), str):
+            return values
+        if seeds.strip().isdecimal():
+            return {**values, "seeds": int(seeds)}
+        first, dots, last = seeds.partition("..")
+        if not (dots and first.strip().isdecimal() and last.strip().isdecimal() and 2 <= int(first) < int(last)):
+            raise ValueError(f"seeds are a number such as 3, or looks such as 3..12 from 2 seeds on (got {seeds!r})")
+        return {**values, "seeds": int(last), "looks": looks_between(int(first), int(last))}
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -254,6 +272,15 @@ class StudySpec(Frozen):
         if not values or len(set(values)) != len(values):
             raise ValueError("one or more are needed, each once")
         return values
+
+    @model_validator(mode="after")
+    def _looks_end_with_all_seeds(self) -> StudySpec:
+        looks = self.looks
+        if looks and (min(looks) < 2 or list(looks) != sorted(set(looks)) or looks[-1] != len(self.seeds)):
+            raise ValueError(
+                f"looks are numbers of seeds in ascending order, from 2 to all {len(self.seeds)} (got {list(looks)})"
+            )
+        return self
 
     @field_validator("grid", mode="before")
     @classmethod
@@ -276,6 +303,14 @@ class StudySpec(Frozen):
     def conditions(self) -> list[dict[str, Any]]:
         """The points of the grid, in order; one empty point when there is no grid."""
         return [dict(zip(self.grid, point, strict=True)) for point in itertools.product(*self.grid.values())]
+
+
+def looks_between(first: int, last: int) -> tuple[int, ...]:
+    """Numbers of seeds from the first to the last, each about half as many again: 3, 5, 8, 12."""
+    looks = [first]
+    while looks[-1] < last:
+        looks.append(min(last, math.ceil(1.5 * looks[-1])))
+    return tuple(looks)
 
 
 def digest(spec: Frozen) -> str:

@@ -82,7 +82,7 @@ def collect(study_dir: Path) -> Study:
     runs = _runs(directory, problems)
     frameworks = _frameworks(config, [r.framework for r in runs] + [s["framework"] for s in scores])
     points = _points(config, [*(r.condition for r in runs), *map(_point, scores)])
-    seeds = sorted({*_seeds(config), *(r.seed for r in runs)}) or [0]
+    seeds = sorted({*_reached(config, {r.seed for r in runs}), *(r.seed for r in runs)}) or [0]
     known = {m["metric"] for m in metrics}
     metrics += [
         {"metric": name, "role": "secondary"} for name in _distinct(s["metric"] for s in scores) if name not in known
@@ -160,6 +160,15 @@ def _seeds(config: Row) -> list[int]:
     if isinstance(seeds, int):
         return list(range(seeds))
     return [s for s in seeds if isinstance(s, int)] if isinstance(seeds, list) else []
+
+
+def _reached(config: Row, seen: set[int]) -> list[int]:
+    """The study's seeds up to the look that its runs have reached; all where no looks are planned."""
+    seeds, looks = _seeds(config), config.get("looks")
+    if not isinstance(looks, list) or not looks:
+        return seeds
+    begun = max((place for place, seed in enumerate(seeds, 1) if seed in seen), default=0)
+    return seeds[: next((look for look in looks if look >= begun), len(seeds))]
 
 
 def _distinct(values: Any) -> list[str]:

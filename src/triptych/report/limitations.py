@@ -77,6 +77,14 @@ def _of_the_design(study: Study) -> Iterator[str]:
         )
     else:
         yield "It rests on one seed per framework: how seeds differ is unknown, so nothing can be decided."
+    looks = study.config.get("looks") or []
+    if looks:
+        yield (
+            f"Seeds were added in planned looks ({listed(list(map(str, looks)))}) until every primary comparison was "
+            f"decided: {n} of at most {looks[-1]} were needed. p-values are adjusted for {len(looks)} looks."
+        )
+    if study.config.get("follows"):
+        yield f"The results of {study.config['follows']} had been seen when this study was planned; it has other seeds."
     size = f", at one size ({said['size']})" if said["size"] else ""
     yield f"It is one data set, {said['data']}{size}: on other images the order of the frameworks may differ."
     counts = study.data.get("counts")

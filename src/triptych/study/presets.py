@@ -45,7 +45,7 @@ HOMES: dict[str, str] = {
 def comparison(
     data: str = "mnist",
     frameworks: Sequence[str] | str = ("vae", "gan", "vaegan"),
-    seeds: int = 3,
+    seeds: int | str = 3,
     preset: str = "quick",
     *,
     optimiser: str | None = None,

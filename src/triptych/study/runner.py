@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,11 @@ class PreparedStudy:
     execution: ResolvedExecution
     data: dataset.Dataset
     costs: dict[str, Cost]
+
+    def until(self, look: int) -> PreparedStudy:
+        """The study with the runs of its first seeds only."""
+        seeds = set(self.spec.seeds[:look])
+        return replace(self, runs=[run for run in self.runs if run.seed in seeds])
 
     def estimate(self) -> Estimate:
         """What all its runs will take."""
@@ -96,7 +101,20 @@ def run_study(spec: StudySpec, folder: Path, observer: Observer = SILENT) -> Out
         with observer.preparing() as progress:
             study = prepare(folder, spec, progress, observer.note)
         observer.prepared(study)
-        return _end(study, compute(study, observer))
+        results: dict[str, str] = {}
+        for look in spec.looks or (len(spec.seeds),):
+            results |= compute(study.until(look), observer)
+            outcome = _end(study, results, look)
+            if outcome.verdicts is None or is_settled(outcome.verdicts):
+                break
+            if look < len(spec.seeds):
+                observer.note(f"Not all primary comparisons are decided by {look} seeds: more seeds are added.")
+        return outcome
+
+
+def is_settled(verdicts: list[dict[str, Any]]) -> bool:
+    """Whether more seeds could change nothing that was asked: no primary comparison is undecided."""
+    return not any(row["role"] == "primary" and row["verdict"] == "undecided" for row in verdicts)
 
 
 def score_study(
@@ -114,8 +132,8 @@ def score_study(
         return _end(study, execute(study, jobs, observer))
 
 
-def _end(study: PreparedStudy, results: dict[str, str]) -> Outcome:
-    verdicts = None if "stopped" in results.values() else summarise(study.directory.path)
+def _end(study: PreparedStudy, results: dict[str, str], look: int | None = None) -> Outcome:
+    verdicts = None if "stopped" in results.values() else summarise(study.directory.path, look)
     return Outcome(directory=study.directory, results=results, verdicts=verdicts)
 
 
@@ -325,9 +343,10 @@ def rescore(
     return prepared, [{**_job(prepared, run), "only": only} for run in chosen]
 
 
-def summarise(folder: Path) -> list[dict[str, Any]]:
+def summarise(folder: Path, look: int | None = None) -> list[dict[str, Any]]:
     """Collect the scores of the complete runs, judge every comparison, and write the report; returns the verdicts.
 
+    With `look`, verdicts are made from so many first seeds; without, from all seeds that have a complete run.
     Reads the directory alone. Raises InputError, and touches nothing, where no run is one of the study, and where
     anything in the directory is a symbolic link.
     """
@@ -354,7 +373,16 @@ def summarise(folder: Path) -> list[dict[str, Any]]:
             diverged.setdefault((run.framework, condition_key(run.condition)), {})[run.seed] = "diverged"
     asked = comparisons.comparisons_for(study.frameworks, described, study.conditions())
     with declared_names({run.game: outcome.get("name", "") for run, outcome in outcomes}):
-        answers = [verdict.to_dict() for verdict in comparisons.judge(scores, asked, failures=diverged)]
+        answers = [
+            verdict.to_dict()
+            for verdict in comparisons.judge(
+                [line for line in scores if line["seed"] in study.seeds[:look]],
+                asked,
+                failures=diverged,
+                looks=study.looks,
+                seeds=study.seeds,
+            )
+        ]
     store.write(directory.verdicts_json, store.to_json(answers))
     report.write(folder)
     return answers

@@ -26,14 +26,6 @@ _CHUNK = 50_000
 _SEED = 2026
 
 
-def looks_between(first: int, last: int) -> tuple[int, ...]:
-    """Looks from the first number of seeds to the last, each half as many again: 3, 5, 8, 12."""
-    looks = [first]
-    while looks[-1] < last:
-        looks.append(min(last, math.ceil(1.5 * looks[-1])))
-    return tuple(looks)
-
-
 def calibrated(p: float, looks: Sequence[int], one_sided: bool = False) -> float:
     """The chance under the null that any of the looks has a p of at most this: the p that may be compared with alpha.
 
