@@ -223,10 +223,11 @@ class StudySpec(Frozen):
     """A grid of runs, and how it is scored and executed.
 
     Every framework runs at every seed and every point of `grid` (a dotted field to the values that it takes, such as
-    "optimiser.rate"). `looks` are numbers of seeds, such as [3, 5, 8]: the study stops at the first at which its primary
-    comparisons are decided, and p-values are adjusted for looking so often. `follows` names an earlier study whose
-    results had been seen when this one was planned. `override` gives one framework its own options; the name "vaegan@larsen-code" takes a preset
-    of that framework, and any other name after the "@" is a variant that `override` defines.
+    "optimiser.rate"). `looks` are numbers of seeds, such as [3, 5, 8]: the study stops at the first at which its
+    primary comparisons are decided, and p-values are adjusted for looking so often. `follows` names an earlier study
+    whose results had been seen when this one was planned. `override` gives one framework its own options; the name
+    "vaegan@larsen-code" takes a preset of that framework, and any other name after the "@" is a variant that `override`
+    defines.
     """
 
     name: str = "study"
