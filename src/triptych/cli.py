@@ -110,6 +110,35 @@ def run(
     _run_study(spec, out or home or Path("results") / spec.name)
 
 
+@app.command()
+def extend(
+    study: Annotated[Path, typer.Argument(help="A study's directory.")],
+    seeds: Annotated[int, typer.Option(min=2, help="Seeds of each framework in the end.")],
+    out: OutOption = None,
+) -> None:
+    """Add seeds to a study: up to a planned look, or as a second study that says that the first was seen."""
+    from triptych.study.extending import extended
+    from triptych.study.runner import load
+
+    spec, _ = load(study)
+    if spec.looks:
+        if seeds not in spec.looks:
+            looks = ", ".join(map(str, spec.looks))
+            raise InputError(
+                "this number of seeds was not planned", where="--seeds", value=seeds, hint=f"One of {looks}."
+            )
+        _run_study(spec, study, until=seeds)
+        return
+    second = extended(spec, seeds)
+    console.print(
+        f"{spec.name} planned no further seeds, and its results have been seen. So it stays as it is, and a second "
+        f"study with {len(second.seeds)} other seeds, {second.name}, gives verdicts of its own.",
+        markup=False,
+        highlight=False,
+    )
+    _run_study(second, out or study.parent / second.name)
+
+
 def _load(path: Path, device: str | None, workers: int | None, threads: int | None) -> StudySpec:
     """A study from its file, paths in it taken from where the file lies, execution as asked for here."""
     from triptych.data.sources import guess_source, path_is_file
@@ -127,12 +156,12 @@ def _load(path: Path, device: str | None, workers: int | None, threads: int | No
     return study.model_copy(update={"execution": execution, "data": data})
 
 
-def _run_study(spec: StudySpec, out: Path) -> None:
+def _run_study(spec: StudySpec, out: Path, until: int | None = None) -> None:
     from triptych.study.runner import run_study
     from triptych.terminal import running, tables
 
     try:
-        outcome = run_study(spec, out, running.Terminal(console))
+        outcome = run_study(spec, out, running.Terminal(console), until)
     except KeyboardInterrupt:  # before or after the runs, where whatever is cut short is simply done again
         raise typer.Exit(running.stopped(console, out)) from None
     if outcome.verdicts is None:

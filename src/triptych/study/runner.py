@@ -91,9 +91,10 @@ class Outcome:
         return [self.directory.run(name) for name, result in self.results.items() if result == "failed"]
 
 
-def run_study(spec: StudySpec, folder: Path, observer: Observer = SILENT) -> Outcome:
+def run_study(spec: StudySpec, folder: Path, observer: Observer = SILENT, until: int | None = None) -> Outcome:
     """Run a study in a directory, or resume it, and summarise it.
 
+    A study with looks ends at the first at which all is decided, or at the look of `until` seeds.
     Raises InputError, and touches nothing, for what cannot be run, or not in this directory.
     """
     check(folder, spec)
@@ -105,9 +106,10 @@ def run_study(spec: StudySpec, folder: Path, observer: Observer = SILENT) -> Out
         for look in spec.looks or (len(spec.seeds),):
             results |= compute(study.until(look), observer)
             outcome = _end(study, results, look)
-            if outcome.verdicts is None or is_settled(outcome.verdicts):
+            settled = outcome.verdicts is None or is_settled(outcome.verdicts)
+            if outcome.verdicts is None or look == until or (settled and until is None):
                 break
-            if look < len(spec.seeds):
+            if look < len(spec.seeds) and not settled:
                 observer.note(f"Not all primary comparisons are decided by {look} seeds: more seeds are added.")
         return outcome
 
