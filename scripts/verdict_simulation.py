@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from triptych.verdicts import sequential, stats
+from triptych.verdicts import stats
 from triptych.verdicts.comparisons import Comparison, comparisons_for, judge
 from triptych.verdicts.verdict import Verdict
 
@@ -30,15 +30,13 @@ DECIDED = ("better", "worse")
 
 @dataclass(frozen=True)
 class Row:
-    """One law and one error: `wrong(draw, n)` draws a study of n seeds and says whether its verdict is that error.
+    """One law and one error, which may happen in 5 % of studies.
 
-    `most` is the rate that the error may have, `least` one that a success must have; one of them is given.
+    `wrong(draw, n)` draws a study of n seeds and says whether its verdict is that error.
     """
 
     name: str
     wrong: Callable[[Draw, int], bool]
-    most: float | None = 0.05
-    seeds: tuple[int, ...] = SEEDS
 
 
 def lines(metric: str, framework: str, values: Iterable[float | None]) -> list[dict[str, Any]]:
@@ -134,7 +132,7 @@ def equal_events(draw: Draw, n: int) -> Verdict:
     )[0]
 
 
-def family(draw: Draw, n: int, alike: bool = True) -> bool:
+def family(draw: Draw, n: int) -> bool:
     """Three frameworks and two metrics on one topic, all alike: is any verdict wrong?"""
     metrics = [
         {"metric": name, "better": "lower", "scale": "factor", "smallest_effect": 1.1, "topic": {"name": "samples"}}
@@ -156,20 +154,20 @@ def at_margin(draw: Draw, n: int) -> Verdict:
 
 
 @dataclass(frozen=True)
-class Sequence_:
+class Looked:
     """How a study with looks went: its verdict, the seeds that it took, and the verdict of peeking without care."""
 
     verdict: Verdict
     seeds: int
 
 
-def looked(draw: Draw, looks: Sequence[int], shift: float = 0.0, planned: bool = True) -> Sequence_:
+def looked(draw: Draw, looks: Sequence[int], shift: float = 0.0, planned: bool = True) -> Looked:
     """Look after look at a growing study, until it is decided; `planned` False forgets that there are looks."""
     a, b = draw.normal(10 + shift, 1, looks[-1]), draw.normal(10, 1, looks[-1])
     for n in looks:
         found = verdict(a[:n], b[:n], looks=looks if planned else ())
         if decided(found) or n == looks[-1]:
-            return Sequence_(found, n)
+            return Looked(found, n)
     raise AssertionError("no look")
 
 
@@ -200,12 +198,12 @@ def rates(row: Row, studies: int, seed: int = 2026) -> dict[int, float]:
     """How often the row's error happens, by the number of seeds."""
     return {
         n: sum(row.wrong(np.random.default_rng([seed, n, study]), n) for study in range(studies)) / studies
-        for n in row.seeds
+        for n in SEEDS
     }
 
 
 def powers(studies: int, shift: float = 1.5, seed: int = 7) -> dict[int, tuple[float, float]]:
-    """By the number of seeds: how often a true difference on normal data is found, here and by a plain paired t test."""
+    """By the number of seeds: how often a true difference on normal data is found, here and by a paired t test."""
     found = {}
     for n in SEEDS:
         ours = plain = 0
@@ -219,7 +217,7 @@ def powers(studies: int, shift: float = 1.5, seed: int = 7) -> dict[int, tuple[f
 
 
 def sequences(studies: int, looks: Sequence[int] = (3, 5, 8, 12), seed: int = 11) -> list[dict[str, float]]:
-    """By the true difference: how often looks decide, with care and without, after how many seeds, and fixed designs."""
+    """By the true difference: how often looks decide, with care and without, after how many seeds; and all at once."""
     found = []
     for shift in (0.0, 1.0, 1.5, 3.0):
         runs = [looked(np.random.default_rng([seed, study]), looks, shift) for study in range(studies)]
@@ -242,10 +240,7 @@ def page(table: dict[str, dict[int, float]], power: dict, looks: list[dict[str, 
     head = "| law of the seeds, and the error | at most | " + " | ".join(f"{n} seeds" for n in SEEDS) + " |"
     rule = "|---|---|" + "---|" * len(SEEDS)
     rows = [
-        f"| {row.name} | {100 * (row.most or 0):g} % | "
-        + " | ".join(f"{100 * table[row.name][n]:.1f} %" for n in SEEDS)
-        + " |"
-        for row in ROWS
+        f"| {row.name} | 5 % | " + " | ".join(f"{100 * table[row.name][n]:.1f} %" for n in SEEDS) + " |" for row in ROWS
     ]
     powers = [f"| {n} | {100 * ours:.1f} % | {100 * plain:.1f} % |" for n, (ours, plain) in power.items()]
     sequence = [
@@ -258,10 +253,9 @@ def page(table: dict[str, dict[int, float]], power: dict, looks: list[dict[str, 
             "# How often verdicts are wrong",
             "",
             f"Made by `python scripts/verdict_simulation.py --studies {studies} --out docs/results`, on",
-            f"{platform.machine()} with Python {platform.python_version()} and NumPy {np.__version__}. Each entry is the "
-            f"share of {studies:,}",
-            "studies, drawn from a known law and judged by the code that writes verdicts; its standard error is at most",
-            f"{100 * (0.05 * 0.95 / studies) ** 0.5:.2f} points at 5 %.",
+            f"{platform.machine()} with Python {platform.python_version()} and NumPy {np.__version__}. Each entry is",
+            f"the share of {studies:,} studies, drawn from a known law and judged by the code that writes verdicts;",
+            f"its standard error is at most {100 * (0.05 * 0.95 / studies) ** 0.5:.2f} points at 5 %.",
             "",
             head,
             rule,

@@ -184,8 +184,12 @@ def test_bad_arrays_are_refused():
             stats.paired(a, b)
     with pytest.raises(ValueError, match="positive"):
         stats.equivalence_p([1.0], [2.0], 0.0)
-    with pytest.raises(ValueError, match="at most 20"):
-        stats.sign_flip_p(np.ones(21))
+
+
+def test_many_signs_are_flipped_at_random_and_agree_with_all_of_them():
+    d = np.random.default_rng(4).normal(0.4, 1, 20)
+    exact = stats.sign_flip_p(d)
+    assert stats.sign_flip_p(np.append(d, 0.0)) == pytest.approx(exact, abs=4 * math.sqrt(exact / 100_000))
 
 
 @pytest.mark.parametrize("n", [3, 5, 10])

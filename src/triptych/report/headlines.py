@@ -9,7 +9,7 @@ from triptych.report.collect import Row, Study
 from triptych.report.tables import Cell, Cells, beaten
 from triptych.text import count, finite, listed, number
 from triptych.topics import BUILT_IN, Topic
-from triptych.verdicts.wording import display, risk_of
+from triptych.verdicts.wording import display, needed, risk_of
 
 SOURCES = {"mnist": "MNIST"}
 MARKS = {"signs": " ◆", "counts": " ◆", "normal": " ◇"}
@@ -146,7 +146,14 @@ def _undecided(verdicts: list[Row], most: int = 3) -> list[str]:
     """What is undecided: pair by pair if there are few, else in one phrase."""
     if len(verdicts) > most:
         return [f"{len(verdicts)} pairs are undecided"]
-    return [f"{_pair(v)} are undecided" for v in verdicts]
+    return [f"{_pair(v)} are undecided" + _seeds_needed(v) for v in verdicts]
+
+
+def _seeds_needed(verdict: Row) -> str:
+    low, high, n = (finite(verdict.get(key)) for key in ("seeds_needed_low", "seeds_needed_high", "n"))
+    if low is None or n is None:
+        return ""
+    return f" ({needed(int(low), None if high is None else int(high), int(n))})"
 
 
 def _headline(
