@@ -196,7 +196,7 @@ def test_a_flip_that_verdicts_decide_both_ways_is_a_disagreement(study: Path) ->
         ),
     ]
     assert kid.label == "KID"
-    assert "2 of these are decided both ways" in rankings.summary([frechet, kid])
+    assert "3 of these are decided both ways" in rankings.summary([frechet, kid])
 
 
 def test_a_flip_without_verdicts_may_be_noise(copy: Path) -> None:
