@@ -25,7 +25,7 @@ from triptych.study import runner
 from triptych.study.plan import runs_of
 from triptych.terminal import running
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=8)
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = ("estimate", "low", "high")
