@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from triptych import networks, store
-from triptych.data.dataset import Dataset
+from triptych.data.dataset import Dataset, batch_indices
 from triptych.directory import StudyDirectory
 from triptych.errors import InputError
 from triptych.evaluation.run import Run
 from triptych.spec import NetworkSpec, RunSpec, ScoringSpec, StudySpec, checked
 from triptych.study import runner
 from triptych.study.observer import SILENT, Observer
-from triptych.study.plan import resolved, validate
+from triptych.study.plan import check_labels, resolved, validate
 from triptych.study.presets import comparison
 from triptych.training import loop as training
 
@@ -122,10 +122,16 @@ def open_run(folder: Path | str, device: str = "cpu") -> Run:
 
 
 def train_run(spec: RunSpec, images: Dataset, out: Path | str) -> Run:
-    """Train one run in this process, on the images' device, in the directory `out`, and open it; without scores."""
+    """Train one run in this process, on the images' device, in the directory `out`, and open it; without scores.
+
+    A directory with a part of this very run resumes it. Raises InputError, and writes nothing, for images that the run
+    cannot be trained on, and for a directory that holds another run or one of other images.
+    """
     if (images.size, images.channels) != (spec.data.size, spec.data.channels or images.channels):
         raise InputError("the images are not of the specification's size or channels", where="images")
     validate([spec])
+    check_labels([spec], images.classes)
+    batch_indices(spec.seed, 0, len(images.train), spec.training.batch_size)
     training.train(Path(out), resolved(spec), images)
     return Run(out, str(images.train.device))
 
