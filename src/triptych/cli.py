@@ -102,11 +102,11 @@ def run(
     threads: ThreadsOption = None,
 ) -> None:
     """Run a study, or go on with one that was stopped."""
-    from triptych.directory import StudyDirectory
+    from triptych.directory import StudyDirectory, holds_prepared_data
 
     spec = _load(study, device, workers, threads)
     nearby = StudyDirectory(study.parent)
-    home = nearby.path if study.name == nearby.study_toml.name and nearby.data.is_dir() else None
+    home = nearby.path if study.name == nearby.study_toml.name and holds_prepared_data(nearby.data) else None
     _run_study(spec, out or home or Path("results") / spec.name)
 
 

@@ -7,6 +7,7 @@ again alone. What has been done is what the run directories say; nothing else re
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,6 @@ from typing import Any
 
 from triptych import report, store
 from triptych.data import dataset
-from triptych.data.prepare import FILES
 from triptych.directory import LOCK, Reader, RunDirectory, StudyDirectory
 from triptych.errors import InputError
 from triptych.evaluation import features
@@ -93,8 +93,9 @@ def run_study(spec: StudySpec, folder: Path, observer: Observer = SILENT) -> Out
     Raises InputError, and touches nothing, for what cannot be run, or not in this directory.
     """
     check(folder, spec)
+    new = _missing(folder)
     with study_lock(folder):
-        with observer.preparing() as progress:
+        with observer.preparing() as progress, _removed_if_refused(new):
             study = prepare(folder, spec, progress, observer.note)
         observer.prepared(study)
         return _end(study, compute(study, observer))
@@ -136,14 +137,22 @@ def load(folder: Path) -> tuple[StudySpec, list[RunSpec]]:
 
 
 def check(folder: Path, study: StudySpec) -> None:
-    """Raise InputError, and touch nothing, if the directory is another study's or something else's, or if a symbolic
-    link in it leads elsewhere.
+    """Raise InputError, and touch nothing, if the directory is another study's or something else's, if it holds the
+    images that the study is to read, or if a symbolic link in it leads elsewhere.
     """
     directory = StudyDirectory(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError("is a file, not a directory", where=str(folder), hint="Choose another --out.")
+    source = Path(study.data.path or "").resolve()
+    if study.data.path and source.exists() and source.is_relative_to(folder.resolve()):
+        raise InputError(
+            "holds the images that this study reads, and results could take their place",
+            where=str(folder),
+            value=study.data.path,
+            hint="Choose another --out.",
+        )
     if not directory.study_toml.exists():
-        if folder.exists() and any(path.name not in directory.before_claim() for path in folder.iterdir()):
+        if not directory.may_be_claimed():
             raise InputError("holds something else than a study", where=str(folder), hint="Choose another --out.")
         store.refuse_links(folder)
         return
@@ -188,18 +197,13 @@ def prepare(
     fails here can be corrected and given again.
     """
     directory = StudyDirectory(folder)
-    try:
+    with _removed_if_refused(_missing(folder)):
         runs = runs_of(study)
         validate(runs)
         metrics_of(study.scoring)
         execution = resolve_execution(study.execution, len(runs))
         check(folder, study)
-        if not directory.study_toml.exists():
-            _remove_other_data(directory, study)
-        dataset.prepare(study.data, directory.data, progress)
-    except InputError:
-        _remove_if_empty(directory.data, folder)
-        raise
+        dataset.prepare(study.data, directory.data, progress, replace=not directory.study_toml.exists())
     return _claim(directory, study, runs, execution, note)
 
 
@@ -228,19 +232,21 @@ def _claim(
     )
 
 
-def _remove_other_data(directory: StudyDirectory, study: StudySpec) -> None:
-    """Remove what a command that came no further has prepared here, if this one needs other data."""
-    record = directory.data_json
-    if record.exists() and store.read_json(record)["spec"] != study.data.model_dump(mode="json"):
-        for path in (record, *(directory.data / name for name in FILES)):
-            path.unlink(missing_ok=True)
+def _missing(folder: Path) -> list[Path]:
+    """A study's directory and its folder of data, the inner one first, as far as they are still to be made."""
+    return [path for path in (StudyDirectory(folder).data, folder) if not os.path.lexists(path)]
 
 
-def _remove_if_empty(*folders: Path) -> None:
-    for folder in folders:
-        # A directory that the user reaches through a link stays; its link is not ours to remove.
-        if folder.is_dir() and not folder.is_symlink() and {path.name for path in folder.iterdir()} <= {LOCK}:
-            shutil.rmtree(folder)
+@contextmanager
+def _removed_if_refused(new: list[Path]) -> Iterator[None]:
+    """Remove these folders, made for a study that is refused, unless something is in them; a lock is nothing."""
+    try:
+        yield
+    except InputError:
+        for path in new:
+            if path.is_dir() and {inside.name for inside in path.iterdir()} <= {LOCK}:
+                shutil.rmtree(path)
+        raise
 
 
 def compute(study: PreparedStudy, observer: Observer = SILENT) -> dict[str, str]:
