@@ -187,6 +187,18 @@ class StudyDirectory:
             return True
         return holds_prepared_data(self.data) or not any(self.data.iterdir())
 
+    def remove_partials(self) -> None:
+        """Remove what a killed process left half-written of the study's own files and figures.
+
+        Only for who holds the study's lock: other processes write all of these under it.
+        """
+        written = (self.study_toml, self.scores_jsonl, self.metrics_json, self.verdicts_json)
+        derived = (self.report_html, self.table_csv, self.table_tex)
+        for path in sorted(self.path.iterdir()):
+            if any(_is_partial(path, file.name) for file in (*written, *derived)):
+                store.remove(path)
+        store.remove_partials(self.figures)
+
     def load(self) -> StudySpec:
         """The study; raises InputError if there is none, or one of an older version of triptych."""
         if not self.study_toml.exists():

@@ -235,7 +235,7 @@ class _Writer:
     @contextmanager
     def array(self, name: str, shape: tuple[int, ...], dtype: str) -> Iterator[Callable[[np.ndarray], None]]:
         """An .npy file of that shape, open for the `with` block; yields what appends the next rows."""
-        with store.creating(self.folder / f".{name}.tmp") as file:
+        with store.named(self.folder / name), store.creating(self.folder / f".{name}.tmp") as file:
             header = {"descr": dtype, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
 

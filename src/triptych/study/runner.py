@@ -117,7 +117,7 @@ def score_study(
 
 
 def _end(study: PreparedStudy, results: dict[str, str]) -> Outcome:
-    verdicts = None if "stopped" in results.values() else summarise(study.directory.path)
+    verdicts = None if "stopped" in results.values() else _summarise(study.directory)
     return Outcome(directory=study.directory, results=results, verdicts=verdicts)
 
 
@@ -335,19 +335,27 @@ def rescore(
 def summarise(folder: Path) -> list[dict[str, Any]]:
     """Collect the scores of the complete runs, judge every comparison, and write the report; returns the verdicts.
 
-    Reads the directory alone. Raises InputError, and touches nothing, where no run is one of the study, and where
-    anything in the directory is a symbolic link.
+    Reads the directory alone. Raises InputError, and touches nothing, where no run is one of the study, where another
+    process is at work in the directory, and where anything in it is a symbolic link.
     """
     store.refuse_links(folder)
-    directory = StudyDirectory(folder)
-    study, runs = load(folder)
+    load(folder)
+    with study_lock(folder):
+        return _summarise(StudyDirectory(folder))
+
+
+def _summarise(directory: StudyDirectory) -> list[dict[str, Any]]:
+    """As `summarise`, for who holds the study's lock."""
+    store.refuse_links(directory.path)
+    study, runs = load(directory.path)
     there = [run.id for run in directory.run_directories()]
     if there and set(there).isdisjoint(run.id for run in runs):
         raise InputError(
             f"none of the {len(there)} runs is one of the study.toml next to them",
-            where=str(folder),
+            where=str(directory.path),
             hint="Choose another --out, which leaves them as they are.",
         )
+    directory.remove_partials()
     complete = [(run, files) for run in runs if (files := directory.run(run.id)).is_complete()]
     scores = [line for _, files in complete for line in store.read_lines(files.scores_jsonl)]
     store.write(directory.scores_jsonl, store.to_lines(scores))
@@ -362,7 +370,7 @@ def summarise(folder: Path) -> list[dict[str, Any]]:
     with declared_names({run.game: outcome.get("name", "") for run, outcome in outcomes}):
         answers = [verdict.to_dict() for verdict in comparisons.judge(scores, asked, diverged=diverged)]
     store.write(directory.verdicts_json, store.to_json(answers))
-    report.write(folder)
+    report.write(directory.path)
     return answers
 
 
