@@ -25,6 +25,7 @@ from triptych.study import runner
 from triptych.study.observer import SILENT, Observer
 from triptych.study.plan import check_labels, resolved, validate
 from triptych.study.presets import comparison
+from triptych.study.rescoring import score_study
 from triptych.training import loop as training
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Study:
         """
         given = {"metrics": metrics, "features": features, "images": images}
         wanted = checked(ScoringSpec, {k: v for k, v in given.items() if v is not None}, "Study.score")
-        return _study_of(runner.score_study(self.folder, wanted, observer=observer))
+        return _study_of(score_study(self.folder, wanted, observer=observer))
 
     def verdicts(self) -> pandas.DataFrame:
         """A row for every question: metric, a, b, verdict, difference, low, high, n, p_adjusted, sentence, ..."""

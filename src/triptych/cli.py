@@ -144,12 +144,12 @@ def _run_study(spec: StudySpec, out: Path) -> None:
 @app.command()
 def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> None:
     """Say what a study would run and what it would cost, and run nothing."""
-    from triptych.study.plan import preview
+    from triptych.study.costing import preview
     from triptych.terminal import tables
 
     planned = preview(_load(study, None, None, None))
     tables.runs(console, planned.runs, planned.costs)
-    tables.plan(console, planned.runs, planned.costs, planned.execution, planned.estimate())
+    tables.plan(console, planned)
 
 
 @app.command()
@@ -172,7 +172,7 @@ def score(
     from triptych import store
     from triptych.directory import RunDirectory
     from triptych.spec import ScoringSpec, checked
-    from triptych.study.runner import score_study
+    from triptych.study.rescoring import score_study
     from triptych.terminal import running, tables
 
     run = RunDirectory(path)

@@ -1,10 +1,11 @@
 """The run directory: every write atomic, every generation numbered, everything hashed, the manifest last.
 
 A file is written next to its final name, under a temporary name that no other writer has, flushed to disk, and renamed;
-so at any moment, kill or power cut, each name holds either the old content or the new. Checkpoints are directories by number; the newest whose hashes hold counts. A
-run is whole exactly when its manifest is there and holds.
+so at any moment, kill or power cut, each name holds either the old content or the new. Checkpoints are directories by
+number; the newest whose hashes hold counts. A run is whole exactly when its manifest is there and holds.
 
-A directory may come from somebody else, so nothing is written through a symbolic link in it. The directory itself may be reached through links.
+A directory may come from somebody else, so nothing is written through a symbolic link in it. The directory itself may
+be reached through links.
 """
 
 from __future__ import annotations

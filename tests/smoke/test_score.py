@@ -11,7 +11,7 @@ import triptych as package
 from triptych import store
 from triptych.errors import InputError
 from triptych.spec import ScoringSpec, load_study
-from triptych.study import runner
+from triptych.study import rescoring, runner
 
 pytestmark = pytest.mark.slow
 
@@ -113,7 +113,7 @@ def test_what_cannot_be_scored_is_said_and_nothing_is_touched(study, asked, said
 
 def test_a_scoring_cut_short_leaves_no_run_that_passes_for_whole(study):
     """Two runs, one of them scored before the kill: `run` scores the other, and both are whole and alike."""
-    opened, jobs = runner.rescore(study, ScoringSpec(metrics=("sharpness",)))
+    opened, jobs = rescoring.rescore(study, ScoringSpec(metrics=("sharpness",)))
     runner.execute(opened, jobs[:1])
     assert sorted(store.is_complete(run) for run in (study / "runs").iterdir()) == [False, True]
     package.run_study(load_study(study / "study.toml"), study)

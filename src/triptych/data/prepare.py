@@ -14,8 +14,8 @@ Dequantised images (Uria et al. 2013, arXiv:1306.0186) are 256 x + u - 32768 in 
 a byte drawn uniformly, once, from a stream of the split: the pixel stands for (x + (u + 1/2) / 256) / 256 on [0, 1].
 
 Writing follows the rule of this project: temporary files next to the final ones, fsync, rename, and
-`data.json` last as the commit. A preparation killed at any moment is simply done again. While it is under way, the folder
-holds the mark `.preparing`: nothing is removed from a folder that has neither this mark nor a `data.json`.
+`data.json` last as the commit. A preparation killed at any moment is simply done again. While it is under way, the
+folder holds the mark `.preparing`: nothing is removed from a folder that has neither this mark nor our `data.json`.
 """
 
 from __future__ import annotations
