@@ -10,6 +10,7 @@ study.runs[0].sample(16)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +46,12 @@ class Study:
     def __repr__(self) -> str:
         return f"Study({str(self.folder)!r})"
 
-    @property
+    @cached_property
     def runs(self) -> list[Run]:
-        """The runs that have come to their end, by condition, seed and framework."""
+        """The complete runs, by condition, seed and framework, as they were when this was first asked for.
+
+        All their files are read to know that they are whole, hence only once; `open_study` looks again.
+        """
         directories = [self.files.run(run.id) for run in self._planned]
         return [Run(directory.path) for directory in directories if directory.is_complete()]
 
