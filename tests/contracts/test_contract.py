@@ -257,8 +257,9 @@ def test_labels_reach_terms_grids_and_samples(labelled: Dataset, tmp_path: Path)
     assert not torch.equal(by_class[0], by_class[1])
     with pytest.raises(InputError, match="no such class"):
         run.sample(1, label=3)
-    with pytest.raises(ValueError, match="needs labels"):
-        run.reconstruct(images())
+    for ask in (run.reconstruct, run.encode):
+        with pytest.raises(InputError, match="needs labels"):
+            ask(images())
     assert run.reconstruct(images(), torch.tensor([0, 1, 2, 0])).shape == images().shape
 
 
