@@ -235,18 +235,21 @@ class _Writer:
     @contextmanager
     def array(self, name: str, shape: tuple[int, ...], dtype: str) -> Iterator[Callable[[np.ndarray], None]]:
         """An .npy file of that shape, open for the `with` block; yields what appends the next rows."""
-        with store.named(self.folder / name), store.creating(self.folder / f".{name}.tmp") as file:
+        path = self.folder / name  # named in errors: that of a full disk names no file
+        with store.creating(self.folder / f".{name}.tmp") as file:
             header = {"descr": dtype, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
 
             def write(rows: np.ndarray) -> None:
                 data = np.ascontiguousarray(rows).data
-                file.write(data)
+                with store.named(path):
+                    file.write(data)
                 self.hash.update(data)
 
             yield write
-            file.flush()
-            os.fsync(file.fileno())
+            with store.named(path):
+                file.flush()
+                os.fsync(file.fileno())
         self.written.append(name)
 
     def commit(self, record: dict[str, Any]) -> None:
