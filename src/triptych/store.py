@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
@@ -109,7 +108,7 @@ def write(path: Path, content: bytes) -> None:
 
     Several processes may write the same file: one of them is the last. An OSError names the file.
     """
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
+    partial = path.with_name(f"{path.name}.{os.urandom(4).hex()}{TEMPORARY}")
     with named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
