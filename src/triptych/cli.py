@@ -1,15 +1,15 @@
 """The command line. PyTorch is imported by the commands that need it, so that help and mistakes come at once.
 
-Exit codes: 0 done, 2 the user's input, 3 some runs failed, 75 stopped and resumable.
+Exit codes: 0 done, 2 the user's input or a file that cannot be read or written, 3 some runs failed, 75 stopped and
+resumable.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -34,8 +34,6 @@ from triptych.terminal.options import (
 )
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from triptych.spec import StudySpec
 
 app = typer.Typer(
@@ -102,11 +100,11 @@ def run(
     threads: ThreadsOption = None,
 ) -> None:
     """Run a study, or go on with one that was stopped."""
-    from triptych.directory import StudyDirectory
+    from triptych.directory import StudyDirectory, holds_prepared_data
 
     spec = _load(study, device, workers, threads)
     nearby = StudyDirectory(study.parent)
-    home = nearby.path if study.name == nearby.study_toml.name and nearby.data.is_dir() else None
+    home = nearby.path if study.name == nearby.study_toml.name and holds_prepared_data(nearby.data) else None
     _run_study(spec, out or home or Path("results") / spec.name)
 
 
@@ -144,12 +142,12 @@ def _run_study(spec: StudySpec, out: Path) -> None:
 @app.command()
 def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> None:
     """Say what a study would run and what it would cost, and run nothing."""
-    from triptych.study.plan import preview
+    from triptych.study.costing import preview
     from triptych.terminal import tables
 
     planned = preview(_load(study, None, None, None))
     tables.runs(console, planned.runs, planned.costs)
-    tables.plan(console, planned.runs, planned.costs, planned.execution, planned.estimate())
+    tables.plan(console, planned)
 
 
 @app.command()
@@ -172,7 +170,7 @@ def score(
     from triptych import store
     from triptych.directory import RunDirectory
     from triptych.spec import ScoringSpec, checked
-    from triptych.study.runner import score_study
+    from triptych.study.rescoring import score_study
     from triptych.terminal import running, tables
 
     run = RunDirectory(path)
@@ -180,7 +178,11 @@ def score(
     folder = run.study.path if single else path
     given = {"metrics": _names(metrics), "features": _names(features), "images": images}
     wanted = checked(ScoringSpec, {key: value for key, value in given.items() if value is not None}, "triptych score")
-    outcome = score_study(folder, wanted, [path.resolve().name] if single else None, running.Terminal(console))
+    chosen = [path.resolve().name] if single else None
+    try:
+        outcome = score_study(folder, wanted, chosen, running.Terminal(console))
+    except KeyboardInterrupt:  # before or after the runs are scored, where the same command does it all again
+        raise typer.Exit(running.stopped(console, folder)) from None
     if outcome.verdicts is None:
         study_toml = outcome.directory.study_toml
         console.print(f"Stopped. `triptych run {study_toml}` scores what is left.", markup=False, soft_wrap=True)
@@ -289,16 +291,8 @@ def sample(
     from triptych.evaluation.run import Run
     from triptych.training import grids
 
-    store.write(out, grids.png(_answer(run, "sample", lambda: Run(run).sample(n, seed, label))))
+    store.write(out, grids.png(Run(run).sample(n, seed, label)))
     console.print(f"{n} samples: {out}", markup=False)
-
-
-def _answer(folder: Path, ability: str, ask: Callable[[], Tensor]) -> Tensor:
-    """What a framework gives; raises InputError, with the reason, where it has no answer."""
-    try:
-        return ask()
-    except ValueError as reason:
-        raise InputError(f"this framework cannot {ability} ({reason})", where=str(folder)) from None
 
 
 @app.command()
@@ -331,8 +325,7 @@ def reconstruct(
         raise InputError(f"there are only {len(images)} test images", where="--number", value=n)
     rows = torch.arange(n or min(32, len(images)))
     originals, labels = images.images(rows), None if images.labels is None else images.labels[rows]
-    made = _answer(run, "reconstruct", lambda: opened.reconstruct(originals, labels))
-    store.write(out, grids.png(grids.alternate(originals, made)))
+    store.write(out, grids.png(grids.alternate(originals, opened.reconstruct(originals, labels))))
     console.print(f"{len(originals)} images and their reconstructions: {out}", markup=False)
 
 
@@ -386,8 +379,17 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        Console(stderr=True).print(f"triptych: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:  # a folder that may not be written, a full disk
+        reason = error.strerror or str(error) or type(error).__name__
+        place = error.filename2 or error.filename or ""
+        _refuse(str(InputError(reason[:1].lower() + reason[1:], where=str(place))))
+
+
+def _refuse(message: str) -> NoReturn:
+    """Say what is wrong in one line on standard error, and end."""
+    Console(stderr=True).print(f"triptych: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

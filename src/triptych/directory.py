@@ -32,6 +32,8 @@ STUDY_TOML = "study.toml"
 SCORES_JSONL = "scores.jsonl"
 DATA_JSON = "data.json"
 """The record of the prepared data, written last."""
+PREPARING = ".preparing"
+"""The mark of a folder that images are being prepared in."""
 TIMING_JSONL = "timing.jsonl"
 ERROR_TXT = "error.txt"
 NOT_HASHED = frozenset({TIMING_JSONL, LOCK, ERROR_TXT})
@@ -171,9 +173,31 @@ class StudyDirectory:
             return []
         return [RunDirectory(path) for path in sorted(self.runs.iterdir()) if path.is_dir()]
 
-    def before_claim(self) -> Set[str]:
-        """The names that a command that failed before its first run may have left here."""
-        return {LOCK, self.data.name, self.features.name, STUDY_TOML + store.TEMPORARY}
+    def may_be_claimed(self) -> bool:
+        """Whether there is nothing here but what a command that failed before its first run may have left.
+
+        A `data` folder counts as that only if it holds prepared data: it may well be the user's own images.
+        """
+        if not self.path.is_dir():
+            return True
+        left = {LOCK, self.data.name, self.features.name}
+        if any(path.name not in left and not _is_partial(path, STUDY_TOML) for path in self.path.iterdir()):
+            return False
+        if not self.data.is_dir() or self.data.is_symlink():  # links are refused for themselves
+            return True
+        return holds_prepared_data(self.data) or not any(self.data.iterdir())
+
+    def remove_partials(self) -> None:
+        """Remove what a killed process left half-written of the study's own files and figures.
+
+        Only for who holds the study's lock: other processes write all of these under it.
+        """
+        written = (self.study_toml, self.scores_jsonl, self.metrics_json, self.verdicts_json)
+        derived = (self.report_html, self.table_csv, self.table_tex)
+        for path in sorted(self.path.iterdir()):
+            if any(_is_partial(path, file.name) for file in (*written, *derived)):
+                store.remove(path)
+        store.remove_partials(self.figures)
 
     def load(self) -> StudySpec:
         """The study; raises InputError if there is none, or one of an older version of triptych."""
@@ -318,6 +342,16 @@ class Reader:
         if self.problems is None:
             raise InputError(what.removesuffix(" and is left out"), where=str(path))
         self.problems.append(f"{path.name if short else f'{path.parent.name}/{path.name}'} {what}.")
+
+
+def holds_prepared_data(folder: Path) -> bool:
+    """Whether images have been prepared in the folder, or a preparation has begun there."""
+    return (folder / PREPARING).exists() or {"spec", "fingerprint"} <= Reader([]).table(folder / DATA_JSON).keys()
+
+
+def _is_partial(path: Path, name: str) -> bool:
+    """Whether the path is what a killed process left of a file of that name."""
+    return path.name.startswith(f"{name}.") and path.name.endswith(store.TEMPORARY)
 
 
 def _grids(folder: Path) -> dict[int, Path]:

@@ -1,11 +1,11 @@
 """The run directory: every write atomic, every generation numbered, everything hashed, the manifest last.
 
-A file is written next to its final name, flushed to disk, and renamed; so at any moment, kill or power cut, each name
-holds either the old content or the new. Checkpoints are directories by number; the newest whose hashes hold counts. A
-run is whole exactly when its manifest is there and holds.
+A file is written next to its final name, under a temporary name that no other writer has, flushed to disk, and renamed;
+so at any moment, kill or power cut, each name holds either the old content or the new. Checkpoints are directories by
+number; the newest whose hashes hold counts. A run is whole exactly when its manifest is there and holds.
 
-A directory may come from somebody else, so nothing is written through a symbolic link in it: one that has the name of a
-partial file is removed, any other is refused. The directory itself may be reached through links.
+A directory may come from somebody else, so nothing is written through a symbolic link in it. The directory itself may
+be reached through links.
 """
 
 from __future__ import annotations
@@ -104,19 +104,38 @@ def appending(path: Path) -> BinaryIO:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file so that its name never holds a part of it; a link of that name is replaced, not followed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + TEMPORARY)
-    with creating(partial) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-    flush(path.parent)
+    """Write a file so that its name never holds a part of it; a link of that name is replaced, not followed.
+
+    Several processes may write the same file: one of them is the last. An OSError names the file.
+    """
+    partial = path.with_name(f"{path.name}.{os.urandom(4).hex()}{TEMPORARY}")
+    with named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with creating(partial) as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+        flush(path.parent)
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Let an OSError in the block be about this file, where it names none (a full disk) or one of a temporary name."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or str(error.filename).endswith(TEMPORARY):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove what a killed process left half-written below `folder`."""
+    """Remove what a killed process left half-written below `folder`, where no process may be writing."""
     for partial in sorted(folder.rglob("*" + TEMPORARY)):
         remove(partial)
 

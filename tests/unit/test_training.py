@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import tempfile
@@ -15,8 +16,9 @@ import numpy as np
 import pytest
 import torch
 
-from triptych import plugins, store
+from triptych import plugins, store, train_run
 from triptych.data import dataset
+from triptych.errors import InputError
 from triptych.evaluation import features, scoring
 from triptych.evaluation.run import Run
 from triptych.spec import DataSpec, RunSpec, ScoringSpec
@@ -298,6 +300,48 @@ def test_a_fault_in_the_code_is_no_divergence(data, tiny_run, tmp_path, monkeypa
     with pytest.raises(RuntimeError, match="out of memory"):
         loop.train(tmp_path, tiny_run("vae"), data)
     assert not (tmp_path / "outcome.json").exists()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_a_directory_that_holds_another_run_is_refused_and_left_as_it_is(is_finished, data, tiny_run, tmp_path):
+    spec, other = tiny_run("vae"), tiny_run("vae", seed=1)
+    assert loop.train(tmp_path, spec, data, should_stop=lambda: not is_finished) == is_finished
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=rf"holds another run .got '{spec.id}'.*{other.id}"):
+        loop.train(tmp_path, other, data)
+    with pytest.raises(InputError, match="holds another run"):
+        train_run(other, data, tmp_path)
+    assert contents(tmp_path) == before
+    assert loop.train(tmp_path, spec, data)
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_a_run_of_other_images_is_refused_and_left_as_it_is(is_finished, data, tiny_run, tmp_path):
+    spec, other = tiny_run("vae"), dataclasses.replace(data, fingerprint="f" * 64)
+    assert loop.train(tmp_path, spec, data, should_stop=lambda: not is_finished) == is_finished
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=f"trained on other images .got '{data.fingerprint}'"):
+        loop.train(tmp_path, spec, other)
+    assert contents(tmp_path) == before
+    assert loop.train(tmp_path, spec, data)
+
+
+@pytest.mark.parametrize(
+    ("framework", "batch_size", "said"),
+    [("toy_frameworks:Conditional", 16, "needs labels"), ("vae", 5000, r"training\.batch_size.*5000")],
+)
+def test_images_that_a_run_cannot_use_are_refused_before_anything_is_written(
+    framework, batch_size, said, data, tiny_run, tmp_path
+):
+    spec = tiny_run(framework, training={"batch_size": batch_size})
+    assert not data.classes
+    with pytest.raises(InputError, match=said):
+        train_run(spec, data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is that of the process since it started")

@@ -23,7 +23,7 @@ from triptych.directory import RunDirectory
 from triptych.errors import InputError
 from triptych.evaluation.features import in_batches
 from triptych.frameworks import Ability
-from triptych.training.model import Model, prior_labels, prior_latents
+from triptych.training.model import NEEDS_LABELS, Model, prior_labels, prior_latents
 from triptych.training.state import initial, load_weights, set_evaluation
 
 if TYPE_CHECKING:
@@ -97,11 +97,12 @@ class Run:
         """n samples [n, C, S, S] in [-1, 1]; the run's own seed unless another is given.
 
         A conditional framework draws labels as frequent as among training images, unless `label` names one class.
-        Raises ValueError for a framework that cannot sample, and InputError for an unknown class.
+        Raises InputError for a framework that cannot sample, and for an unknown class.
         """
         seed = self.spec.seed if seed is None else seed
-        latents = prior_latents(seed, n, self.model.latent)
-        return self._over(self.model.sample, latents, self._labels(n, seed, label))
+        labels = self._labels(n, seed, label)
+        self._require("sample", labels)
+        return self._over(self.model.sample, prior_latents(seed, n, self.model.latent), labels)
 
     def _labels(self, n: int, seed: int, label: int | None) -> Tensor | None:
         if not self.model.framework.conditional:
@@ -116,25 +117,37 @@ class Run:
         return torch.full((n,), label)
 
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images [B, C, S, S] in [-1, 1] from codes [B, D]; raises ValueError without a decoder."""
+        """Images [B, C, S, S] in [-1, 1] from codes [B, D]; raises InputError without a decoder, and for a conditional
+        framework without labels.
+        """
+        self._require("decode", labels)
         return self._over(self.model.decode, latents, labels)
 
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Codes [B, D] of images [B, C, S, S], floats in [-1, 1] or pixels as they are stored.
 
-        Raises InputError for images of another shape, and for a framework without an encoder.
+        Raises InputError for images of another shape, for a framework without an encoder, and for a conditional one
+        without labels.
         """
-        return self._over(self.model.encode, self._checked(images, "encode"), labels)
+        self._require("encode", labels)
+        return self._over(self.model.encode, self._checked(images), labels)
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Reconstructions of images [B, C, S, S]; raises InputError for a framework that has none."""
-        return self._over(self.model.reconstruct, self._checked(images, "reconstruct"), labels)
+        """Reconstructions of images [B, C, S, S]; raises InputError as `encode` does."""
+        self._require("reconstruct", labels)
+        return self._over(self.model.reconstruct, self._checked(images), labels)
 
-    def _checked(self, images: Tensor, ability: Ability) -> Tensor:
-        if reason := self.lacks.get(ability):
+    def _require(self, ability: Ability, labels: Tensor | None) -> None:
+        """Raise InputError, with the reason, for what this framework cannot do, or not without labels."""
+        reason = self.lacks.get(ability)
+        if reason is None and self.model.framework.conditional and labels is None:
+            reason = NEEDS_LABELS
+        if reason is not None:
             raise InputError(
                 f"this framework cannot {ability} ({reason})", where=str(self.folder), value=self.spec.framework
             )
+
+    def _checked(self, images: Tensor) -> Tensor:
         expected = (self.channels, self.spec.data.size, self.spec.data.size)
         if tuple(images.shape[1:]) != expected:
             raise InputError(f"images must be [B, {', '.join(map(str, expected))}]", value=list(images.shape))

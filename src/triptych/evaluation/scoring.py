@@ -82,24 +82,38 @@ def observe(run: Run, dataset: Dataset, images: int, extractor: Extractor, cache
 
 
 def _observed(run: Run, real: Tensor, extractor: Extractor) -> Observations:
-    """What the networks of a run show by themselves."""
+    """What the networks of a run show by themselves; what a metric cannot have raises ValueError with the reason."""
     model = run.model
     lacks, conditional = dict(run.lacks), model.framework.conditional
     if conditional:  # metrics have a class for real images, and none for latents of their own
         lacks.setdefault("decode", lacks.get("likelihood", "its decoder needs a class"))
     return Observations(
         real=real,
-        sample=run.sample,
+        sample=run.sample if model.can("sample") else _raising(lacks["sample"]),
         extractor=extractor,
-        reconstruct=run.reconstruct if model.can("reconstruct") else None,
+        reconstruct=_on_cpu(model.reconstruct) if model.can("reconstruct") else None,
         posterior=run.posterior if model.can("posterior") else None,
-        encode=run.encode if model.can("encode") and not model.can("posterior") else None,
+        encode=_on_cpu(model.encode) if model.can("encode") and not model.can("posterior") else None,
         decode=run.render if "decode" not in lacks else None,
         dis_l=run.features if model.can("features") else None,
         lacks=lacks,
         latent=model.latent if "decode" not in lacks else 0,
         seed=run.spec.seed,
     )
+
+
+def _on_cpu(answer: Callable[[Tensor, Tensor | None], Tensor]) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """The answer of a model to a batch of images and their labels, on the CPU."""
+    return lambda images, labels: answer(images, labels).cpu()
+
+
+def _raising(reason: str) -> Callable[[int], Tensor]:
+    """In the place of samples that there cannot be."""
+
+    def sample(n: int) -> Tensor:
+        raise ValueError(reason)
+
+    return sample
 
 
 def drawn(split: Split, left_out: int = 0) -> Draw:

@@ -1,14 +1,10 @@
-"""From a study to its runs, and what they will cost, before anything runs."""
+"""From a study to its runs, and how they will be computed, before anything runs."""
 
 from __future__ import annotations
 
 import copy
 import functools
-import json
-import os
-import time
 import traceback
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +12,10 @@ from typing import Any
 import torch
 
 from triptych import networks
-from triptych.data import sources
-from triptych.data.dataset import RESIDENT_BYTES
-from triptych.data.prepare import channels_of
 from triptych.errors import InputError
 from triptych.evaluation.scoring import metrics_of
 from triptych.frameworks import framework_of
 from triptych.plugins import find, is_outside, suggest
-from triptych.rng import stream
 from triptych.spec import (
     ExecutionSpec,
     NetworkSpec,
@@ -36,10 +28,7 @@ from triptych.spec import (
 )
 from triptych.study.executors import Executor
 from triptych.training import cost
-from triptych.training.cost import Cost, costs
-from triptych.training.environment import choose_device
-from triptych.training.state import initial
-from triptych.training.step import Diverged, Examples, batches_per_step, step
+from triptych.training.environment import available_cores, choose_device
 
 _TORCH = str(Path(torch.__file__).parent)
 _ENGINE = str(Path(cost.__file__).parent)
@@ -209,14 +198,16 @@ def merge(under: dict[str, Any], over: dict[str, Any]) -> None:
 class ResolvedExecution:
     """How a study is computed, with the numbers of workers and threads filled in.
 
-    `device` is what every run is given, and may be "auto"; `device_here` is what it means on this machine.
+    `device` is what every run is given, and may be "auto"; `device_here` is what it means on this machine. `threads` is
+    None where runs are computed elsewhere and the study names no number: each worker then takes the cores of its
+    machine.
     """
 
     executor: Executor
     device: str
     device_here: str
     workers: int
-    threads: int
+    threads: int | None
     checkpoint_seconds: float
 
 
@@ -228,128 +219,40 @@ def resolve_execution(execution: ExecutionSpec, runs: int) -> ResolvedExecution:
     that is this machine.
     """
     executor = find("executors", execution.executor, where="execution.executor")
+    if isinstance(executor, type):
+        raise InputError(
+            "is a class, not an executor",
+            where="execution.executor",
+            value=execution.executor,
+            hint=f"Name an instance of it, such as EXECUTOR = {executor.__name__}().",
+        )
     if not isinstance(executor, Executor):
         raise InputError("is not an executor", where="execution.executor", value=execution.executor)
     device_here = choose_device(execution.device if executor.on_this_machine else "auto")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     workers = execution.workers or (min(cores, runs) if device_here == "cpu" else 1)
     return ResolvedExecution(
         executor=executor,
         device=execution.device,
         device_here=device_here,
         workers=workers,
-        threads=execution.threads or max(1, cores // workers),
+        threads=execution.threads or (max(1, cores // workers) if executor.on_this_machine else None),
         checkpoint_seconds=execution.checkpoint_seconds,
     )
 
 
 @dataclass(frozen=True)
-class Preview:
-    """A study of which nothing is on disk yet: its runs, how they will be computed, and what each costs."""
+class Plan:
+    """What a study runs, and how; nothing is known of its data yet."""
 
+    spec: StudySpec
     runs: list[RunSpec]
     execution: ResolvedExecution
-    costs: dict[str, Cost]
-    channels: int
-    classes: int
-    data_bytes: int
-    scored_images: int
-
-    def estimate(self, runs: list[RunSpec] | None = None) -> Estimate:
-        """What some of its runs will take, or all."""
-        chosen = self.runs if runs is None else runs
-        return estimate(
-            chosen, self.costs, self.channels, self.classes, self.execution, self.data_bytes, self.scored_images
-        )
 
 
-def preview(spec: StudySpec) -> Preview:
-    """All that can be said of a study without writing anything; raises InputError for what cannot be run."""
+def planned(spec: StudySpec) -> Plan:
+    """The plan of a study; raises InputError for what cannot be run, whatever the data are."""
     runs = runs_of(spec)
     validate(runs)
     metrics_of(spec.scoring)
-    execution = resolve_execution(spec.execution, len(runs))
-    raw = sources.load(spec.data)
-    channels, _ = channels_of(spec.data, raw)
-    classes = len(raw.label_names or ())
-    check_labels(runs, classes)
-    size = sum(map(len, raw.splits().values())) * channels * spec.data.size**2
-    return Preview(
-        runs=runs,
-        execution=execution,
-        costs=costs(runs, channels, classes),
-        channels=channels,
-        classes=classes,
-        data_bytes=size,
-        scored_images=spec.scoring.images,
-    )
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a study will take: counted FLOPs and bytes, and a time extrapolated from a few measured steps."""
-
-    flops: int
-    seconds: float
-    memory_bytes: int
-    disk_bytes: int
-
-
-def estimate(
-    runs: list[RunSpec],
-    costs: dict[str, Cost],
-    channels: int,
-    classes: int,
-    execution: ResolvedExecution,
-    data_bytes: int,
-    scored_images: int,
-) -> Estimate:
-    """Add up what the runs cost, and time a few steps of some of them to say how long all will take.
-
-    Runs that differ in options alone, of the framework or the optimiser, are as fast as their FLOPs say.
-    """
-    paces: dict[str, float] = {}
-    seconds = 0.0
-    for run in runs:
-        key = json.dumps([run.data.size, run.network.model_dump(mode="json"), run.training.batch_size, run.game])
-        flops = costs[run.id].flops_per_image
-        if key not in paces:
-            paces[key] = seconds_per_image(run, channels, classes, execution, flops) / max(flops, 1)
-        seconds += costs[run.id].images * max(flops, 1) * paces[key] / execution.workers
-    counted = [costs[run.id] for run in runs]
-    largest = max(each.weight_bytes for each in counted)
-    # For each worker: PyTorch; weights, gradients and two moments; the images, unless they stay in a memory map; and
-    # at the end real images, samples and reconstructions in float32. On disk, two generations of all but gradients.
-    held = data_bytes if data_bytes <= RESIDENT_BYTES else 0
-    scored = 3 * 4 * scored_images * channels * runs[0].data.size ** 2
-    memory = execution.workers * (600 * 2**20 + held + max(4 * largest, largest + scored))
-    kept = sum((1 + run.training.snapshots) * costs[run.id].weight_bytes for run in runs)
-    disk = kept + execution.workers * 6 * largest + data_bytes
-    return Estimate(flops=sum(each.flops for each in counted), seconds=seconds, memory_bytes=memory, disk_bytes=disk)
-
-
-def seconds_per_image(
-    spec: RunSpec, channels: int, classes: int, execution: ResolvedExecution, flops_per_image: int
-) -> float:
-    """Time one step on noise, after one to warm up; of a smaller batch where a whole one would take long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(execution.threads)
-    try:
-        batch = max(2, min(spec.training.batch_size, int(2e11 // max(flops_per_image, 1))))
-        device = execution.device_here
-        state = initial(spec, channels, device, classes)
-        shape = (batch, channels, spec.data.size, spec.data.size)
-        x = torch.rand(shape, generator=stream(0, "estimate")).mul(2).sub(1).to(device)
-        labels = torch.zeros(batch, dtype=torch.int64, device=device) if classes else None
-        batches = batches_per_step(state.framework)
-        examples = [Examples(x, labels)] * batches
-        with suppress(Diverged):  # that is for the run to find
-            step(state, spec, examples, 0.0)
-        repeats = 1 if flops_per_image * batch > 2e10 else 4
-        start = time.perf_counter()
-        for _ in range(repeats):
-            with suppress(Diverged):
-                step(state, spec, examples, 0.0)
-        return (time.perf_counter() - start) / repeats / batch / batches
-    finally:
-        torch.set_num_threads(before)
+    return Plan(spec=spec, runs=runs, execution=resolve_execution(spec.execution, len(runs)))

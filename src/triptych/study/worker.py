@@ -92,12 +92,12 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
     from triptych.evaluation.run import Run
     from triptych.evaluation.scoring import score
     from triptych.spec import RunSpec, ScoringSpec
-    from triptych.training.environment import choose_device, environment, make_exact
+    from triptych.training.environment import available_cores, choose_device, environment, make_exact
     from triptych.training.loop import train
 
     files = RunDirectory(folder)
     device = choose_device(job["device"])  # "auto" is what this machine has, not the one that sent the job
-    torch.set_num_threads(job["threads"])
+    torch.set_num_threads(job["threads"] or available_cores())
     torch.manual_seed(0)  # nothing here uses the global generator; a plug-in that does must not see the run before
     store.refuse_link(folder.parent, folder)
     store.refuse_links(folder)

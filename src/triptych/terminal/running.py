@@ -39,7 +39,7 @@ class Terminal:
     def prepared(self, study: PreparedStudy) -> None:
         tables.data(self.console, study)
         if self.show_plan:
-            tables.plan(self.console, study.runs, study.costs, study.execution, study.estimate())
+            tables.plan(self.console, study)
 
     @contextmanager
     def computing(

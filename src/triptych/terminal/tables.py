@@ -16,7 +16,7 @@ from triptych.text import condition, count, duration, number
 if TYPE_CHECKING:
     from triptych.contracts import Result
     from triptych.spec import RunSpec
-    from triptych.study.plan import Estimate, ResolvedExecution
+    from triptych.study.costing import CostedPlan
     from triptych.study.runner import PreparedStudy
     from triptych.training.cost import Cost
 
@@ -53,21 +53,17 @@ def data(console: Console, study: PreparedStudy) -> None:
         console.print(f"  note: {note}", highlight=False, markup=False)
 
 
-def plan(
-    console: Console,
-    runs: list[RunSpec],
-    costs: dict[str, Cost],
-    execution: ResolvedExecution,
-    estimate: Estimate,
-) -> None:
+def plan(console: Console, study: CostedPlan) -> None:
     """One line of what will be run, and one of what it will cost."""
+    runs, execution, estimate = study.runs, study.execution, study.estimate()
     frameworks = list(dict.fromkeys(run.framework for run in runs))
     seeds = len({run.seed for run in runs})
-    images = sorted({costs[run.id].images for run in runs})
+    images = sorted({study.costs[run.id].images for run in runs})
+    threads = f" with {count(execution.threads, 'thread')}" if execution.threads else ""
     budget = f"{images[0]:,}" if len(images) == 1 else f"{images[0]:,} to {images[-1]:,}"
     console.print(
         f"{count(len(runs), 'run')}: {', '.join(frameworks)}; {count(seeds, 'seed')}; {budget} images each; "
-        f"{count(execution.workers, 'worker')} with {count(execution.threads, 'thread')} on {execution.device_here}",
+        f"{count(execution.workers, 'worker')}{threads} on {execution.device_here}",
         highlight=False,
         markup=False,
     )

@@ -21,12 +21,13 @@ from triptych import store
 from triptych.data.dataset import Dataset, batch_indices, epoch_order
 from triptych.data.transforms import background, random_translate
 from triptych.directory import RunDirectory
+from triptych.errors import InputError
 from triptych.rng import stream
 from triptych.spec import RunSpec
 from triptych.training import cost, grids
 from triptych.training.environment import environment, make_exact
 from triptych.training.model import Model
-from triptych.training.state import digest, fingerprint, from_files, initial, is_finite, to_files, weights
+from triptych.training.state import content_of, digest, fingerprint, from_files, initial, is_finite, to_files, weights
 from triptych.training.step import Diverged, Examples, Measured, batches_per_step, step
 
 
@@ -167,11 +168,12 @@ class Training:
             "seconds": self.seconds,
             "marked": self.marked,
             "interval": dataclasses.asdict(self.interval),
+            "data": self.dataset.fingerprint,
         }
         store.save_checkpoint(self.folder, self.state.step, to_files(self.state, extra))
 
     def resume(self) -> None:
-        """Go back to the newest checkpoint, or make the first one."""
+        """Go back to the newest checkpoint, or make the first one; raises InputError for one made with other images."""
         files = store.load_checkpoint(self.folder)
         if files is None:
             for path in self.files.logs:
@@ -179,6 +181,7 @@ class Training:
             self.draw()
             self.save()
             return
+        refuse_other_images(self.folder, content_of(files)["data"], self.dataset)
         content = from_files(self.state, files)
         self.seconds, self.marked = content["seconds"], tuple(content["marked"])
         self.interval = Interval(**content["interval"])
@@ -253,13 +256,15 @@ def train(
 
     `progress(images, seconds)` is called after every step. Returns False when `should_stop` asked to stop, with a
     checkpoint of that moment left behind; the same call goes on from there, to the same bits. A run that diverges has
-    come to its end: its outcome says so, and its weights are its last finite ones. Raises InputError, and writes
-    nothing, if anything in the directory is a symbolic link.
+    come to its end: its outcome says so, and its weights are its last finite ones. Raises InputError, and changes
+    nothing, if the directory holds another run or one of other images, or if anything in it is a symbolic link.
     """
     store.refuse_links(folder)
     files = RunDirectory(folder)
+    refuse_other_run(files, spec, dataset)
     if files.outcome_json.exists():
         return True
+    store.remove_partials(folder)
     training = Training(folder, spec, dataset)
     store.write(files.spec_json, store.to_json(spec.model_dump(mode="json")))
     if not files.environment_json.exists():
@@ -281,6 +286,33 @@ def train(
             return False
     training.finish("finished", "")
     return True
+
+
+def refuse_other_run(files: RunDirectory, spec: RunSpec, dataset: Dataset) -> None:
+    """Raise InputError if the directory holds a run of another specification, or a trained one of other images."""
+    if files.spec_json.exists():
+        other = files.load_spec()
+        if other.model_dump(mode="json") != spec.model_dump(mode="json"):  # as on disk, where a tuple is a list
+            raise InputError(
+                "holds another run",
+                where=str(files.path),
+                value=other.id,
+                hint=f"Choose another directory for {spec.id}, or delete this one.",
+            )
+    if files.outcome_json.exists():
+        certificate = store.read_json(files.outcome_json)["certificate"]
+        refuse_other_images(files.path, certificate["data"], dataset)
+
+
+def refuse_other_images(folder: Path, fingerprint: str, dataset: Dataset) -> None:
+    """Raise InputError unless the run in the folder was trained on these very images, as their fingerprint says."""
+    if fingerprint != dataset.fingerprint:
+        raise InputError(
+            "holds a run that was trained on other images",
+            where=str(folder),
+            value=fingerprint,
+            hint=f"Choose another directory, or delete this one; the images here are {dataset.fingerprint}.",
+        )
 
 
 def peak_memory(device: torch.device) -> int:

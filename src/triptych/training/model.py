@@ -17,6 +17,8 @@ from triptych.rng import stream
 from triptych.spec import RunSpec
 from triptych.training.state import State, context_of
 
+NEEDS_LABELS = "a conditional framework needs labels, and these images have none"
+
 
 @dataclass(frozen=True)
 class Model:
@@ -84,7 +86,7 @@ class Model:
         if not self.framework.conditional:
             return None
         if labels is None:
-            raise ValueError("a conditional framework needs labels, and these images have none")
+            raise ValueError(NEEDS_LABELS)
         return labels.to(self.device)
 
 

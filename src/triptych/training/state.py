@@ -187,11 +187,16 @@ def to_files(state: State, extra: dict[str, Any]) -> dict[str, bytes]:
     return files | {"state.json": to_json({"step": state.step, "optimisers": numbers, **extra})}
 
 
+def content_of(files: dict[str, bytes]) -> dict[str, Any]:
+    """The content of a checkpoint's `state.json`."""
+    return json.loads(files["state.json"])
+
+
 def from_files(state: State, files: dict[str, bytes]) -> dict[str, Any]:
     """Put a checkpoint into a freshly built state; returns the content of its `state.json`."""
     for name, network in state.nets.items():
         load_weights(network, files[f"{name}.safetensors"])
-    content = json.loads(files["state.json"])
+    content = content_of(files)
     for player, optimiser in state.optimisers.items():
         saved = content["optimisers"][player]
         entries: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in saved["state"].items()}

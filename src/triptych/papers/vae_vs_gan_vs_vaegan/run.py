@@ -24,7 +24,8 @@ from triptych.papers.vae_vs_gan_vs_vaegan.designs import NAMES, SCALES, Scale, s
 from triptych.plugins import suggest
 from triptych.spec import RunSpec, StudySpec
 from triptych.study import runner
-from triptych.study.plan import Estimate, preview, runs_of
+from triptych.study.costing import Estimate, preview
+from triptych.study.plan import runs_of
 from triptych.terminal import running
 from triptych.text import count, duration, number
 
