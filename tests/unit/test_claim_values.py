@@ -10,6 +10,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from fake_reproduction import ADAM, FOUND, RATES, SEEDS, fill, make, part, run
+from triptych import store
 from triptych.claims import judging
 from triptych.claims.contrasts import contrast, cross_fitted
 from triptych.claims.quantities import Quantity, value
@@ -216,6 +217,18 @@ def test_a_setting_that_was_never_run_is_not_passed_over(folder, there):
     for given in ({"b": None, "per_doubling": "optimiser.rate"}, {}):
         [found] = judging.judge_parts("X", [part(at=ADAM, **given)], open_results(folder))
         assert (found.verdict, found.sentence) == ("undefined", "Undefined: a run is missing.")
+
+
+def test_a_run_is_at_its_point_of_the_grid_in_whatever_order_its_fields_stand(folder):
+    fill(folder, "vaegan", [1.0, 2.0])
+    fill(folder, "vae", [4.0, 6.0])
+    for file in (folder / "matched" / "runs").glob("vaegan-s1-*/spec.json"):
+        spec = store.read_json(file)
+        condition = dict(reversed(spec["condition"].items()))
+        assert list(condition) != list(spec["condition"])
+        file.write_bytes(store.to_json({**spec, "condition": condition}))
+    found = contrast(part(), open_results(folder))
+    assert found.values == {0: -3.0, 1: -4.0} and found.left_out == {"a run is missing": SEEDS - 2}
 
 
 def test_a_score_of_the_whole_plan_needs_the_whole_plan(folder):

@@ -237,6 +237,20 @@ def test_a_grid_gets_a_part_for_each_condition_and_stays_small(tmp_path: Path) -
     assert (tmp_path / "s" / "figures" / "curves_2.pdf").is_file()
 
 
+def test_a_point_of_the_grid_is_one_condition_in_whatever_order_its_fields_stand(tmp_path: Path) -> None:
+    folder = make(tmp_path / "s", conditions=({"optimiser.name": "Adam"},), seeds=2)
+    toml = (folder / "study.toml").read_text("utf-8")
+    (folder / "study.toml").write_text(toml + '"training.translate" = [0.1]\n', encoding="utf-8")
+    for place, file in enumerate(sorted((folder / "runs").glob("*/spec.json"))):
+        point = {"training.translate": 0.1, "optimiser.name": "Adam"}
+        spec = json.loads(file.read_text("utf-8"))
+        spec["condition"] = point if place % 2 else dict(reversed(point.items()))
+        file.write_text(json.dumps(spec), encoding="utf-8")
+    study = collect(folder)
+    known = "optimiser.name=Adam, training.translate=0.1"
+    assert known in study.conditions and len(study.of(known)) == sum(run.status != "missing" for run in study.runs)
+
+
 def test_pictures_beyond_the_budget_are_counted(study: Path) -> None:
     grid = run_of(study, "vae", 0) / "samples" / "000020000.png"
     album = pictures.Album(left=10)

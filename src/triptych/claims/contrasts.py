@@ -29,6 +29,7 @@ from triptych.claims import quantities
 from triptych.claims.quantities import Quantity
 from triptych.claims.results import Results, RunRecord, among, holds
 from triptych.spec import Frozen
+from triptych.text import condition_key
 
 VALIDATION = "validation_frechet"
 SETTING = ("optimiser.name", "optimiser.rate")
@@ -344,7 +345,7 @@ def _by_seed(part: PartSpec, chosen: _Chosen, goal: float | None) -> _Side:
 
 
 def _cell(study: str, spec: Mapping[str, Any]) -> tuple[str, str, str]:
-    return study, str(spec["framework"]), str(spec["condition"])
+    return study, str(spec["framework"]), condition_key(spec["condition"])
 
 
 def _scaled(scale: str, x: float) -> float | None:
