@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from triptych.claims import quantities
-from triptych.claims.contrasts import SETTING, VALIDATION, WITHIN, PartSpec, Side, dotted, unit_of
+from triptych.claims.contrasts import SETTING, WITHIN, PartSpec, Side, unit_of
 from triptych.claims.quantities import Quantity
-from triptych.claims.results import field_of, holds
+from triptych.claims.results import holds
 from triptych.errors import InputError
 from triptych.plugins import suggest
-from triptych.spec import RunSpec, StudySpec
+from triptych.spec import RunSpec, StudySpec, field_of, flat_fields
 from triptych.text import count
+
+if TYPE_CHECKING:
+    from triptych.evaluation.metrics import Output
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,11 @@ class Planned:
     study: StudySpec
     runs: list[tuple[RunSpec, dict[str, Any]]]
     scored: set[str]
+
+    @property
+    def outputs(self) -> dict[str, Output]:
+        """The outputs of every metric there is, the study's own included, by name."""
+        return quantities.outputs(self.study.scoring.metrics or ())
 
 
 def planned(study: StudySpec) -> Planned:
@@ -79,7 +87,7 @@ def _differ(where: str, compared: Mapping[str, Any]) -> None:
 
 def _one_unit(where: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
     units = {
-        letter: unit_of(side.quantity, plans[side.studies[0]].study.scoring.metrics or ())
+        letter: unit_of(side.quantity, plans[side.studies[0]].outputs)
         for letter, side in zip("abcd", part.sides, strict=False)
         if side.quantity
     }
@@ -96,14 +104,13 @@ def _one_unit(where: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
 def _side(where: str, side: Side, per_doubling: str | None, plans: Mapping[str, Planned]) -> list[str]:
     """The ids of one side's runs at one seed, sorted; raises InputError for what its studies lack."""
     found: list[tuple[RunSpec, dict[str, Any]]] = []
-    read = [side.quantity] if side.quantity else []
-    read += [Quantity(metric=VALIDATION)] if side.tuned else []
     for name in side.studies:
         if name not in plans:
             raise InputError("no such study", where=where, value=name, hint=suggest(name, plans))
         for framework in side.frameworks:
             found += _cells(f"{where}, study {name}", plans[name], framework, side.at)
-        for quantity in read:
+        chosen_by = Quantity(metric=quantities.selection(plans[name].outputs)) if side.tuned else None
+        for quantity in filter(None, (side.quantity, chosen_by)):
             _scored(f"{where}, study {name}", plans[name], quantity)
     if side.quantity and side.quantity.log is not None:
         _logged(where, side.quantity.log, [run for run, _ in found])
@@ -142,7 +149,7 @@ def _has_each(where: str, framework: str, field: str, wanted: Any, specs: Sequen
     several = isinstance(wanted, list | tuple) and not any(isinstance(value, list | tuple) for value in values)
     for each in wanted if several else [wanted]:
         if not any(holds(spec, {field: each}) for spec in specs):
-            known, there = list(dotted(specs[0])), ", ".join(dict.fromkeys(map(str, values)))
+            known, there = list(flat_fields(specs[0])), ", ".join(dict.fromkeys(map(str, values)))
             hint = f"There: {there}. Add it to the study's grid." if field in known else suggest(field, known)
             raise InputError(f"no run of {framework} has this {field}", where=where, value=each, hint=hint)
 
@@ -150,7 +157,7 @@ def _has_each(where: str, framework: str, field: str, wanted: Any, specs: Sequen
 def _scored(where: str, plan: Planned, quantity: Quantity) -> None:
     if quantity.needs is None:
         return
-    known = quantities.outputs(plan.study.scoring.metrics or ())
+    known = plan.outputs
     if quantity.needs not in known:
         hint = suggest(quantity.needs, known)
         raise InputError("unknown metric", where=where, value=quantity.needs, hint=hint)
@@ -192,7 +199,7 @@ def _can_be_tuned(where: str, side: Side, specs: Sequence[Mapping[str, Any]]) ->
         )
     often, times = Counter(settings).most_common(1)[0]
     if times > 1:
-        alike = [dotted(spec) for spec, setting in zip(specs, settings, strict=True) if setting == often]
+        alike = [flat_fields(spec) for spec, setting in zip(specs, settings, strict=True) if setting == often]
         raise InputError(
             f"a tuned side needs one run per setting and seed, and has {times}",
             where=where,

@@ -18,8 +18,9 @@ from typing import Literal
 import numpy as np
 import torch
 
-from triptych.data.prepare import COMMIT, SPLITS, prepare
+from triptych.data.prepare import SPLITS, prepare
 from triptych.data.sources import guess_source
+from triptych.directory import DATA_JSON, images_file, labels_file
 from triptych.errors import InputError
 from triptych.rng import stream
 from triptych.spec import DataSpec
@@ -100,9 +101,9 @@ def open(folder: Path, device: str | torch.device = "cpu", resident_bytes: int =
     Raises InputError when the folder holds no prepared data, or incomplete ones.
     """
     try:
-        record = json.loads((folder / COMMIT).read_text(encoding="utf-8"))
-        mapped = {name: np.load(folder / f"{name}-images.npy", mmap_mode="r") for name in SPLITS}
-        labels = {name: np.load(folder / f"{name}-labels.npy") for name in SPLITS} if record["label_names"] else {}
+        record = json.loads((folder / DATA_JSON).read_text(encoding="utf-8"))
+        mapped = {name: np.load(folder / images_file(name), mmap_mode="r") for name in SPLITS}
+        labels = {name: np.load(folder / labels_file(name)) for name in SPLITS} if record["label_names"] else {}
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise InputError(
             f"no prepared data, or incomplete ({error})", where=str(folder), hint="Prepare the data again."

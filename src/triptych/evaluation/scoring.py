@@ -19,6 +19,7 @@ from torch import Tensor
 
 from triptych import plugins, store
 from triptych.data.dataset import Dataset, Split
+from triptych.directory import baseline_file
 from triptych.errors import InputError
 from triptych.evaluation import features, metrics
 from triptych.evaluation.features import BATCH, Extractor
@@ -183,7 +184,7 @@ def references(
     values: dict[str, dict[str, float | None]] = {}
 
     def compute(baseline: str, observe_baseline: Callable[[Dataset, int, Extractor, Path], Observations]) -> None:
-        path = folder / f"{baseline}-{name}.json"
+        path = folder / baseline_file(baseline, name)
         try:
             values[baseline] = store.read_json(path)
         except (OSError, ValueError):

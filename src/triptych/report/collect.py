@@ -7,6 +7,7 @@ A report may be asked for while runs are still going, so any file may be absent,
 from __future__ import annotations
 
 import itertools
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,8 +74,11 @@ class Study:
         return condition in self.points and condition_key(point) == condition_key(self.points[condition])
 
 
-def collect(study_dir: Path) -> Study:
-    """Read a study's directory; raises InputError when it is none (no study.toml and no runs)."""
+def collect(study_dir: Path, complete: Set[str] = frozenset()) -> Study:
+    """Read a study's directory; raises InputError when it is none (no study.toml and no runs).
+
+    `complete` are the ids of runs that are known to be complete; the files of all others are checked here.
+    """
     directory, problems = StudyDirectory(study_dir), []
     reader = Reader(problems)
     toml = reader.text(directory.study_toml)
@@ -84,7 +88,7 @@ def collect(study_dir: Path) -> Study:
     scores = reader.lines(directory.scores_jsonl, {"framework", "metric"})
     verdicts = reader.tables(directory.verdicts_json, {"metric", "a", "b", "verdict"})
     metrics = reader.tables(directory.metrics_json, {"metric"})
-    runs = _runs(directory, problems)
+    runs = _runs(directory, problems, complete)
     frameworks = _frameworks(config, [r.framework for r in runs] + [s["framework"] for s in scores])
     points = _points(config, [*(r.condition for r in runs), *map(_point, scores)])
     seeds = sorted({*_seeds(config), *(r.seed for r in runs)}) or [0]
@@ -108,12 +112,12 @@ def collect(study_dir: Path) -> Study:
     )
 
 
-def _runs(directory: StudyDirectory, problems: list[str]) -> list[RunRecord]:
+def _runs(directory: StudyDirectory, problems: list[str], complete: Set[str]) -> list[RunRecord]:
     """Every run that can be read, with its logs."""
     runs: list[RunRecord] = []
     for each in directory.run_directories():
         try:
-            run = each.read(problems)
+            run = each.read(problems, True if each.id in complete else None)
         except InputError as error:
             problems.append(f"{error.where}: {error.what}; it is left out.")
             continue

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from triptych import store
+from triptych.directory import weights_file
 from triptych.evaluation.classifier import resize
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def fitted(
             tensors, record = fit(dataset)
             weights = safetensors.torch.save(tensors)
             record |= {"fingerprint": dataset.fingerprint, "sha256": store.sha256(weights)}
-            store.write(folder / f"{name}.safetensors", weights)
+            store.write(folder / weights_file(name), weights)
             store.write(folder / f"{name}.json", store.to_json(record))
             kept = tensors, record
     return kept
@@ -53,7 +54,7 @@ def _kept(name: str, folder: Path, fingerprint: str) -> Fitted | None:
     """What lies in a folder, if it is whole and was fitted to these data."""
     try:
         record = store.read_json(folder / f"{name}.json")
-        weights = (folder / f"{name}.safetensors").read_bytes()
+        weights = (folder / weights_file(name)).read_bytes()
         if (record["fingerprint"], record["sha256"]) != (fingerprint, store.sha256(weights)):
             return None
     except (OSError, ValueError, KeyError, TypeError):  # a record of whatever content
