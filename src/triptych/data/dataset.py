@@ -25,7 +25,18 @@ from triptych.errors import InputError
 from triptych.rng import stream
 from triptych.spec import DataSpec
 
-__all__ = ["Dataset", "Split", "batch_indices", "epoch_order", "load_images", "open", "prepare", "scale"]
+__all__ = [
+    "Dataset",
+    "Split",
+    "batch_indices",
+    "epoch_order",
+    "evenly_spaced",
+    "load_images",
+    "open",
+    "prepare",
+    "scale",
+    "to_uint8",
+]
 
 
 RESIDENT_BYTES = 2 * 2**30
@@ -92,6 +103,17 @@ def scale(pixels: torch.Tensor) -> torch.Tensor:
     if pixels.dtype == torch.int16:
         return pixels.to(torch.float32).add_(0.5).mul_(2**-15)
     return pixels.to(torch.float32).mul_(2).sub_(255).mul_(1 / 255)
+
+
+def to_uint8(images: torch.Tensor) -> torch.Tensor:
+    """Images in [-1, 1], clipped to that, as the nearest uint8 pixels on the CPU: the inverse of `scale`; NaN is 0."""
+    return ((images.detach().float().cpu().nan_to_num(-1.0).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def evenly_spaced(total: int, most: int) -> torch.Tensor:
+    """At most `most` indices below `total`, evenly spaced: a LongTensor."""
+    count = min(most, total)
+    return torch.arange(count) * total // max(count, 1)
 
 
 def open(folder: Path, device: str | torch.device = "cpu", resident_bytes: int = RESIDENT_BYTES) -> Dataset:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from triptych import store
+from triptych.data.dataset import evenly_spaced
 from triptych.directory import weights_file
 from triptych.evaluation.classifier import resize
 
@@ -45,8 +46,7 @@ def fitted(
 
 def some(split: Split, most: int = MOST_TRAINING) -> tuple[Tensor, Tensor]:
     """At most `most` evenly spaced indices of a split, and these images at the classifier's size, on the CPU."""
-    count = min(len(split), most)
-    chosen = torch.arange(count) * len(split) // max(count, 1)
+    chosen = evenly_spaced(len(split), most)
     return chosen, torch.cat([resize(split.images(part).cpu()) for part in chosen.split(1000)])
 
 
