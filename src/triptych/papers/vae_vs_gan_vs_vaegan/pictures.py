@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from triptych import store
-from triptych.claims.results import Results, RunRecord
+from triptych.claims.results import Results
 from triptych.data import dataset
 from triptych.data.transforms import random_translate
+from triptych.directory import RunRecord
 from triptych.evaluation.run import Run
 from triptych.papers.vae_vs_gan_vs_vaegan.quirks import BASES, GAME, quirks_of
 from triptych.papers.vae_vs_gan_vs_vaegan.rates import FRAMEWORKS, tuned
@@ -66,18 +67,14 @@ class Gallery:
     def run_of(self, line: Line) -> RunRecord | None:
         """The first seed's run that has weights to draw with."""
         found = self.results.where(line.study, line.framework, line.at)
-        return next((record for record in found if (record.folder / "weights").is_dir()), None)
+        return next((record for record in found if record.directory and record.directory.weights.is_dir()), None)
 
     @cached_property
     def digits(self) -> Tensor:
         """A batch of test images [64, C, S, S], evenly spaced, one of each class first if they have labels."""
-        folder = next(
-            self.results.folder / name / "data"
-            for name in self.results.studies
-            if (self.results.folder / name / "data").is_dir()
-        )
-        test = dataset.open(folder, resident_bytes=0).test
-        chosen = torch.arange(BATCH) * len(test) // BATCH
+        folders = (record.directory.study.data for record in self.results.runs if record.directory)
+        test = dataset.open(next(folder for folder in folders if folder.is_dir()), resident_bytes=0).test
+        chosen = dataset.evenly_spaced(len(test), BATCH)
         if test.labels is not None:
             labels = test.labels[chosen].tolist()
             firsts = sorted({label: labels.index(label) for label in labels}.values(), key=labels.__getitem__)
@@ -90,7 +87,8 @@ class Gallery:
 
     def strips(self, line: Line, record: RunRecord) -> Iterator[Strip]:
         """The rows of images of one line, with their labels."""
-        run = Run(record.folder)
+        assert record.directory is not None  # run_of gives none without weights
+        run = Run(record.directory.path)
         about = line.about + (" (diverged)" if record.status == "diverged" else "")
         if line.kind == "samples":
             yield Strip(line.title, about, samples(run)[:SHOWN])
