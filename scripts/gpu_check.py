@@ -33,7 +33,7 @@ from triptych import comparison, load_images, load_study, train_run
 from triptych.data.dataset import Dataset
 from triptych.errors import InputError
 from triptych.evaluation.run import Run
-from triptych.evaluation.scoring import score
+from triptych.evaluation.scoring import score_run
 from triptych.papers.vae_vs_gan_vs_vaegan.table1 import FRAMEWORKS, NOTEBOOK, PRINTED, TERMS
 from triptych.plugins import names
 from triptych.spec import RunSpec, ScoringSpec
@@ -166,7 +166,7 @@ def scored(check: Check, trained_on: int) -> list[Result]:
     train_run(spec, images(spec.data.size, check.device), folder)
 
     def scores(device: str, fitted: str) -> dict[str, float | None]:
-        score(Run(folder, device), images(spec.data.size, device), scoring, check.scratch / fitted)
+        score_run(Run(folder, device), images(spec.data.size, device), scoring, check.scratch / fitted)
         return {row["metric"]: row["value"] for row in read_lines(folder / "scores.jsonl")}
 
     here = scores("cpu", "fitted-here")

@@ -17,6 +17,7 @@ import pytest
 from fake_study import LEVELS, TERMS, make, put
 from report_page import Page
 from triptych import report
+from triptych.directory import RunDirectory
 from triptych.errors import InputError
 from triptych.report import figures, headlines, limitations, matched, pictures, tables
 from triptych.report.collect import collect
@@ -249,6 +250,18 @@ def test_a_point_of_the_grid_is_one_condition_in_whatever_order_its_fields_stand
     study = collect(folder)
     known = "optimiser.name=Adam, training.translate=0.1"
     assert known in study.conditions and len(study.of(known)) == sum(run.status != "missing" for run in study.runs)
+
+
+def test_a_run_whose_files_are_not_as_they_were_committed_is_named(tmp_path: Path) -> None:
+    folder = make(tmp_path / "s", seeds=2)
+    files = RunDirectory(run_of(folder, "gan", 1))
+    files.commit()
+    assert [run.status for run in collect(folder).of("", "gan")] == ["finished", "finished"]
+    files.outcome_json.write_text(files.outcome_json.read_text("utf-8") + " ", encoding="utf-8")
+    assert [run.status for run in collect(folder).of("", "gan")] == ["finished", "incomplete"]
+    page = (report.write(folder)).read_text("utf-8")
+    assert "1 of 6 runs trained, but not scored to the end: GAN seed 1." in page
+    assert [run.status for run in collect(folder, {files.id}).of("", "gan")] == ["finished", "finished"]
 
 
 def test_pictures_beyond_the_budget_are_counted(study: Path) -> None:

@@ -123,7 +123,7 @@ def drawn(split: Split, left_out: int = 0) -> Draw:
     return draw
 
 
-def score(
+def score_run(
     run: Run,
     dataset: Dataset,
     scoring: ScoringSpec,
