@@ -53,33 +53,24 @@ def check_part(name: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
     }
     _differ(name, compared)
     _one_unit(name, part, plans)
-    a = part.sides[0]
     seeds = set.intersection(*(set(plans[study].study.seeds) for side in part.sides for study in side.studies))
     fewest = max(part.seeds, 2 if any(side.tuned for side in part.sides) else 1)
     if len(seeds) < fewest:
-        studies = dict.fromkeys(study for side in part.sides for study in side.studies)
-        raise InputError(
-            f"needs {count(fewest, 'seed')} in {' and '.join(studies)}",
-            where=name,
-            value=len(seeds),
-            hint=f"Give --seeds {fewest} or more.",
-        )
-    scoring = plans[a.studies[0]].study.scoring
+        studies = " and ".join(dict.fromkeys(study for side in part.sides for study in side.studies))
+        hint = f"Give --seeds {fewest} or more."
+        raise InputError(f"needs {count(fewest, 'seed')} in {studies}", where=name, value=len(seeds), hint=hint)
+    scoring = plans[part.sides[0].studies[0]].study.scoring
     if part.expects in WITHIN and part.margin is None and not quantities.smallest_effect(part.metric, scoring):
-        raise InputError(
-            f"{part.expects!r} needs a margin, and {part.metric} has none of its own",
-            where=name,
-            hint="Give the part a margin.",
-        )
+        what = f"{part.expects!r} needs a margin, and {part.metric} has none of its own"
+        raise InputError(what, where=name, hint="Give the part a margin.")
 
 
 def _differ(where: str, compared: Mapping[str, Any]) -> None:
     """Raise InputError for a difference that is nothing whatever the runs give; sides by letter."""
     for one, other in ("ab", "cd"):
         if one in compared and other in compared and compared[one] == compared[other]:
-            raise InputError(
-                "compares the same runs with themselves", where=where, hint=f"Let {one} and {other} differ."
-            )
+            hint = f"Let {one} and {other} differ."
+            raise InputError("compares the same runs with themselves", where=where, hint=hint)
     a, b, c, d = (compared.get(letter) for letter in "abcd")
     if b is not None and (a, b) == (c, d):
         raise InputError("takes a difference from itself", where=where, hint="Let c and d differ from a and b.")
@@ -93,12 +84,8 @@ def _one_unit(where: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
     }
     if len(set(units.values())) > 1:
         each = ", ".join(f"{letter} in {unit or 'no unit'}" for letter, unit in units.items())
-        raise InputError(
-            "compares quantities in different units",
-            where=where,
-            value=each,
-            hint="Give all sides quantities in one unit.",
-        )
+        hint = "Give all sides quantities in one unit."
+        raise InputError("compares quantities in different units", where=where, value=each, hint=hint)
 
 
 def _side(where: str, side: Side, per_doubling: str | None, plans: Mapping[str, Planned]) -> list[str]:
@@ -124,22 +111,14 @@ def _side(where: str, side: Side, per_doubling: str | None, plans: Mapping[str, 
 def _cells(where: str, plan: Planned, framework: str, at: Mapping[str, Any]) -> list[tuple[RunSpec, dict[str, Any]]]:
     own = [(run, spec) for run, spec in plan.runs if run.framework == framework]
     if not own:
-        raise InputError(
-            "the study does not run this framework",
-            where=where,
-            value=framework,
-            hint=suggest(framework, plan.study.frameworks),
-        )
+        hint = suggest(framework, plan.study.frameworks)
+        raise InputError("the study does not run this framework", where=where, value=framework, hint=hint)
     for field, wanted in at.items():
         _has_each(where, framework, field, wanted, [spec for _, spec in own])
     cells = [(run, spec) for run, spec in own if holds(spec, at)]
     if not cells:
-        raise InputError(
-            f"no run of {framework} has all of this at once",
-            where=where,
-            value=dict(at),
-            hint="Add the combination to the study's grid.",
-        )
+        hint = "Add the combination to the study's grid."
+        raise InputError(f"no run of {framework} has all of this at once", where=where, value=dict(at), hint=hint)
     return cells
 
 
@@ -162,19 +141,11 @@ def _scored(where: str, plan: Planned, quantity: Quantity) -> None:
         hint = suggest(quantity.needs, known)
         raise InputError("unknown metric", where=where, value=quantity.needs, hint=hint)
     if quantity.needs not in plan.scored:
-        raise InputError(
-            "the study does not score this",
-            where=where,
-            value=quantity.needs,
-            hint="Add the metric that gives it to the study's scoring.metrics.",
-        )
+        hint = "Add the metric that gives it to the study's scoring.metrics."
+        raise InputError("the study does not score this", where=where, value=quantity.needs, hint=hint)
     if quantity.curve is not None and not (plan.study.training.snapshots and known[quantity.curve].axis):
-        raise InputError(
-            "there is no curve over training of this",
-            where=where,
-            value=quantity.curve,
-            hint="Name a metric over training, such as frechet_convergence, of a study with training.snapshots.",
-        )
+        hint = "Name a metric over training, such as frechet_convergence, of a study with training.snapshots."
+        raise InputError("there is no curve over training of this", where=where, value=quantity.curve, hint=hint)
 
 
 def _logged(where: str, log: str, runs: Sequence[RunSpec]) -> None:
@@ -191,21 +162,13 @@ def _logged(where: str, log: str, runs: Sequence[RunSpec]) -> None:
 def _can_be_tuned(where: str, side: Side, specs: Sequence[Mapping[str, Any]]) -> None:
     settings = [tuple(field_of(spec, name) for name in SETTING) for spec in specs]
     if len(set(settings)) < 2:
-        raise InputError(
-            "a tuned side needs two or more settings to choose from",
-            where=where,
-            value=dict(side.at),
-            hint=f"Leave {' and '.join(SETTING)} out of `at`.",
-        )
+        what, hint = "a tuned side needs two or more settings to choose from", f"Leave {' and '.join(SETTING)} out of `at`."
+        raise InputError(what, where=where, value=dict(side.at), hint=hint)
     often, times = Counter(settings).most_common(1)[0]
     if times > 1:
         alike = [flat_fields(spec) for spec, setting in zip(specs, settings, strict=True) if setting == often]
-        raise InputError(
-            f"a tuned side needs one run per setting and seed, and has {times}",
-            where=where,
-            value=dict(side.at),
-            hint=_narrower(alike),
-        )
+        what = f"a tuned side needs one run per setting and seed, and has {times}"
+        raise InputError(what, where=where, value=dict(side.at), hint=_narrower(alike))
 
 
 def _narrower(specs: Sequence[Mapping[str, Any]]) -> str:
@@ -220,9 +183,5 @@ def _narrower(specs: Sequence[Mapping[str, Any]]) -> str:
 def _spans(where: str, field: str, specs: Sequence[Mapping[str, Any]]) -> None:
     values = list(dict.fromkeys(field_of(spec, field) for spec in specs))
     if len(values) < 2 or not all(isinstance(x, int | float) and x > 0 for x in values):
-        raise InputError(
-            f"a slope over {field} needs two or more values of it, all positive",
-            where=where,
-            value=values,
-            hint="Let the side span more of the grid.",
-        )
+        what = f"a slope over {field} needs two or more values of it, all positive"
+        raise InputError(what, where=where, value=values, hint="Let the side span more of the grid.")

@@ -198,9 +198,8 @@ def measures(results: Results, claims: list[Claim], effects: list[Effect]) -> li
 
 def training_costs(results: Results) -> list[TrainingCost]:
     """Each framework's cost at the paper's setting, matched and as published; diverged runs are left out."""
-    at = {"optimiser.name": "Adam", "optimiser.rate": rates.PAPER_RATE, "training.translate": 0.0}
     names = rates.FRAMEWORKS
-    runs = {("matched", name): results.where("matched", name, at) for name in names}
+    runs = {("matched", name): results.where("matched", name, rates.PAPER) for name in names}
     runs |= {("as published", name): results.where("as_published", f"as_published@{name}") for name in names}
     found = []
     for (protocol, name), own in runs.items():

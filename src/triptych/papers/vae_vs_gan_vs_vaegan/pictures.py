@@ -24,7 +24,7 @@ from triptych.data.transforms import random_translate
 from triptych.directory import RunRecord
 from triptych.evaluation.run import Run
 from triptych.papers.vae_vs_gan_vs_vaegan.quirks import BASES, GAME, quirks_of
-from triptych.papers.vae_vs_gan_vs_vaegan.rates import FRAMEWORKS, tuned
+from triptych.papers.vae_vs_gan_vs_vaegan.rates import FRAMEWORKS, PAPER, tuned
 from triptych.papers.vae_vs_gan_vs_vaegan.sheets import Strip, sheet
 from triptych.rng import stream
 from triptych.text import count, number
@@ -36,7 +36,6 @@ SHARE, GREY = 0.1, 0.0
 CENTRED, MOVED = "trained on centred", "trained on translated"
 BATCH, SHOWN, HALF = 64, 12, 6
 """A batch as in training, since published runs take BatchNorm's statistics from it; and how many of it are shown."""
-PAPER = {"optimiser.name": "Adam", "optimiser.rate": 0.0003, "training.translate": 0.0}
 TRANSLATED = {**PAPER, "training.translate": 0.1}
 Kind = Literal["centred", "shifted", "samples", "both"]
 

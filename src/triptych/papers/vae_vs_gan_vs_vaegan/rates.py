@@ -35,6 +35,8 @@ STUDIES = ("matched", "rates")
 FRAMEWORKS = ("vae", "gan", "vaegan")
 OPTIMISERS = ("Adam", "RMSprop")
 PAPER_RATE = 0.0003
+PAPER = {"optimiser.name": OPTIMISERS[0], "optimiser.rate": PAPER_RATE, "training.translate": 0.0}
+"""The paper's setting, on centred images."""
 OWN = (0.00015, 0.0003, 0.0006)
 """The paper's range: half its rate to double."""
 RATES = (0.000075, *OWN, 0.0012)

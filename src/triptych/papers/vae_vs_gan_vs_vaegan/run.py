@@ -76,26 +76,26 @@ def reproduce(
     specs = {name: _executed(spec, execution or {}) for name, spec in studies(chosen).items()}
     tested = engine.load(claims or designs.CLAIMS)
     engine.check(tested, specs, str(claims or designs.CLAIMS.name))
-    folder = out or Path("results") / f"paper-{scale}"
-    check_free(folder, specs)
+    directory = ReproductionDirectory(out or Path("results") / f"paper-{scale}")
+    check_free(directory, specs)
     if docs is not None:
         check_path(docs, "--docs")
     try:
         planned = [
-            PlannedStudy(name=name, spec=spec, directory=StudyDirectory(folder / name), runs=runs_of(spec))
+            PlannedStudy(name=name, spec=spec, directory=directory.study(name), runs=runs_of(spec))
             for name, spec in specs.items()
         ]
         console.print(chosen.sentence, markup=False, highlight=False)
         say_cost(console, planned)
         if only_plan:
             return 0
-        with runner.study_lock(folder):
+        with runner.study_lock(directory.path):
             failed = run(console, planned)
             if failed is not None:
-                return conclude(console, tested, folder, docs, failed)
+                return conclude(console, tested, directory, docs, failed)
     except KeyboardInterrupt:  # an interrupted run continues from its last checkpoint
         pass
-    return running.stopped(console, folder)
+    return running.stopped(console, directory.path)
 
 
 def scale_of(name: str, seeds: int | None) -> Scale:
@@ -119,20 +119,21 @@ def check_path(folder: Path, option: str) -> None:
             return
 
 
-def check_free(folder: Path, specs: dict[str, StudySpec]) -> None:
+def check_free(directory: ReproductionDirectory, specs: dict[str, StudySpec]) -> None:
     """Raise InputError, and touch nothing, if the directory holds something else than these studies, or if a symbolic
     link in it leads elsewhere. The studies' own directories may be links.
     """
+    folder = directory.path
     check_path(folder, "--out")
     inside = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    begun = any(StudyDirectory(folder / name).study_toml.exists() for name in specs)
+    begun = any(directory.study(name).study_toml.exists() for name in specs)
     if not begun and inside - {LOCK, *specs}:
         raise InputError("holds something else than a reproduction", where=str(folder), hint="Choose another --out.")
     for path in (folder / name for name in sorted(inside - specs.keys())):
         store.refuse_link(path)
         store.refuse_links(path)
     for name, spec in specs.items():
-        runner.check(folder / name, spec)
+        runner.check(directory.study(name).path, spec)
 
 
 def say_cost(console: Console, planned: list[PlannedStudy]) -> None:
@@ -177,14 +178,18 @@ def run(console: Console, planned: list[PlannedStudy]) -> list[RunDirectory] | N
 
 
 def conclude(
-    console: Console, tested: list[ClaimSpec], folder: Path, docs: Path | None, failed: list[RunDirectory]
+    console: Console,
+    tested: list[ClaimSpec],
+    directory: ReproductionDirectory,
+    docs: Path | None,
+    failed: list[RunDirectory],
 ) -> int:
     """Judge the claims by the complete runs, and write claims.json and the pages; the exit code."""
     console.print("Judging the claims ...")
-    results = open_results(folder, NAMES)
+    results = open_results(directory.path, NAMES)
     judged = engine.judge_claims(tested, results)
-    store.write(ReproductionDirectory(folder).claims_json, store.to_json(records(judged)))
-    report = page.write(results, judged, folder, docs)
+    store.write(directory.claims_json, store.to_json(records(judged)))
+    report = page.write(results, judged, directory.path, docs)
     for claim in judged:
         console.print(f"{claim.id} {claim.verdict}: {claim.summary}", markup=False, highlight=False, soft_wrap=True)
     if caution := page_text.rehearsal(content.scale_of(results)):
