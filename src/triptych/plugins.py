@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 from triptych.errors import InputError
 
-
 _PACKAGE = str(Path(__file__).parent) + os.sep
 
 

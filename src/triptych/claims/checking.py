@@ -162,7 +162,10 @@ def _logged(where: str, log: str, runs: Sequence[RunSpec]) -> None:
 def _can_be_tuned(where: str, side: Side, specs: Sequence[Mapping[str, Any]]) -> None:
     settings = [tuple(field_of(spec, name) for name in SETTING) for spec in specs]
     if len(set(settings)) < 2:
-        what, hint = "a tuned side needs two or more settings to choose from", f"Leave {' and '.join(SETTING)} out of `at`."
+        what, hint = (
+            "a tuned side needs two or more settings to choose from",
+            f"Leave {' and '.join(SETTING)} out of `at`.",
+        )
         raise InputError(what, where=where, value=dict(side.at), hint=hint)
     often, times = Counter(settings).most_common(1)[0]
     if times > 1:

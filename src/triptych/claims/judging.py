@@ -118,7 +118,10 @@ def judge_table(name: str, specs: Sequence[PartSpec], results: Results, known: I
 def compared(spec: PartSpec, results: Results) -> Compared:
     """Which runs a part compares by which quantity, however they are named."""
     sides = (
-        (frozenset((study, run) for study, run, _ in results.planned_where(side.studies, side.frameworks, side.at)), side)
+        (
+            frozenset((study, run) for study, run, _ in results.planned_where(side.studies, side.frameworks, side.at)),
+            side,
+        )
         for side in spec.sides
     )
     return (*((runs, side.tuned, side.quantity) for runs, side in sides), spec.per_doubling)
@@ -310,7 +313,8 @@ def _asides(draft: _Draft, verdict: str, results: Results) -> dict[Aside, str]:
     counts = {name: sides for name, sides in found.counts.items() if name != spec.metric and any(n for n, _ in sides)}
     if counts and spec.metric:
         said["counts"] = "; ".join(
-            f"{results.outputs[name].label.lower()}: " + " against ".join(f"{n} of {count(of, 'run')}" for n, of in sides)
+            f"{results.outputs[name].label.lower()}: "
+            + " against ".join(f"{n} of {count(of, 'run')}" for n, of in sides)
             for name, sides in counts.items()
         )
     if any(found.censored):

@@ -37,7 +37,9 @@ class Results:
     @cached_property
     def outputs(self) -> dict[str, Output]:
         """The outputs of every metric there is, those of the studies' own included, by name."""
-        return quantities.outputs(tuple(name for study in self.studies.values() for name in study.scoring.metrics or ()))
+        return quantities.outputs(
+            tuple(name for study in self.studies.values() for name in study.scoring.metrics or ())
+        )
 
     @cached_property
     def selection(self) -> str:

@@ -36,8 +36,9 @@ __all__ = ["write"]
 def write(study_dir: Path, complete: Set[str] = frozenset()) -> Path:
     """Write report.html, figures/*.pdf, table.csv and table.tex into a study's directory; the page's path.
 
-    `complete` are the ids of runs that are known to be complete; the files of all others are checked here. Raises InputError when the directory is no study's or a symbolic link lies in it. A study still under way gives a
-    report that says so.
+    `complete` are the ids of runs that are known to be complete; the files of all others are checked here. Raises
+    InputError when the directory is no study's or a symbolic link lies in it. A study still under way gives a report
+    that says so.
     """
     directory = StudyDirectory(study_dir)
     store.refuse_links(directory.path)  # before anything in figures/ is deleted, which might be a folder elsewhere

@@ -115,7 +115,9 @@ def centred(results: Results, framework: str, *setting: Any) -> list[RunRecord]:
 
 def settings(results: Results, framework: str) -> list[Setting]:
     """The optimisers and rates that a framework has runs at, in order."""
-    return sorted({(run.setting("optimiser.name"), run.setting("optimiser.rate")) for run in centred(results, framework)})
+    return sorted(
+        {(run.setting("optimiser.name"), run.setting("optimiser.rate")) for run in centred(results, framework)}
+    )
 
 
 def surface(results: Results, quantity: Quantity) -> list[Point]:

@@ -153,8 +153,9 @@ def say_cost(console: Console, planned: list[PlannedStudy]) -> None:
         return
     console.print(
         f"In all {count(sum(len(study.left) for study in planned), 'run')} to go: about "
-        f"{duration(sum(e.seconds for e in costs))} of training ({number(sum(e.flops for e in costs) / 1e12, 3)} TFLOP), "
-        f"then scoring; {max(e.memory_bytes for e in costs) / 2**30:.1f} GiB of memory, "
+        f"{duration(sum(e.seconds for e in costs))} of training "
+        f"({number(sum(e.flops for e in costs) / 1e12, 3)} TFLOP), then scoring; "
+        f"{max(e.memory_bytes for e in costs) / 2**30:.1f} GiB of memory, "
         f"{sum(e.disk_bytes for e in costs) / 2**30:.1f} GiB of disk",
         highlight=False,
         soft_wrap=True,
