@@ -1,14 +1,17 @@
-"""The directory of a study and of a run: the name of every file in them, and how the files are read.
+"""The directories of a reproduction, a study and a run: the name of every file in them, and how the files are read.
 
-Nothing else in the package spells these names. A `StudyDirectory` and a `RunDirectory` give paths; a `Reader` reads
-what lies there, strictly or tolerantly; a `RunRecord` is one run as far as its files tell.
+Nothing else in the package spells these names, but for the few that `store` gives to what it makes in a folder of any
+kind: manifest, lock, checkpoints. Directories give paths; a `Reader` reads what lies there, strictly or tolerantly; a
+`RunRecord` is one run as far as its files tell.
 
-    results/mnist-quick/          StudyDirectory
-        study.toml  scores.jsonl  metrics.json  verdicts.json  report.html  table.csv  table.tex
-        data/  features/  figures/
-        runs/vae-s0-1a2b3c4d/     RunDirectory
-            spec.json  environment.json  log.jsonl  timing.jsonl  outcome.json  scores.jsonl  manifest.json  error.txt
-            samples/  reconstructions/  snapshots/  weights/  checkpoints/
+    results/paper-small/              ReproductionDirectory
+        report.html  claims.json  paper.md  paper/
+        matched/                      StudyDirectory
+            study.toml  scores.jsonl  metrics.json  verdicts.json  report.html  table.csv  table.tex  claims.json
+            data/  features/  figures/
+            runs/vae-s0-1a2b3c4d/     RunDirectory
+                spec.json  environment.json  log.jsonl  timing.jsonl  outcome.json  scores.jsonl  manifest.json
+                error.txt  samples/  reconstructions/  snapshots/  weights/  checkpoints/
 """
 
 from __future__ import annotations
@@ -23,11 +26,11 @@ from typing import Any
 
 from triptych import store
 from triptych.errors import InputError
-from triptych.spec import RunSpec, StudySpec, checked, load_study
+from triptych.spec import RunSpec, StudySpec, checked, field_of, load_study
 
 Row = dict[str, Any]
 
-LOCK = ".lock"
+LOCK = store.LOCK
 STUDY_TOML = "study.toml"
 SCORES_JSONL = "scores.jsonl"
 DATA_JSON = "data.json"
@@ -36,10 +39,39 @@ PREPARING = ".preparing"
 """The mark of a folder that images are being prepared in."""
 TIMING_JSONL = "timing.jsonl"
 ERROR_TXT = "error.txt"
+CLAIMS_JSON = "claims.json"
+REPORT_HTML = "report.html"
+STATE_JSON = "state.json"
+"""What a checkpoint holds that is no tensor."""
 NOT_HASHED = frozenset({TIMING_JSONL, LOCK, ERROR_TXT})
 """What differs when a run is repeated, and so is not in its manifest."""
 OLDER = "belongs to an older version of triptych"
 OLDER_HINT = "Nothing was changed. Use that version to go on with it, or choose another --out."
+
+
+def weights_file(network: str) -> str:
+    """The name of the file with one network's weights."""
+    return f"{network}.safetensors"
+
+
+def moments_file(player: str) -> str:
+    """The name of the file with the tensors of one player's optimiser, in a checkpoint."""
+    return f"optimiser-{player}.safetensors"
+
+
+def images_file(split: str) -> str:
+    """The name of the file with the prepared images of a split."""
+    return f"{split}-images.npy"
+
+
+def labels_file(split: str) -> str:
+    """The name of the file with the labels of a split."""
+    return f"{split}-labels.npy"
+
+
+def baseline_file(baseline: str, key: str) -> str:
+    """The name of the file with the values of a baseline, next to the features; `key` says of what."""
+    return f"{baseline}-{key}.json"
 
 
 class RunDirectory:
@@ -98,24 +130,24 @@ class RunDirectory:
             raise InputError(f"this run {OLDER}", where=str(self.path), hint=OLDER_HINT)
         return checked(RunSpec, values, str(self.spec_json))
 
-    def status(self, hashes: bool = True) -> str:
+    def status(self, complete: bool | None = None) -> str:
         """Where the run stands.
 
         "missing" (no directory), "unfinished" (not trained to its end), "failed" (it left an error), "incomplete"
-        (trained, but its scores are not all there), or its outcome: "finished" or "diverged". With `hashes`, a run
-        whose files are not as they were committed is incomplete; without, the manifest need only exist.
+        (trained, but its scores are not all there, or its files are not as they were committed), or its outcome:
+        "finished" or "diverged". `complete` is the answer of `is_complete`, which reads every file, where it is known.
         """
         if not self.path.is_dir():
             return "missing"
         outcome = Reader([]).table(self.outcome_json)
-        if outcome.get("status") and (self.is_complete() if hashes else self.manifest_json.is_file()):
+        if outcome.get("status") and (self.is_complete() if complete is None else complete):
             return str(outcome["status"])
         if self.error_txt.exists():
             return "failed"
         return "incomplete" if outcome else "unfinished"
 
-    def read(self, problems: list[str] | None = None) -> RunRecord:
-        """The run as far as it has come; without `problems` strictly, see `Reader`.
+    def read(self, problems: list[str] | None = None, complete: bool | None = None) -> RunRecord:
+        """The run as far as it has come; without `problems` strictly, see `Reader`; `complete` is as in `status`.
 
         Raises InputError when even its specification cannot be read.
         """
@@ -132,7 +164,7 @@ class RunDirectory:
             framework=spec["framework"],
             seed=spec.get("seed", 0),
             condition=condition,
-            status=self.status(hashes=False),
+            status=self.status(complete),
             directory=self,
             spec=spec,
             environment=reader.table(self.environment_json),
@@ -150,9 +182,10 @@ class StudyDirectory:
         self.scores_jsonl = self.path / SCORES_JSONL
         self.metrics_json = self.path / "metrics.json"
         self.verdicts_json = self.path / "verdicts.json"
-        self.report_html = self.path / "report.html"
+        self.report_html = self.path / REPORT_HTML
         self.table_csv = self.path / "table.csv"
         self.table_tex = self.path / "table.tex"
+        self.claims_json = self.path / CLAIMS_JSON
         self.figures = self.path / "figures"
         self.data = self.path / "data"
         self.data_json = self.data / DATA_JSON
@@ -226,12 +259,30 @@ class StudyDirectory:
                 raise InputError(f"{OLDER} (by its run {run.id})", where=str(self.path), hint=OLDER_HINT)
 
 
+class ReproductionDirectory:
+    """The directory of a reproduced paper, with one directory for each of its studies; every attribute is a path."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.report_html = self.path / REPORT_HTML
+        self.claims_json = self.path / CLAIMS_JSON
+        self.paper_md = self.path / "paper.md"
+        self.pictures = self.path / "paper"
+
+    def __repr__(self) -> str:
+        return f"ReproductionDirectory({str(self.path)!r})"
+
+    def study(self, name: str) -> StudyDirectory:
+        """The directory of the study of this name."""
+        return StudyDirectory(self.path / name)
+
+
 @dataclass(frozen=True, eq=False)
 class RunRecord:
     """One run as far as its files tell; `status` is one of those of `RunDirectory.status`.
 
     A run that is planned and has left nothing is "missing" and has no `directory`. `log`, `timing` and `scores` are
-    read when they are first asked for.
+    read when they are first asked for. `study` is the name by which its study goes among several, empty for one.
     """
 
     id: str
@@ -244,6 +295,11 @@ class RunRecord:
     environment: Row = field(default_factory=dict)
     outcome: Row = field(default_factory=dict)
     reader: Reader = field(default_factory=lambda: Reader([]))
+    study: str = ""
+
+    def setting(self, dotted: str) -> Any:
+        """The value of a dotted field of the run's spec, such as "optimiser.rate"; None if it has no such field."""
+        return field_of(self.spec, dotted)
 
     @cached_property
     def log(self) -> list[Row]:
@@ -325,7 +381,7 @@ class Reader:
             except ValueError:
                 row = None
                 if number < len(lines) or self.problems is None:
-                    self._note(path, f"line {number} is not JSON and is left out")
+                    self._note(path, f"line {number} is not JSON", " and is left out")
             if isinstance(row, dict) and needed <= row.keys():
                 rows.append(row)
         return rows
@@ -335,13 +391,14 @@ class Reader:
         try:
             return json.loads(text) if text else None
         except ValueError:
-            self._note(path, "is not whole JSON and is left out")
+            self._note(path, "is not whole JSON", " and is left out")
             return None
 
-    def _note(self, path: Path, what: str, short: bool = False) -> None:
+    def _note(self, path: Path, what: str, then: str = "", short: bool = False) -> None:
+        """Raise what is wrong with a file, or note it with what is `then` done."""
         if self.problems is None:
-            raise InputError(what.removesuffix(" and is left out"), where=str(path))
-        self.problems.append(f"{path.name if short else f'{path.parent.name}/{path.name}'} {what}.")
+            raise InputError(what, where=str(path))
+        self.problems.append(f"{path.name if short else f'{path.parent.name}/{path.name}'} {what}{then}.")
 
 
 def holds_prepared_data(folder: Path) -> bool:

@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
 from typing import Any, ClassVar, Literal, TypeVar, get_args
@@ -166,7 +167,7 @@ class RunSpec(Frozen):
     @property
     def game(self) -> str:
         """The framework's file: what stands before the "@" of "vaegan@larsen-code"."""
-        return self.framework.partition("@")[0]
+        return without_preset(self.framework)
 
     @property
     def id(self) -> str:
@@ -276,6 +277,27 @@ class StudySpec(Frozen):
     def conditions(self) -> list[dict[str, Any]]:
         """The points of the grid, in order; one empty point when there is no grid."""
         return [dict(zip(self.grid, point, strict=True)) for point in itertools.product(*self.grid.values())]
+
+
+def without_preset(framework: str) -> str:
+    """The framework's file: what stands before the "@" of "vaegan@larsen-code"."""
+    return framework.partition("@")[0]
+
+
+def flat_fields(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """{"a.b": value} from {"a": {"b": value}}."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= flat_fields(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
+    return flat
+
+
+def field_of(table: Mapping[str, Any], dotted: str) -> Any:
+    """The value at a dotted field of nested tables; None if there is no such field."""
+    found: Any = table
+    for part in dotted.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
 
 
 def digest(spec: Frozen) -> str:

@@ -23,6 +23,8 @@ from triptych.errors import InputError
 
 TEMPORARY = ".partial"
 MANIFEST = "manifest.json"
+LOCK = ".lock"
+CHECKPOINTS = "checkpoints"
 
 
 def sha256(content: bytes) -> str:
@@ -151,7 +153,7 @@ def locked(folder: Path, wait: bool, name: str = "") -> Iterator[bool]:
     from filelock import FileLock, Timeout  # only here: its import takes longer than a help text should
 
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{name and '.' + name}.lock"
+    file = folder / f"{name and '.' + name}{LOCK}"
     refuse_link(file)
     lock = FileLock(file)
     try:
@@ -188,7 +190,7 @@ def _hashed(folder: Path, left_out: Set[str]) -> list[Path]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
         and path.name not in {MANIFEST, *left_out}
-        and "checkpoints" not in path.relative_to(folder).parts
+        and CHECKPOINTS not in path.relative_to(folder).parts
     ]
 
 
@@ -197,8 +199,8 @@ def save_checkpoint(folder: Path, number: int, files: dict[str, bytes]) -> None:
 
     Raises InputError if the folder of the checkpoints is a symbolic link.
     """
-    refuse_link(folder / "checkpoints")
-    target = folder / "checkpoints" / f"{number:09d}"
+    refuse_link(folder / CHECKPOINTS)
+    target = folder / CHECKPOINTS / f"{number:09d}"
     partial = target.with_name(target.name + TEMPORARY)
     remove(partial)
     partial.mkdir(parents=True)
@@ -222,8 +224,8 @@ def load_checkpoint(folder: Path) -> dict[str, bytes] | None:
 
 
 def drop_checkpoints(folder: Path) -> None:
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
 def _generations(folder: Path) -> list[Path]:
-    return sorted(path for path in (folder / "checkpoints").glob("*") if path.name.isdigit())
+    return sorted(path for path in (folder / CHECKPOINTS).glob("*") if path.name.isdigit())

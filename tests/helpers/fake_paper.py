@@ -64,7 +64,7 @@ def write(folder: Path, *places: Path) -> Path:
     results = open_results(folder, NAMES)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pictures, "figures", _pictures)
-        return page.write(results, engine.judge(engine.load(CLAIMS), results), folder, *places)
+        return page.write(results, engine.judge_claims(engine.load(CLAIMS), results), folder, *places)
 
 
 def _pictures(_: Results, folder: Path) -> dict[str, Path]:

@@ -112,7 +112,7 @@ def check_failure(out: Path) -> None:
         patch.setattr(runner, "compute", lambda study, observer: {lost.name: "failed"})
         assert reproduce(said, "tiny", out=out, execution={"device": "cpu"}) == running.FAILED
     text = said.export_text()
-    assert f"failed: {lost}" in text and "1 run is missing from the report" in text
+    assert f"failed: {lost.name}, see {lost / 'error.txt'}" in text and "1 run is missing from the report" in text
     assert "193 of them done" not in text and "1 run to go" in text
     (lost / "kept.json").rename(lost / "manifest.json")
 

@@ -15,8 +15,9 @@ from scipy import stats as scipy_stats
 from hand_made import ablated, results, run
 from triptych.claims.judging import judge_parts, stability
 from triptych.claims.quantities import Quantity
-from triptych.claims.results import Results, RunRecord
+from triptych.claims.results import Results
 from triptych.data.transforms import translate
+from triptych.directory import RunRecord
 from triptych.evaluation.metrics.border import border_shares
 from triptych.papers.vae_vs_gan_vs_vaegan import charts, rates, speed, table1
 from triptych.report import plotting

@@ -230,7 +230,7 @@ def test_a_run_that_diverges_ends_with_finite_weights_and_is_scored(framework, o
     run = Run(tmp_path / "run")
     assert all(bool(value.isfinite().all()) for value in run.networks.state_dict().values())
     asked = ScoringSpec(images=50, metrics=("frechet", "pixel_error"))
-    scoring.score(run, data, asked, tmp_path / "fitted")
+    scoring.score_run(run, data, asked, tmp_path / "fitted")
     scores = store.read_lines(tmp_path / "run" / "scores.jsonl")
     described = scoring.describe(asked, features.choose(None, data, tmp_path / "fitted"))
     assert {line["metric"] for line in scores} == {row["metric"] for row in described}

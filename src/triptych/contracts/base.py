@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 
 from triptych import plugins
 from triptych.errors import InputError
+from triptych.spec import without_preset
 
 
 class Broken(AssertionError):
@@ -57,7 +57,7 @@ def checks_of(name: str) -> list[Check]:
         "sources": sources.checks,
         "features": extractors.checks,
     }
-    bare = name.partition("@")[0]
+    bare = without_preset(name)
     for kind, checks in kinds.items():
         if ":" not in name and bare in plugins.names(kind):
             return checks(name)
@@ -112,11 +112,8 @@ def run_checks(checks: list[Check], on_result: Callable[[Result], None] = lambda
 
 def _raised(error: Exception) -> str:
     """An exception in one sentence, with the last place in the plug-in's own code."""
-    torch_folder = torch.__path__[0]
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((torch_folder, "<"))]
-    last = next((f for f in reversed(frames) if "/triptych/" not in f.filename), frames[-1] if frames else None)
-    place = f" ({last.filename}, line {last.lineno})" if last else ""
-    return f"It raised {type(error).__name__}: {error}{place}."
+    place = plugins.raised_at(error, torch.__path__[0])
+    return f"It raised {type(error).__name__}: {error}{f' ({place})' if place else ''}."
 
 
 @contextmanager

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from triptych.contracts.base import Broken, NotApplicable
-from triptych.contracts.subject import Subject, answer_of, phases, uses, whole
+from triptych.contracts.subject import Subject, answer_of, uses, whole
+from triptych.training.cost import phases
 from triptych.training.state import State
 from triptych.training.step import batch_of, set_modes, update_groups
 
@@ -26,7 +27,7 @@ def signs(subject: Subject) -> None:
     makers, critics = _makers_and_critics(subject, state)
     if not critics:
         raise NotApplicable("no player is only a critic")
-    for progress, players in phases(state):
+    for players, (progress, _) in phases(state.framework).items():
         set_modes(state, update_groups(subject.spec(), state.framework, progress))
         for critic in critics & set(players):
             for maker in makers & set(players):

@@ -35,16 +35,15 @@ from torch.nn import functional as F
 
 from triptych import store
 from triptych.data.sources import Raw, RawSplit, load
-from triptych.directory import DATA_JSON, PREPARING, holds_prepared_data
+from triptych.directory import DATA_JSON, PREPARING, holds_prepared_data, images_file, labels_file
 from triptych.errors import InputError
 from triptych.rng import stream
 from triptych.spec import DataSpec
 
 SPLITS = ("train", "validation", "test")
-FILES = tuple(f"{split}-{kind}.npy" for split in SPLITS for kind in ("images", "labels"))
+FILES = tuple(file(split) for split in SPLITS for file in (images_file, labels_file))
 FEWEST = 20  # 16 + 2 + 2: every split then has the two images that a variance or a pair needs
 LUMA = (0.299, 0.587, 0.114)
-COMMIT = DATA_JSON
 
 Part = tuple[RawSplit, np.ndarray]
 
@@ -96,9 +95,9 @@ def prepare(
 
 def _is_done(spec: DataSpec, folder: Path, replace: bool) -> bool:
     """Whether the folder holds just these data, finished; raises InputError if it holds others that are to stay."""
-    if not (folder / COMMIT).exists():
+    if not (folder / DATA_JSON).exists():
         return False
-    if json.loads((folder / COMMIT).read_text(encoding="utf-8"))["spec"] == spec.model_dump(mode="json"):
+    if json.loads((folder / DATA_JSON).read_text(encoding="utf-8"))["spec"] == spec.model_dump(mode="json"):
         return True
     if not replace:
         raise InputError(
@@ -114,7 +113,7 @@ def _begin(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     store.creating(folder / PREPARING).close()
     store.flush(folder)  # the mark is there before anything that it stands for
-    for left_over in (folder / COMMIT, *folder.glob(".*.tmp"), *(folder / file for file in FILES)):
+    for left_over in (folder / DATA_JSON, *folder.glob(".*.tmp"), *(folder / file for file in FILES)):
         left_over.unlink(missing_ok=True)
     store.remove_partials(folder)
 
@@ -131,7 +130,7 @@ def _write(
     for name, (split, indices) in parts.items():
         shape = (len(indices), channels, spec.size, spec.size)
         noise = stream(0, f"data/dequantise/{name}") if spec.dequantise else None
-        with writer.array(f"{name}-images.npy", shape, "|u1" if noise is None else "<i2") as write:
+        with writer.array(images_file(name), shape, "|u1" if noise is None else "<i2") as write:
             for batch in split.read(indices):
                 images = resize(batch, spec.size, channels, spec.fit)
                 write(images if noise is None else dequantise(images, noise))
@@ -139,7 +138,7 @@ def _write(
                 if progress:
                     progress(done, total)
         if split.labels is not None:
-            with writer.array(f"{name}-labels.npy", (len(indices),), "<i8") as write:
+            with writer.array(labels_file(name), (len(indices),), "<i8") as write:
                 write(split.labels[indices].astype("<i8"))
 
 
@@ -257,5 +256,5 @@ class _Writer:
         for name in self.written:
             os.replace(self.folder / f".{name}.tmp", self.folder / name)
         store.flush(self.folder)  # the arrays are there before what says so
-        store.write(self.folder / COMMIT, store.to_json(record))
+        store.write(self.folder / DATA_JSON, store.to_json(record))
         (self.folder / PREPARING).unlink(missing_ok=True)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from triptych import store
+from triptych.data.dataset import evenly_spaced
 from triptych.evaluation.features import BATCH, Extractor, in_batches
 
 ImageSet = Literal["real", "samples", "reconstructions", "training", "validation"]
@@ -206,8 +207,7 @@ class Observations:
 
     def some(self, most: int) -> Tensor:
         """Indices of at most `most` real images, evenly spaced, for what is too dear to do with all."""
-        count = min(most, len(self.real))
-        return torch.arange(count) * len(self.real) // count
+        return evenly_spaced(len(self.real), most)
 
     def features(self, of: ImageSet) -> np.ndarray:
         """Features [N, d] in float64 of one set of images: of as many training images as the extractor can afford, of

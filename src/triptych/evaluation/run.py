@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from triptych import store
 from triptych.data.dataset import scale
-from triptych.directory import RunDirectory
+from triptych.directory import RunDirectory, weights_file
 from triptych.errors import InputError
 from triptych.evaluation.features import in_batches
 from triptych.frameworks import Ability
@@ -55,7 +55,7 @@ class Run:
         """The trained networks, in evaluation mode, as what they can be asked for."""
         state = initial(self.spec, self.channels, self.device, self.classes)
         for name, network in state.nets.items():
-            load_weights(network, (self.weights / f"{name}.safetensors").read_bytes())
+            load_weights(network, (self.weights / weights_file(name)).read_bytes())
         set_evaluation(state.nets, state.framework.batchnorm_mode)
         state.nets.requires_grad_(False)
         return Model.of(self.spec, state, self.channels, self.classes)

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from triptych import plugins, store
-from triptych.data.dataset import Dataset, Split
+from triptych.data.dataset import Dataset, Split, evenly_spaced
+from triptych.directory import baseline_file
 from triptych.errors import InputError
 from triptych.evaluation import features, metrics
 from triptych.evaluation.features import BATCH, Extractor
@@ -124,25 +125,19 @@ def drawn(split: Split, left_out: int = 0) -> Draw:
     """
     indices = torch.arange(len(split))
     if left_out:
-        indices = indices[~torch.isin(indices, _spread(len(split), left_out))]
+        indices = indices[~torch.isin(indices, evenly_spaced(len(split), left_out))]
 
     def draw(most: int) -> tuple[Tensor, Tensor | None]:
         shape = split.pixels.shape[1:]
         held = max(BATCH, MOST_BYTES // (4 * int(torch.tensor(shape).prod())))
-        chosen = indices[_spread(len(indices), min(most, held))]
+        chosen = indices[evenly_spaced(len(indices), min(most, held))]
         images = [split.images(part).cpu() for part in chosen.split(1000)]
         return torch.cat(images or [torch.empty(0, *shape)]), None if split.labels is None else split.labels[chosen]
 
     return draw
 
 
-def _spread(total: int, most: int) -> Tensor:
-    """At most `most` indices below `total`, evenly spaced."""
-    count = min(most, total)
-    return torch.arange(count) * total // max(count, 1)
-
-
-def score(
+def score_run(
     run: Run,
     dataset: Dataset,
     scoring: ScoringSpec,
@@ -197,7 +192,7 @@ def references(
     values: dict[str, dict[str, float | None]] = {}
 
     def compute(baseline: str, observe_baseline: Callable[[Dataset, int, Extractor, Path], Observations]) -> None:
-        path = folder / f"{baseline}-{name}.json"
+        path = folder / baseline_file(baseline, name)
         try:
             values[baseline] = store.read_json(path)
         except (OSError, ValueError):

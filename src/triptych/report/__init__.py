@@ -6,6 +6,7 @@ its own content-security policy forbids it. No PyTorch is imported, and the same
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,16 @@ from triptych.verdicts.wording import declared_names, display
 __all__ = ["write"]
 
 
-def write(study_dir: Path) -> Path:
+def write(study_dir: Path, complete: Set[str] = frozenset()) -> Path:
     """Write report.html, figures/*.pdf, table.csv and table.tex into a study's directory; the page's path.
 
-    Raises InputError when the directory is no study's or a symbolic link lies in it. A study still under way gives a
-    report that says so.
+    `complete` are the ids of runs that are known to be complete; the files of all others are checked here. Raises
+    InputError when the directory is no study's or a symbolic link lies in it. A study still under way gives a report
+    that says so.
     """
     directory = StudyDirectory(study_dir)
     store.refuse_links(directory.path)  # before anything in figures/ is deleted, which might be a folder elsewhere
-    study = collect(directory.path)
+    study = collect(directory.path, complete)
     with declared_names(study.names):
         _write(directory, study)
     return directory.report_html
@@ -151,7 +153,7 @@ def _pictures(study: Study, condition: str, album: pictures.Album) -> dict[int, 
             for kind, entries in kinds.items():
                 last = pictures.final(getattr(run, kind))
                 uri = album.get(last[1]) if last else None
-                path = f"runs/{run.id}/{kind}/{last[1].name}" if last else ""
+                path = last[1].relative_to(run.directory.path.parents[1]).as_posix() if last and run.directory else ""
                 lacks = (run.outcome.get("lacks") or {}).get(_ABILITY[kind], "")
                 entries.append(
                     {"run": run, "lacks": lacks, "images": last[0] if last else None, "uri": uri, "path": path}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from triptych import networks
 from triptych.errors import InputError
 from triptych.evaluation.scoring import metrics_of
 from triptych.frameworks import framework_of
-from triptych.plugins import find, is_outside, suggest
+from triptych.plugins import find, is_outside, raised_at, suggest
 from triptych.spec import (
     ExecutionSpec,
     NetworkSpec,
@@ -25,6 +24,7 @@ from triptych.spec import (
     TrainingSpec,
     checked,
     rename_learning_rate,
+    without_preset,
 )
 from triptych.study.executors import Executor
 from triptych.training import cost
@@ -84,14 +84,7 @@ def check_labels(runs: list[RunSpec], classes: int) -> None:
 
 def _fault(spec: RunSpec, error: Exception) -> InputError:
     """What the code of a framework or a network family raised, with the place in its file."""
-    place = next(
-        (
-            f"{frame.filename}, line {frame.lineno}"
-            for frame in reversed(traceback.extract_tb(error.__traceback__))
-            if not frame.filename.startswith((_TORCH, _ENGINE, "<"))
-        ),
-        "",
-    )
+    place = raised_at(error, _TORCH, _ENGINE)
     if type(error) is ValueError:  # what a framework says of its options; an author's own is to be found, too
         at = f" ({place})" if place and is_outside(spec.framework) else ""
         return InputError(str(error), where=f"options of {spec.framework}{at}")
@@ -126,7 +119,7 @@ def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> 
 
 def _defaults(framework: str, values: dict[str, Any]) -> dict[str, Any]:
     """The framework's own defaults, for the fields that a study leaves at the project's."""
-    kind: Any = find("frameworks", framework.partition("@")[0], where="frameworks")
+    kind: Any = find("frameworks", without_preset(framework), where="frameworks")
     project = {part: kind().model_dump() for part, kind in _SPECS.items()}
     return {
         part: {key: value for key, value in table.items() if values[part][key] == project[part][key]}

@@ -22,7 +22,7 @@ from triptych.directory import LOCK, Reader, RunDirectory, StudyDirectory
 from triptych.errors import InputError
 from triptych.evaluation import features
 from triptych.evaluation.scoring import describe
-from triptych.spec import RunSpec, StudySpec, to_toml
+from triptych.spec import RunSpec, StudySpec, flat_fields, to_toml
 from triptych.study.costing import CostedPlan, DataFacts, costed
 from triptych.study.executors import Event, Job
 from triptych.study.observer import SILENT, Observer, Progress
@@ -118,9 +118,9 @@ def check(folder: Path, study: StudySpec) -> None:
         return
     store.refuse_links(folder)
     if differences := _differences(directory.load(), study):
-        only_scoring = all(text.startswith("scoring.") for text in differences)
+        only_scoring = all(key.startswith("scoring.") for key in differences)
         raise InputError(
-            f"holds another study, which differs in {', '.join(differences)}",
+            f"holds another study, which differs in {', '.join(differences.values())}",
             where=str(folder),
             hint="`triptych score` changes how a study is scored; `triptych run` resumes what its study.toml says."
             if only_scoring
@@ -128,21 +128,14 @@ def check(folder: Path, study: StudySpec) -> None:
         )
 
 
-def _differences(one: StudySpec, other: StudySpec) -> list[str]:
-    """The fields in which two studies differ, how they are executed left out."""
-    left, right = _flat(one.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
-    return [
-        f"{key} ({left.get(key)!r} there, {right.get(key)!r} here)"
+def _differences(one: StudySpec, other: StudySpec) -> dict[str, str]:
+    """The fields in which two studies differ, with both values in words; how they are executed is left out."""
+    left, right = flat_fields(one.model_dump(mode="json")), flat_fields(other.model_dump(mode="json"))
+    return {
+        key: f"{key} ({left.get(key)!r} there, {right.get(key)!r} here)"
         for key in sorted(left.keys() | right.keys())
         if left.get(key) != right.get(key) and not key.startswith("execution.")
-    ]
-
-
-def _flat(table: dict[str, Any], before: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
-    return flat
+    }
 
 
 def prepare(
@@ -303,7 +296,7 @@ def _summarise(directory: StudyDirectory) -> list[dict[str, Any]]:
     with declared_names({run.game: outcome.get("name", "") for run, outcome in outcomes}):
         answers = [verdict.to_dict() for verdict in comparisons.judge(scores, asked, diverged=diverged)]
     store.write(directory.verdicts_json, store.to_json(answers))
-    report.write(directory.path)
+    report.write(directory.path, {run.id for run, _ in complete})
     return answers
 
 

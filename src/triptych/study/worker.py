@@ -90,7 +90,7 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
     from triptych.data import dataset
     from triptych.directory import RunDirectory
     from triptych.evaluation.run import Run
-    from triptych.evaluation.scoring import score
+    from triptych.evaluation.scoring import score_run
     from triptych.spec import RunSpec, ScoringSpec
     from triptych.training.environment import available_cores, choose_device, environment, make_exact
     from triptych.training.loop import train
@@ -131,7 +131,7 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
         only = job.get("only") if files.scores_jsonl.exists() else None
         make_exact(device)  # training has done so, unless it was done in a process before
         try:
-            score(Run(folder, device), data, scoring, Path(job["fitted"]), only, watch)
+            score_run(Run(folder, device), data, scoring, Path(job["fitted"]), only, watch)
         except Stopped:
             return False
         store.drop_checkpoints(folder)

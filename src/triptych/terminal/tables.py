@@ -7,13 +7,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from triptych.text import condition, count, duration, number
+from triptych.text import condition, count, duration, interval, number, p_value
 
 if TYPE_CHECKING:
+    from triptych.claims.engine import Claim
+    from triptych.claims.judging import Part
     from triptych.contracts import Result
     from triptych.spec import RunSpec
     from triptych.study.costing import CostedPlan
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 STATES = {"missing": "waiting", "unfinished": "begun", "incomplete": "trained, not scored"}
 """How a run's status is worded while its study may still be running; the others are words already."""
 COLOURS = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided": "yellow", "undefined": "dim"}
+PART_COLOURS = {**COLOURS, "supported": "green", "contradicted": "red", "measured": "cyan"}
 
 
 @contextmanager
@@ -110,7 +114,7 @@ def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
             f"[{colour}]{answer['verdict']}[/]",
             f"{a} vs {b}",
             _number(answer["difference"]),
-            _interval(answer),
+            interval(answer["low"], answer["high"]),
             _number(answer["p_adjusted"]),
         )
     console.print(table)
@@ -122,6 +126,32 @@ def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
         f"Undecided: {undecided} of {len(primary)}; how many seeds would settle them, and "
         f"{len(answers) - len(primary)} secondary verdicts, are in the report."
     )
+
+
+def claims(console: Console, judged: Sequence[Claim]) -> None:
+    """Each claim with its verdict, a table of its parts, and what it means."""
+    for claim in judged:
+        console.print(f"{claim.id} {claim.verdict}: {claim.statement}", style="bold", markup=False, highlight=False)
+        console.print(_parts(claim.parts))
+        text = f"{claim.summary} {claim.meaning}".strip()
+        console.print(f"{text}\n", markup=False, highlight=False)
+
+
+def _parts(parts: Sequence[Part]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=True)
+    table.add_column("part", no_wrap=True)
+    table.add_column("comparison", ratio=3)
+    table.add_column("estimate (95 % interval)", ratio=2)
+    for name in ("seeds", "p", "verdict"):
+        table.add_column(name, no_wrap=True)
+    for part in parts:
+        between = interval(part.low, part.high)
+        estimate = number(part.estimate, 3) + (f" ({between})" if between else "")
+        estimate = f"{estimate} {part.unit}".strip() if part.estimate is not None else estimate
+        verdict = Text(part.verdict, style=PART_COLOURS[part.verdict])
+        p = p_value(part.p, symbol="")
+        table.add_row(part.id, escape(part.statement), escape(estimate), str(part.n), p, verdict)
+    return table
 
 
 def scores(console: Console, lines: list[dict[str, Any]]) -> None:
@@ -178,7 +208,3 @@ def environment(console: Console, found: dict[str, Any]) -> None:
 
 def _number(value: float | None) -> str:
     return "" if value is None else number(value, 3)
-
-
-def _interval(answer: dict[str, Any]) -> str:
-    return "" if answer["low"] is None else f"{_number(answer['low'])} to {_number(answer['high'])}"

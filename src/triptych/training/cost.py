@@ -7,7 +7,6 @@ the meta device, where shapes exist and numbers do not; so the paper's size is c
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from triptych import networks
-from triptych.frameworks import framework_of
+from triptych.frameworks import Framework, framework_of
 from triptych.plugins import is_outside
 from triptych.spec import NetworkSpec, RunSpec
 from triptych.training.state import initial
@@ -93,15 +92,24 @@ def flops_per_image(spec: RunSpec, channels: int, classes: int = 0) -> int:
     return _counted[key]
 
 
+def phases(framework: Framework) -> dict[tuple[str, ...], tuple[float, int]]:
+    """Each group of players that trains together: when it first does, as a share of the budget, and in how many % of
+    it.
+    """
+    found: dict[tuple[str, ...], tuple[float, int]] = {}
+    for percent in range(100):
+        first, percents = found.get(players := framework.active_players(percent / 100), (percent / 100, 0))
+        found[players] = first, percents + 1
+    return found
+
+
 def _count(spec: RunSpec, channels: int, classes: int) -> int:
     state = initial(spec, channels, "meta", classes)
     framework = state.framework
     images = torch.empty(BATCH, channels, spec.data.size, spec.data.size, device="meta")
     labels = torch.empty(BATCH, dtype=torch.int64, device="meta") if classes else None
-    phases = Counter(framework.active_players(percent / 100) for percent in range(100))
     total = 0.0
-    for active, percents in phases.items():
-        progress = next(p / 100 for p in range(100) if framework.active_players(p / 100) == active)
+    for progress, percents in phases(framework).values():
         turns = update_groups(spec, framework, progress)
         set_modes(state, turns)
         with FlopCounter() as counter:

@@ -28,7 +28,7 @@ from triptych.training import cost, grids
 from triptych.training.environment import environment, make_exact
 from triptych.training.model import Model
 from triptych.training.state import content_of, digest, fingerprint, from_files, initial, is_finite, to_files, weights
-from triptych.training.step import Diverged, Examples, Measured, batches_per_step, step
+from triptych.training.step import Diverged, Examples, StepValues, batches_per_step, step
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Interval:
     sums: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
 
-    def add(self, measured: Measured) -> None:
+    def add(self, measured: StepValues) -> None:
         self.steps += 1
         for kind in ("terms", "losses", "gradient_norms"):
             sums = self.sums.setdefault(kind, {})
@@ -106,7 +106,7 @@ class Training:
             images = random_translate(images, share, stream(self.spec.seed, "translation", number), self.fill)
         return Examples(images, None if train.labels is None else train.labels[indices].to(images.device))
 
-    def play(self) -> Measured:
+    def play(self) -> StepValues:
         return step(self.state, self.spec, self.next_examples(), self.state.step / self.steps)
 
     def advance(self) -> None:

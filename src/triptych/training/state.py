@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from triptych.directory import STATE_JSON, moments_file, weights_file
 from triptych.errors import InputError
 from triptych.frameworks import Context, Framework, framework_of
 from triptych.frameworks.base import seeded
@@ -157,7 +158,7 @@ def digest(network: nn.Module) -> str:
 
 def weights(state: State) -> dict[str, bytes]:
     """Each network as a safetensors file."""
-    return {f"{name}.safetensors": safetensors.torch.save(tensors(net)) for name, net in state.nets.items()}
+    return {weights_file(name): safetensors.torch.save(tensors(net)) for name, net in state.nets.items()}
 
 
 def load_weights(network: nn.Module, content: bytes) -> None:
@@ -183,24 +184,24 @@ def to_files(state: State, extra: dict[str, Any]) -> dict[str, bytes]:
                 for index, entries in packed["state"].items()
             },
         }
-        files[f"optimiser-{player}.safetensors"] = safetensors.torch.save(moments)
-    return files | {"state.json": to_json({"step": state.step, "optimisers": numbers, **extra})}
+        files[moments_file(player)] = safetensors.torch.save(moments)
+    return files | {STATE_JSON: to_json({"step": state.step, "optimisers": numbers, **extra})}
 
 
 def content_of(files: dict[str, bytes]) -> dict[str, Any]:
     """The content of a checkpoint's `state.json`."""
-    return json.loads(files["state.json"])
+    return json.loads(files[STATE_JSON])
 
 
 def from_files(state: State, files: dict[str, bytes]) -> dict[str, Any]:
     """Put a checkpoint into a freshly built state; returns the content of its `state.json`."""
     for name, network in state.nets.items():
-        load_weights(network, files[f"{name}.safetensors"])
+        load_weights(network, files[weights_file(name)])
     content = content_of(files)
     for player, optimiser in state.optimisers.items():
         saved = content["optimisers"][player]
         entries: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in saved["state"].items()}
-        for key, value in safetensors.torch.load(files[f"optimiser-{player}.safetensors"]).items():
+        for key, value in safetensors.torch.load(files[moments_file(player)]).items():
             index, _, name = key.partition("/")
             entries[int(index)][name] = value
         optimiser.load_state_dict({"state": entries, "param_groups": saved["groups"]})

@@ -30,7 +30,7 @@ class Examples(NamedTuple):
 
 
 @dataclass
-class Measured:
+class StepValues:
     """What one step showed: the value of each term, each player's loss and gradient norm, and who was skipped."""
 
     terms: dict[str, float] = field(default_factory=dict)
@@ -81,13 +81,13 @@ def set_modes(state: State, turns: Sequence[Turn]) -> None:
         network.train(name in training)
 
 
-def step(state: State, spec: RunSpec, examples: Sequence[Examples], progress: float) -> Measured:
+def step(state: State, spec: RunSpec, examples: Sequence[Examples], progress: float) -> StepValues:
     """Move every player once, from as many batches as `batches_per_step`; `progress` is the share of the budget used.
 
     Raises Diverged, with the buffers as they were, before a number that is not finite can touch a parameter.
     """
     buffers = [(buffer, buffer.clone()) for buffer in state.nets.buffers()]
-    measured = Measured()
+    measured = StepValues()
     turns = update_groups(spec, state.framework, progress)
     set_modes(state, turns)
     batches = iter(examples)
@@ -112,7 +112,14 @@ def batch_of(
     """What the terms see in one turn of this step."""
     draw = state.framework.noise_draw(turn, players)
     noise = Noise(spec.seed, state.step, examples.images, spec.network.latent, draw)
-    return Batch(examples.images, noise, Cuts(), players, examples.labels, progress)
+    return Batch(
+        images=examples.images,
+        noise=noise,
+        cut=Cuts(),
+        moving=players,
+        labels=examples.labels,
+        progress=progress,
+    )
 
 
 def play(state: State, batch: Batch) -> tuple[dict[str, Tensor], dict[str, list[Tensor]]]:
@@ -139,7 +146,7 @@ def play(state: State, batch: Batch) -> tuple[dict[str, Tensor], dict[str, list[
         raise ValueError(f"{error}: {shown}{more}") from None
 
 
-def _move(state: State, batch: Batch, measured: Measured) -> None:
+def _move(state: State, batch: Batch, measured: StepValues) -> None:
     """Move the players of one turn together. Of several turns, each term is noted as the last player that descends
     it saw it.
     """

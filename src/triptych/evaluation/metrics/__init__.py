@@ -33,6 +33,7 @@ class Output:
     output that measures how far the truth may lie from this value: a difference within the gaps decides nothing.
     `counted` says that a value is 0 or 1 for each run, so that runs are counted. `unshifted` names, for an output
     measured on shifted test images, the one that is measured in the same way on test images as they are.
+    `selects_settings` says that settings, such as a learning rate, are chosen by it, since it sees no test images.
     """
 
     metric: str
@@ -47,6 +48,7 @@ class Output:
     gap: str = ""
     counted: bool = False
     unshifted: str = ""
+    selects_settings: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Metric:
                 role="secondary",
                 gap="",
                 unshifted="",
+                selects_settings=False,
                 # Margins are in the first space's units, which say nothing here.
                 smallest_effect=output.smallest_effect if output.unit == "share" else 0.0,
             )

@@ -35,33 +35,29 @@ class LocalExecutor:
     def execute(
         self, jobs: list[Job], workers: int, on_event: OnEvent, should_stop: ShouldStop = lambda: False
     ) -> dict[str, str]:
-        return _execute(jobs, workers, on_event, should_stop)
+        waiting, results = list(jobs), {job["id"]: "stopped" for job in jobs}
+        crew, asked = _Crew(), False
+        try:
+            while crew.busy or (waiting and not asked):
+                while waiting and len(crew.busy) < workers and not asked:
+                    job = waiting.pop(0)
+                    crew.give(job)
+                    on_event({"id": job["id"], "event": "started"})
+                if not asked and should_stop():
+                    asked = True
+                    crew.ask_to_stop()
+                event = crew.hear(0.1)
+                if event is None:
+                    continue
+                if event["event"] in ENDS:
+                    results[event["id"]] = event["event"]
+                on_event(event)
+        finally:  # whatever goes wrong here, no worker is left behind
+            crew.end()
+        return results
 
 
 EXECUTOR = LocalExecutor()
-
-
-def _execute(jobs: list[Job], workers: int, on_event: OnEvent, should_stop: ShouldStop) -> dict[str, str]:
-    waiting, results = list(jobs), {job["id"]: "stopped" for job in jobs}
-    crew, asked = _Crew(), False
-    try:
-        while crew.busy or (waiting and not asked):
-            while waiting and len(crew.busy) < workers and not asked:
-                job = waiting.pop(0)
-                crew.give(job)
-                on_event({"id": job["id"], "event": "started"})
-            if not asked and should_stop():
-                asked = True
-                crew.ask_to_stop()
-            event = crew.hear(0.1)
-            if event is None:
-                continue
-            if event["event"] in ENDS:
-                results[event["id"]] = event["event"]
-            on_event(event)
-    finally:  # whatever goes wrong here, no worker is left behind
-        crew.end()
-    return results
 
 
 class _Crew:
