@@ -144,12 +144,14 @@ def _run_study(spec: StudySpec, out: Path) -> None:
 @app.command()
 def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> None:
     """Say what a study would run and what it would cost, and run nothing."""
-    from triptych.study.plan import preview
+    from triptych.study.plan import preview, replaced_by_defaults
     from triptych.terminal import tables
 
-    planned = preview(_load(study, None, None, None))
+    spec = _load(study, None, None, None)
+    planned = preview(spec)
     tables.runs(console, planned.runs, planned.costs)
     tables.plan(console, planned.runs, planned.costs, planned.execution, planned.estimate())
+    tables.notes(console, replaced_by_defaults(spec, planned.runs))
 
 
 @app.command()
@@ -360,7 +362,7 @@ def networks(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help='"package.module:Name", or a built-in name such as vaegan@pythae.')],
+    name: Annotated[str, typer.Argument(help='"package.module:Name" or a built-in name, e.g. vaegan@pythae.')],
 ) -> None:
     """Check that a framework, metric, data source or feature extractor keeps its contract."""
     from triptych.contracts import checks_of, run_checks

@@ -198,7 +198,7 @@ class ScoringSpec(Frozen):
     """
 
     images: int = Field(default=10_000, ge=50)
-    metrics: tuple[str, ...] | None = None
+    metrics: tuple[str, ...] | None = Field(default=None, min_length=1)
     features: tuple[str, ...] | None = Field(default=None, min_length=1)
     options: dict[str, dict[str, Any]] = {}
     smallest_effect: dict[str, float] = {}

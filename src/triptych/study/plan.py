@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import json
 import os
 import time
@@ -44,8 +43,13 @@ from triptych.training.step import Diverged, Examples, batches_per_step, step
 _TORCH = str(Path(torch.__file__).parent)
 _ENGINE = str(Path(cost.__file__).parent)
 """The folders of PyTorch and of the engine, which raise what a framework got wrong."""
-_SPECS = {"network": NetworkSpec, "optimiser": OptimiserSpec, "training": TrainingSpec}
+_SPECS: dict[str, type[NetworkSpec] | type[OptimiserSpec] | type[TrainingSpec]] = {
+    "network": NetworkSpec,
+    "optimiser": OptimiserSpec,
+    "training": TrainingSpec,
+}
 PARTS = ("options", "network", "optimiser", "training")
+_MISSING = object()
 
 
 def runs_of(study: StudySpec) -> list[RunSpec]:
@@ -115,8 +119,7 @@ def _fault(spec: RunSpec, error: Exception) -> InputError:
 
 def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> RunSpec:
     """One run: what all share, the grid's point over it, the framework's preset over that, its override on top."""
-    values = {part: getattr(study, part).model_dump() for part in ("data", "network", "optimiser", "training")}
-    values["options"] = {}
+    values = _shared(study)
     merge(values, _defaults(framework, values))
     # An optimiser's name clears the options of the one before, so it is laid before any options.
     for key in sorted(point, key=lambda key: key != "optimiser.name"):
@@ -125,7 +128,7 @@ def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> 
     if framework in study.override:
         merge(values, study.override[framework].model_dump())
     for key, value in point.items():
-        if functools.reduce(lambda table, part: table[part], key.split("."), values) != value:
+        if _field(values, key) != value:
             raise InputError(
                 f"the grid varies what a preset or override of {framework} fixes",
                 where=f"grid.{key}",
@@ -135,14 +138,72 @@ def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> 
     return resolved(checked(RunSpec, run, f"run {framework}"))
 
 
+def _shared(study: StudySpec) -> dict[str, Any]:
+    """The parts of a run that all frameworks of a study share, before anything of their own is laid over them."""
+    parts = {part: getattr(study, part).model_dump() for part in ("data", "network", "optimiser", "training")}
+    return {**parts, "options": {}}
+
+
+def _field(values: dict[str, Any], key: str) -> Any:
+    """The value of a dotted field of nested tables; _MISSING, which equals no value, where there is no such field."""
+    table: Any = values
+    for part in key.split("."):
+        table = table.get(part, _MISSING) if isinstance(table, dict) else _MISSING
+    return table
+
+
 def _defaults(framework: str, values: dict[str, Any]) -> dict[str, Any]:
-    """The framework's own defaults, for the fields that a study leaves at the project's."""
+    """The framework's own defaults, for the fields where the study has the project's default.
+
+    Raises InputError for defaults that are no tables of fields that a run has.
+    """
     kind: Any = find("frameworks", framework.partition("@")[0], where="frameworks")
-    project = {part: kind().model_dump() for part, kind in _SPECS.items()}
-    return {
-        part: {key: value for key, value in table.items() if values[part][key] == project[part][key]}
-        for part, table in _renamed(getattr(kind, "defaults", {})).items()  # `validate` refuses what is no framework
-    }
+    own = getattr(kind, "defaults", {})  # `validate` refuses what is no framework
+    where = f"`defaults` of {framework}"
+    try:
+        own = _renamed(own)
+    except ValueError as error:
+        raise InputError(str(error), where=where) from None
+    chosen: dict[str, Any] = {}
+    for part, table in own.items():
+        if part not in _SPECS:
+            raise InputError("no such part of a run", where=where, value=part, hint=suggest(part, _SPECS))
+        if not isinstance(table, dict):
+            raise InputError("must be a table of fields", where=f"{where}, {part}", value=table)
+        project = _SPECS[part]().model_dump()
+        for key in table:
+            if key not in project:
+                raise InputError("no such field", where=f"{where}, {part}", value=key, hint=suggest(key, project))
+        chosen[part] = {key: value for key, value in table.items() if values[part][key] == project[key]}
+    return chosen
+
+
+def replaced_by_defaults(study: StudySpec, runs: list[RunSpec]) -> list[str]:
+    """One line per framework whose own defaults replace the project's in this study: the study does not show them.
+
+    What the grid, a preset or an override decides instead is left out. `runs` are the study's.
+    """
+    shared, lines = _shared(study), []
+    for framework in study.frameworks:
+        run = next(run for run in runs if run.framework == framework).model_dump()
+        replaced = []
+        for part, table in _defaults(framework, shared).items():
+            for key, value in table.items():
+                field, project = f"{part}.{key}", shared[part][key]
+                varied = any(name == field or name.startswith(f"{field}.") for name in study.grid)
+                if value != project and not varied and _holds(run[part][key], value):
+                    replaced.append(f"{field} = {json.dumps(value)} instead of {json.dumps(project)}")
+        if replaced:
+            lines.append(
+                f"{framework} has its own defaults: {', '.join(replaced)}. "
+                f'To use other values, set them in [override."{framework}"].'
+            )
+    return lines
+
+
+def _holds(final: Any, value: Any) -> bool:
+    """Whether a run has this value; of a table, whether it has all its entries."""
+    return value.items() <= final.items() if isinstance(value, dict) and isinstance(final, dict) else final == value
 
 
 def resolved(spec: RunSpec) -> RunSpec:
@@ -191,16 +252,21 @@ def _renamed(parts: dict[str, Any]) -> dict[str, Any]:
     return {name: rename_learning_rate(part) if name == "optimiser" else part for name, part in parts.items()}
 
 
-def merge(under: dict[str, Any], over: dict[str, Any]) -> None:
-    """Put the values of one nested table over those of another, in place.
+def merge(values: dict[str, Any], layer: dict[str, Any]) -> None:
+    """Put some parts of a run over those in `values`, in place.
 
     An optimiser of another name brings its own options with it.
     """
+    if _field(layer, "optimiser.name") not in (_MISSING, values["optimiser"]["name"]):
+        values["optimiser"] = {**values["optimiser"], "options": {}}
+    _merge_tables(values, layer)
+
+
+def _merge_tables(under: dict[str, Any], over: dict[str, Any]) -> None:
+    """Put the values of one nested table over those of another, in place."""
     for key, value in over.items():
-        if key == "optimiser" and value.get("name", under[key]["name"]) != under[key]["name"]:
-            under[key] = {**under[key], "options": {}}
         if isinstance(value, dict) and isinstance(under.get(key), dict):
-            merge(under[key], value)
+            _merge_tables(under[key], value)
         else:
             under[key] = copy.deepcopy(value)
 

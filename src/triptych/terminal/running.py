@@ -39,7 +39,10 @@ class Terminal:
     def prepared(self, study: PreparedStudy) -> None:
         tables.data(self.console, study)
         if self.show_plan:
+            from triptych.study.plan import replaced_by_defaults
+
             tables.plan(self.console, study.runs, study.costs, study.execution, study.estimate())
+            tables.notes(self.console, replaced_by_defaults(study.spec, study.runs))
 
     @contextmanager
     def computing(
