@@ -187,7 +187,7 @@ class Training:
                 file.truncate(length)
 
     def go_back(self) -> None:
-        """Undo a step that has broken the weights: the newest checkpoint, played on up to that step.
+        """Undo a step that has broken the weights, or ended halfway: the newest checkpoint, played on up to that step.
 
         So the weights left do not depend on when a checkpoint was written.
         """
@@ -197,13 +197,16 @@ class Training:
         while self.state.step < number:
             self.play()
 
-    def finish(self, status: str, message: str) -> None:
-        """Write the weights, then the outcome, which says that training is over."""
+    def finish(self, status: str, message: str, is_halfway: bool = False) -> None:
+        """Write the weights, then the outcome, which says that training is over.
+
+        `is_halfway` says that the last step has ended between two turns; it is then undone.
+        """
         if self.interval.steps:
             self.log()
         for path in self.files.logs:  # on disk before the outcome that stands for them
             store.flush(path)
-        if not is_finite(self.state):
+        if is_halfway or not is_finite(self.state):
             self.go_back()
             message += f"; the weights are those after {self.images} images, the last that were finite"
         self.draw()
@@ -270,7 +273,7 @@ def train(
         try:
             training.advance()
         except Diverged as reason:
-            training.finish("diverged", str(reason))
+            training.finish("diverged", str(reason), reason.is_halfway)
             return True
         progress(training.images, training.seconds)
         stop = should_stop()

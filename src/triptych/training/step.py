@@ -19,7 +19,13 @@ from triptych.training.state import State
 
 
 class Diverged(Exception):
-    """A loss or a gradient is not a finite number; nothing has been updated with it."""
+    """A loss or a gradient is not a finite number; nothing has been updated with it.
+
+    `is_halfway` says that earlier turns of the same step have already updated players: the networks are then neither
+    those before the step nor those after it.
+    """
+
+    is_halfway = False
 
 
 class Examples(NamedTuple):
@@ -84,21 +90,25 @@ def set_modes(state: State, turns: Sequence[Turn]) -> None:
 def step(state: State, spec: RunSpec, examples: Sequence[Examples], progress: float) -> Measured:
     """Move every player once, from as many batches as `batches_per_step`; `progress` is the share of the budget used.
 
-    Raises Diverged, with the buffers as they were, before a number that is not finite can touch a parameter.
+    Raises Diverged before a number that is not finite can touch a parameter. If nobody has moved yet in this step,
+    nothing has changed: the buffers are as they were. Otherwise `is_halfway` is set, and only a checkpoint leads back
+    (`Training.go_back`): a copy of all weights at every step would cost too much.
     """
     buffers = [(buffer, buffer.clone()) for buffer in state.nets.buffers()]
     measured = Measured()
     turns = update_groups(spec, state.framework, progress)
     set_modes(state, turns)
     batches = iter(examples)
-    current = next(batches)
+    current, has_moved = next(batches), False
     try:
         for place, turn in enumerate(turns):
             if place and turn.fresh:
                 current = next(batches)
             if turn.players:
                 _move(state, batch_of(state, spec, current, turn.players, place, progress), measured)
-    except Diverged:
+                has_moved = True
+    except Diverged as reason:
+        reason.is_halfway = has_moved
         for buffer, before in buffers:
             buffer.copy_(before)
         raise
