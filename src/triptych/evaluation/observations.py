@@ -76,8 +76,9 @@ class Observations:
     differentiable in the latents, and `dis_l(images)` features [B, F] of the discriminator; each is None for a
     framework that has no such thing, and `lacks` says why. `labels` [N] are those of the real images; `training` and
     `validation` draw from those splits; `log` holds the rows of the training log, `history` the observations of earlier
-    moments by the images seen until then. `cache` is a folder that keeps the features of real and training images,
-    which all runs of a study share; None keeps nothing.
+    moments by the images seen until then: look at one moment after another, for each access may open its networks.
+    `cache` is a folder that keeps the features of real and training images, which all runs of a study share; None keeps
+    nothing.
     """
 
     real: Tensor
@@ -95,7 +96,7 @@ class Observations:
     training: Draw | None = None
     validation: Draw | None = None
     log: list[dict[str, Any]] = field(default_factory=list, repr=False)
-    history: dict[int, Observations] = field(default_factory=dict, repr=False)
+    history: Mapping[int, Observations] = field(default_factory=dict, repr=False)
     n: int = 0
     cache: Path | None = None
     _features: dict[str, np.ndarray] = field(default_factory=dict, repr=False)

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,16 +69,36 @@ def describe(scoring: ScoringSpec, extractors: Sequence[Extractor]) -> list[Row]
 def observe(run: Run, dataset: Dataset, images: int, extractor: Extractor, cache: Path | None = None) -> Observations:
     """What may be observed of a run: as many samples as test images, at most `images` of each."""
     real, labels = drawn(dataset.test)(images)
-    history = {seen: _observed(run.at(seen), real, extractor) for seen in run.snapshots}
     return dataclasses.replace(
         _observed(run, real, extractor),
         labels=labels,
         training=drawn(dataset.train),
         validation=drawn(dataset.validation),
         log=store.read_lines(run.files.log_jsonl),
-        history=history,
+        history=History(run.snapshots, lambda seen: _observed(run.at(seen), real, extractor)),
         cache=cache,
     )
+
+
+class History(Mapping[int, Observations]):
+    """The observations of earlier moments by the images seen until then.
+
+    Each access opens the networks of that moment again, so that those of one moment at a time are in memory.
+    """
+
+    def __init__(self, moments: Sequence[int], observe_at: Callable[[int], Observations]) -> None:
+        self._moments, self._observe_at = tuple(moments), observe_at
+
+    def __getitem__(self, images: int) -> Observations:
+        if images not in self._moments:
+            raise KeyError(images)
+        return self._observe_at(images)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._moments)
+
+    def __len__(self) -> int:
+        return len(self._moments)
 
 
 def _observed(run: Run, real: Tensor, extractor: Extractor) -> Observations:

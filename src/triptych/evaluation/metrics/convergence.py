@@ -33,7 +33,8 @@ def _over(observed: Observations, score: Callable[[Observations], float], n: int
     """The mean of a score of n images over the moments, with the curve over them."""
     if not observed.history:
         raise ValueError("no weights were kept during training (training.snapshots)")
-    curve = tuple((float(images), score(then)) for images, then in sorted(observed.history.items()))
+    # One moment at a time, so that the networks of one moment are in memory, not those of all.
+    curve = tuple((float(images), score(observed.history[images])) for images in sorted(observed.history))
     return Measured(float(np.mean([value for _, value in curve])), curve=curve, n=n)
 
 
