@@ -6,6 +6,7 @@ its own content-security policy forbids it. No PyTorch is imported, and the same
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,15 @@ def _plotted(study: Study) -> list[Row]:
     return headlines.directed(study, "primary") or headlines.directed(study)
 
 
+_OUR_FIGURE = re.compile(r"(curves|scores|responses|samples|reconstructions)(_\d+)?\.pdf")
+
+
 def _figures(study: Study, cells: dict[str, Cells], folder: Path) -> None:
-    """One PDF a kind of figure and condition; those of an earlier report are taken away first."""
+    """One PDF per kind of figure and condition; those of an earlier report are removed first, and no other files."""
     folder.mkdir(exist_ok=True)
-    for old in folder.glob("*.pdf"):
-        old.unlink()
+    for old in folder.iterdir():
+        if _OUR_FIGURE.fullmatch(old.name):
+            old.unlink()
     for place, condition in enumerate(study.conditions, start=1):
         tail = f"_{place}" if len(study.conditions) > 1 else ""
         sheets = {
