@@ -101,7 +101,7 @@ def run(
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Run a study, or go on with one that was stopped."""
+    """Run a study, or resume one that was stopped."""
     from triptych.directory import StudyDirectory
 
     spec = _load(study, device, workers, threads)
@@ -237,7 +237,7 @@ def reproduce(
     """Reproduce the paper: as published and under matched conditions, every claim with a verdict."""
     papers = ["paper", "vae-vs-gan-vs-vaegan"]
     if what not in papers:
-        raise InputError("nothing that can be reproduced", where="WHAT", value=what, hint=suggest(what, papers))
+        raise InputError("unknown paper", where="WHAT", value=what, hint=suggest(what, papers))
     from triptych.papers.vae_vs_gan_vs_vaegan.run import reproduce
 
     execution = {"device": device, "workers": workers, "threads": threads}

@@ -164,8 +164,8 @@ class RunSpec(Frozen):
     condition: dict[str, Any] = {}
 
     @property
-    def game(self) -> str:
-        """The framework's file: what stands before the "@" of "vaegan@larsen-code"."""
+    def base_framework(self) -> str:
+        """The framework without its preset: what stands before the "@" of "vaegan@larsen-code"."""
         return self.framework.partition("@")[0]
 
     @property

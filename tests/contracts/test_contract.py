@@ -144,7 +144,7 @@ def test_without_encoder_or_decoder_a_run_trains_and_has_no_grids(labelled: Data
             "encode": "no encoder",
             "posterior": "no encoder",
             "reconstruct": "no encoder",
-            "features": "no discriminator",
+            "discriminator_features": "no discriminator",
         }
     )
     with pytest.raises(ValueError, match=r"^no decoder from latents$"):
@@ -170,7 +170,7 @@ def test_overridden_and_inherited_methods_bring_the_abilities_whose_defaults_cal
     """With `posterior` and `decode`, all but the discriminator's features follow, in a subclass too."""
     state = initial(spec_of(name), 1)
     model = Model.of(spec_of(name), state, 1, 0)
-    assert list(model.framework.lacks) == ["features"]
+    assert list(model.framework.lacks) == ["discriminator_features"]
     with torch.no_grad():
         set_evaluation(state.nets, "running")
         assert torch.equal(model.encode(images()), state.nets["reader"](images())[0])
@@ -192,7 +192,7 @@ def test_making_weights_leaves_the_generators_of_gpus_alone(monkeypatch):
 def test_what_a_framework_lacks_is_written_with_its_outcome(labelled: Dataset, tmp_path: Path):
     assert train(tmp_path, spec_of("Autoencoder"), labelled)
     outcome = store.read_json(tmp_path / "outcome.json")
-    assert outcome["lacks"] == {"features": "no discriminator"}
+    assert outcome["lacks"] == {"discriminator_features": "no discriminator"}
 
 
 # Turns.
@@ -204,7 +204,7 @@ def test_each_turn_sees_fresh_images_in_the_order_of_the_seed(labelled: Dataset,
     for _ in range(2):
         training.advance()
     seen = toy_of(training.state).seen
-    assert [batch.moving for batch in seen] == 2 * [*[("critic",)] * 5, ("generator",)]
+    assert [batch.active for batch in seen] == 2 * [*[("critic",)] * 5, ("generator",)]
     assert training.images == 2 * 6 * BATCH
     for number, batch in enumerate(seen):
         indices = batch_indices(2, number, 20, BATCH)

@@ -69,7 +69,7 @@ class Critic(Watched):
         self.seen.append(batch)
         fake = batch.cut(nets["dec"](batch.noise("z_p")))
         terms = {"fake": nets["critic"](fake).mean()}
-        if "critic" in batch.moving:
+        if "critic" in batch.active:
             share = batch.noise("mix", 1, 1, 1, law="uniform")
             terms["real"] = nets["critic"](batch.images).mean()
             terms["penalty"] = penalty(nets["critic"], share * batch.images + (1 - share) * fake)

@@ -321,7 +321,7 @@ def test_a_preset_lies_over_what_all_share_and_an_override_over_the_preset():
     assert larsen.options == {**GAME, **preset["options"]}
     assert larsen.network.options == {**NETS, **preset["network"]["options"]}
     assert (larsen.optimiser.name, larsen.optimiser.rate) == ("RMSprop", 3e-4)
-    assert (larsen.data, larsen.network.width, larsen.game) == (plain.data, plain.network.width, "vaegan")
+    assert (larsen.data, larsen.network.width, larsen.base_framework) == (plain.data, plain.network.width, "vaegan")
     (over,) = runs_of(
         study(frameworks=[label], override={label: {"options": {"gamma": 2.0}, "optimiser": {"rate": 0.1}}})
     )
@@ -342,7 +342,7 @@ def test_an_optimiser_of_another_name_leaves_the_others_options_behind():
 
 def test_a_variant_that_an_override_defines_is_a_framework_beside_the_plain_one():
     runs = runs_of(study(frameworks=["vaegan", "vaegan@soft"], override={"vaegan@soft": {"options": {"gamma": 0.3}}}))
-    assert [(run.game, run.options) for run in runs] == [("vaegan", GAME), ("vaegan", {**GAME, "gamma": 0.3})]
+    assert [(run.base_framework, run.options) for run in runs] == [("vaegan", GAME), ("vaegan", {**GAME, "gamma": 0.3})]
     assert runs[1].id.startswith("vaegan-soft-s0-")
 
 

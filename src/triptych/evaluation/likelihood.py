@@ -239,7 +239,7 @@ def by_sigma(
 def importance_bound(
     target: Target, mean: Tensor, log_variance: Tensor, samples: int, generator: torch.Generator
 ) -> Tensor:
-    """The importance-weighted lower bound [N] with `samples` latents an image from N(mean, exp(log_variance)).
+    """The importance-weighted lower bound [N] with `samples` latents per image from N(mean, exp(log_variance)).
 
     `mean` and `log_variance` [N, L] are the encoder's (Burda et al. 2016, arXiv:1509.00519, equation 8).
     """

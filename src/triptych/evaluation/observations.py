@@ -52,14 +52,14 @@ class Measured(NamedTuple):
 
 
 def mean_of(values: Tensor | np.ndarray, **details: Any) -> Measured:
-    """The mean of values [N], one an image, with its standard error, which one value alone does not have."""
+    """The mean of values [N], one per image, with its standard error, which one value alone does not have."""
     array = np.asarray(values, np.float64)
     error = float(array.std(ddof=1) / len(array) ** 0.5) if len(array) > 1 else None
     return Measured(float(array.mean()), error, n=len(array), **details)
 
 
 def ratio_of_means(above: Tensor | np.ndarray, below: Tensor | np.ndarray, **details: Any) -> Measured:
-    """mean(above) / mean(below) of pairs [N], one an image, with its standard error by the delta method."""
+    """mean(above) / mean(below) of pairs [N], one per image, with its standard error by the delta method."""
     a, b = np.asarray(above, np.float64), np.asarray(below, np.float64)
     ratio = float(a.mean() / b.mean())
     error = float((a - ratio * b).std(ddof=1) / (abs(b.mean()) * len(a) ** 0.5)) if len(a) > 1 else None
@@ -183,7 +183,7 @@ class Observations:
     def dis_l_of(self, images: Tensor) -> Tensor:
         """Dis_l features [B, F] of any images; raises ValueError without a discriminator."""
         if self.dis_l is None:
-            raise ValueError(self.lacks.get("features", "no discriminator"))
+            raise ValueError(self.lacks.get("discriminator_features", "no discriminator"))
         return in_batches(self.dis_l, images)
 
     def labelled(self) -> Tensor:
@@ -193,9 +193,9 @@ class Observations:
         return self.labels
 
     def training_images(self, most: int) -> tuple[Tensor, Tensor | None]:
-        """At most so many training images and their labels; raises ValueError where they are not at hand."""
+        """At most so many training images and their labels; raises ValueError where they are not available."""
         if self.training is None:
-            raise ValueError("the training images are not at hand")
+            raise ValueError("the training images are not available")
         return self.training(most)
 
     def validation_images(self, most: int) -> tuple[Tensor, Tensor | None]:

@@ -62,7 +62,7 @@ def describe(scoring: ScoringSpec, extractors: Sequence[Extractor]) -> list[Row]
         if name not in known:
             raise InputError("no such metric is computed", where=where, hint=plugins.suggest(name, known))
         if effect < 0:
-            raise InputError("a smallest effect is not negative", where=where, value=effect)
+            raise InputError("must not be negative", where=where, value=effect)
     return [{**output, "smallest_effect": own.get(output["metric"], output["smallest_effect"])} for output in outputs]
 
 
@@ -115,7 +115,7 @@ def _observed(run: Run, real: Tensor, extractor: Extractor) -> Observations:
         posterior=run.posterior if model.can("posterior") else None,
         encode=run.encode if model.can("encode") and not model.can("posterior") else None,
         decode=run.render if "decode" not in lacks else None,
-        dis_l=run.features if model.can("features") else None,
+        dis_l=run.discriminator_features if model.can("discriminator_features") else None,
         lacks=lacks,
         latent=model.latent if "decode" not in lacks else 0,
         seed=run.spec.seed,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Cut = Callable[[Tensor], Tensor]
 """`cut(images)`: the same images as a place where the graph may be cut; gradients pass as if it were not there."""
 
-Ability = Literal["sample", "decode", "encode", "posterior", "reconstruct", "features", "likelihood"]
+Ability = Literal["sample", "decode", "encode", "posterior", "reconstruct", "discriminator_features", "likelihood"]
 
 
 class Noise:
@@ -51,13 +51,13 @@ class Noise:
 class Batch:
     """What terms see: images [B, C, S, S] in [-1, 1], and labels [B] (int64) if the data have any.
 
-    `moving` are the players that this update moves, `progress` is the share of the budget used so far, 0 to 1.
+    `active` are the players that this update moves, `progress` is the share of the budget used so far, 0 to 1.
     """
 
     images: Tensor
     noise: Noise
     cut: Cut
-    moving: tuple[str, ...]
+    active: tuple[str, ...]
     labels: Tensor | None = None
     progress: float = 0.0
 
@@ -122,7 +122,7 @@ _USES: dict[str, tuple[str, ...]] = {
     "encode": ("posterior",),
     "posterior": ("enc",),
     "reconstruct": ("encode", "decode"),
-    "features": ("dis",),
+    "discriminator_features": ("dis",),
 }
 """What the default form of each ability uses: shared networks, and other abilities."""
 _WITHOUT = {"dec": "no decoder from latents", "enc": "no encoder", "dis": "no discriminator"}
@@ -254,6 +254,6 @@ class Framework(ABC):
         """Images [B, C, S, S] from images: by default the decoded codes."""
         return self.decode(nets, self.encode(nets, images, labels), labels)
 
-    def features(self, nets: nn.ModuleDict, images: Tensor) -> Tensor:
+    def discriminator_features(self, nets: nn.ModuleDict, images: Tensor) -> Tensor:
         """Dis_l features [B, F] of images [B, C, S, S]."""
         return nets["dis"](images)[1]

@@ -147,7 +147,7 @@ _ABILITY = {"samples": "sample", "reconstructions": "reconstruct"}
 
 
 def _pictures(study: Study, condition: str, album: pictures.Album) -> dict[int, dict[str, list[dict[str, Any]]]]:
-    """Seed to its sample and reconstruction grids, a framework each, with the reason where there is none."""
+    """Seed to its sample and reconstruction grids, one of each per framework, with the reason where there is none."""
     by_seed: dict[int, dict[str, list[dict[str, Any]]]] = {}
     for seed in study.seeds:
         runs = [r for r in study.of(condition) if r.seed == seed]

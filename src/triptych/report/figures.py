@@ -42,7 +42,7 @@ FEW = 12
 
 
 def curves(study: Study, condition: str, group: str = "terms") -> list[Panel]:
-    """One panel a term (or a player's gradient norm): each framework's mean over seeds and its range."""
+    """One panel per term (or per player, of its gradient norm): each framework's mean over seeds and its range."""
     runs = study.of(condition)
     panels = []
     for name in dict.fromkeys(name for run in runs for row in run.log for name in row.get(group) or {}):
@@ -118,7 +118,7 @@ def _curve(study: Study, series: dict[str, Track], ends: dict[str, list[int]] | 
 
 
 def scores(study: Study, cells: Cells, rows: list[Row]) -> list[Panel]:
-    """One panel a metric: every seed's value, their mean and its 95 % t interval, a framework a line."""
+    """One panel per metric: every seed's value, their mean and its 95 % t interval, one line per framework."""
     panels = []
     for metric in rows:
         shown = [(f, cells[metric["metric"], f]) for f in study.frameworks]
@@ -135,7 +135,7 @@ def scores(study: Study, cells: Cells, rows: list[Row]) -> list[Panel]:
 
 
 def _dots(study: Study, shown: list[tuple[str, Cell]], share: bool) -> Draw:
-    """Seeds, mean and interval, a framework a line; the interval of a share is drawn no further than 0 and 1."""
+    """Seeds, mean and interval, one line per framework; the interval of a share is drawn no further than 0 and 1."""
 
     def draw(axes: Any, ink: Ink) -> None:
         for line, (framework, cell) in enumerate(shown):

@@ -113,7 +113,7 @@ def _fault(spec: RunSpec, error: Exception) -> InputError:
     return InputError(
         f"the framework {spec.framework} raised {type(error).__name__}: {error}",
         where=place,
-        hint=f"`triptych check {spec.game}` tests it against the contract (docs/how-to/add-a-framework).",
+        hint=f"`triptych check {spec.base_framework}` tests it against the contract (docs/how-to/add-a-framework).",
     )
 
 
@@ -232,15 +232,15 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
 
 def _preset(study: StudySpec, framework: str) -> dict[str, Any]:
     """What the preset after the "@" lays over a run: one of the framework's own, or one that the study defines."""
-    game, at, preset = framework.partition("@")
-    kind: Any = find("frameworks", game, where="frameworks")
+    base, at, preset = framework.partition("@")
+    kind: Any = find("frameworks", base, where="frameworks")
     presets = getattr(kind, "presets", {})  # what is no framework at all, `validate` refuses
     if not at or preset in presets:
         return _renamed(presets.get(preset, {}))
     if framework in study.override:
         return {}
     raise InputError(
-        f"unknown preset of {game}",
+        f"unknown preset of {base}",
         where="frameworks",
         value=framework,
         hint=f'{suggest(preset, presets)} Or define it: [override."{framework}".options].',
@@ -377,7 +377,7 @@ def estimate(
     paces: dict[str, float] = {}
     seconds = 0.0
     for run in runs:
-        key = json.dumps([run.data.size, run.network.model_dump(mode="json"), run.training.batch_size, run.game])
+        key = json.dumps([run.data.size, run.network.model_dump(mode="json"), run.training.batch_size, run.base_framework])
         flops = costs[run.id].flops_per_image
         if key not in paces:
             paces[key] = seconds_per_image(run, channels, classes, execution, flops) / max(flops, 1)

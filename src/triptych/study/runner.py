@@ -144,7 +144,7 @@ def check(folder: Path, study: StudySpec) -> None:
         raise InputError("is a file, not a directory", where=str(folder), hint="Choose another --out.")
     if not directory.study_toml.exists():
         if folder.exists() and any(path.name not in directory.before_claim() for path in folder.iterdir()):
-            raise InputError("holds something else than a study", where=str(folder), hint="Choose another --out.")
+            raise InputError("contains files that do not belong to a study", where=str(folder), hint="Choose another --out.")
         store.refuse_links(folder)
         return
     store.refuse_links(folder)
@@ -353,7 +353,7 @@ def summarise(folder: Path) -> list[dict[str, Any]]:
         (run.framework, condition_key(run.condition)) for run, outcome in outcomes if outcome["status"] == "diverged"
     )
     asked = comparisons.comparisons_for(study.frameworks, described, study.conditions())
-    with declared_names({run.game: outcome.get("name", "") for run, outcome in outcomes}):
+    with declared_names({run.base_framework: outcome.get("name", "") for run, outcome in outcomes}):
         answers = [verdict.to_dict() for verdict in comparisons.judge(scores, asked, diverged=diverged)]
     store.write(directory.verdicts_json, store.to_json(answers))
     report.write(folder)

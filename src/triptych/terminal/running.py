@@ -67,5 +67,5 @@ def failures(console: Console, failed: list[RunDirectory]) -> None:
 
 def stopped(console: Console, out: Path) -> int:
     """Say how a study that was stopped is resumed; the exit code."""
-    console.print(f"Stopped. The same command goes on from here ({out}).", markup=False)
+    console.print(f"Stopped. Run the same command to resume ({out}).", markup=False)
     return STOPPED

@@ -98,7 +98,7 @@ def _add(table: Table, *cells: str | Text, style: str | None = None) -> None:
 
 def runs(console: Console, planned: list[RunSpec], costs: dict[str, Cost]) -> None:
     """Every run of a study, with what a training step costs."""
-    table = _table("run", "condition", "images", "GFLOP an image", "parameters")
+    table = _table("run", "condition", "images", "GFLOP per image", "parameters")
     for run in planned:
         cost = costs[run.id]
         parameters = f"{sum(cost.parameters.values()):,}"

@@ -1,8 +1,8 @@
 """One step of a game: every player's gradient of its own loss, on one graph, with the least arithmetic.
 
-A player's loss is a weighted sum of terms. So each term is swept back once, for all players that descend it, as far as
+A player's loss is a weighted sum of terms. So each term is swept back once, for all players that minimise it, as far as
 the generated images where the framework has cut the graph; there every player's share is summed, and one more sweep
-takes it on to that player's parameters. For VAE-GAN at the paper's size this is 17.96 GFLOP an image, where three
+takes it on to that player's parameters. For VAE-GAN at the paper's size this is 17.96 GFLOP per image, where three
 separate gradients take 19.7.
 
 `torch.autograd.grad` returns gradients instead of adding them to `.grad`, so that no player can receive another's.

@@ -256,7 +256,7 @@ def train(
 
     `progress(images, seconds)` is called after every step. Returns False when `should_stop` asked to stop, with a
     checkpoint of that moment left behind; the same call goes on from there, to the same bits. A run that diverges has
-    come to its end: its outcome says so, and its weights are its last finite ones. Raises InputError, and writes
+    ended: its outcome says so, and its weights are its last finite ones. Raises InputError, and writes
     nothing, if anything in the directory is a symbolic link.
     """
     store.refuse_links(folder)

@@ -132,14 +132,14 @@ def play(state: State, batch: Batch) -> tuple[dict[str, Tensor], dict[str, list[
     """
     assert isinstance(batch.cut, Cuts)
     terms = state.framework.terms(state.nets, batch)
-    losses = {player: state.framework.losses[player] for player in batch.moving}
+    losses = {player: state.framework.losses[player] for player in batch.active}
     for player, loss in losses.items():
         for name in loss:
             if name not in terms:
                 raise ValueError(f"player {player!r} descends the term {name!r}, which terms() does not return")
             if not isinstance(terms[name], Tensor) or terms[name].ndim:
                 raise ValueError(f"the term {name!r} must be a scalar tensor; take the mean over the batch")
-    parameters = {player: state.parameters(player) for player in batch.moving}
+    parameters = {player: state.parameters(player) for player in batch.active}
     try:
         return terms, gradients(terms, losses, parameters, batch.cut)
     except Unreached as error:
@@ -154,7 +154,7 @@ def _move(state: State, batch: Batch, measured: Measured) -> None:
     it saw it.
     """
     terms, found = play(state, batch)
-    players = batch.moving
+    players = batch.active
     norms = [torch.nn.utils.get_total_norm(found[player]) for player in players]
     # One transfer for all numbers: on a GPU each would wait for the device.
     numbers = torch.stack([value.detach().double() for value in [*terms.values(), *norms]]).tolist()

@@ -113,7 +113,7 @@ class _Bench:
         mean, log_variance = self.observed.posterior_of(images)
         samples = self.options.importance_samples
         bounds = importance_bound(target, mean, log_variance, samples, self.draw("importance"))
-        return mean_of(bounds, note=f"{samples} samples an image")
+        return mean_of(bounds, note=f"{samples} samples per image")
 
 
 def _compute(observed: Observations, options: Options) -> Values:
