@@ -37,8 +37,8 @@ class Options(Frozen):
     `game`: which of the three trainers.
     `reduction`: of the VAE's and the VAE-GAN's terms; "mean" is an effective beta of (pixels / latents) / 2 in the VAE.
     `gamma`, `encoder_weight`: VAE-GAN's Dec minimises gamma * llike - gan, its Enc prior + encoder_weight * llike.
-    `generator`: GAN's Dec minimises -log(1 - Dis) of its samples, the "inverted" loss, by which it learns to be taken for
-    fake; or the "minimax" opposite of Dis's cost.
+    `generator`: GAN's Dec minimises -log(1 - Dis) of its samples, the "inverted" loss, by which it learns to be taken
+    for fake; or the "minimax" opposite of Dis's cost.
     `cross_entropy`: of a "sigmoid", which is rounded to 0 or 1 and its logarithm cut off at -100, so that gradients
     vanish; or of the "logits", where they do not.
     `dis_batches`: whether Dis sees data and generated images in separate batches or joined in one.

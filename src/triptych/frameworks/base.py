@@ -1,6 +1,6 @@
-"""The framework contract: which networks there are, what the terms are, who descends what, and what can be asked.
+"""The framework contract: which networks there are, what the terms are, who minimises what, and what can be asked.
 
-A framework is a game. Each player owns networks of its own and descends its own weighted sum of shared terms. Data
+A framework is a game. Each player owns networks of its own and minimises its own weighted sum of shared terms. Data
 order, noise, initial weights, optimisers, budget and logging belong to the trainer, so that they are the same for all
 frameworks. A framework is one file that defines `FRAMEWORK`, a subclass of `Framework`;
 `docs/how-to/add-a-framework/README.md` builds several, and `triptych check` tests one against this contract.

@@ -24,7 +24,7 @@ from triptych.report.plotting import (
     Track,
     dash,
     drawing,
-    dress,
+    style_axes,
     svg,
     svgs,
     ticker,
@@ -65,12 +65,12 @@ def responses(study: Study, condition: str) -> dict[Topic, list[Panel]]:
             series = {f: track for f in own if (track := track_of([_points(row) for row in own[f]]))}
             if series:
                 label, axis = str(metric.get("label") or metric["metric"]), str(metric.get("axis") or "x")
-                told = "; ".join(
+                ends = "; ".join(
                     f"{display(f)} from {number(t[0][1])} at {number(t[0][0])} to {number(t[-1][1])} at "
                     f"{number(t[-1][0])}"
                     for f, t in series.items()
                 )
-                panel = Panel(label, f"{label} against {axis}: {told}.", _curve(study, series, axis=axis))
+                panel = Panel(label, f"{label} against {axis}: {ends}.", _curve(study, series, axis=axis))
                 found.setdefault(topic, []).append(panel)
     return found
 
@@ -108,7 +108,7 @@ def _curve(study: Study, series: dict[str, Track], ends: dict[str, list[int]] | 
                 axes.plot([p[0] for p in crossed], [p[1] for p in crossed], "x", color=colour, markersize=7, mew=2)
         if lowest > 0 and highest / lowest > 60:
             axes.set_yscale("log")
-        dress(axes, ink)
+        style_axes(axes, ink)
         if not axis:
             axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(ticker().MaxNLocator(4, integer=not axis, steps=[1, 2, 2.5, 5, 10]))
@@ -147,7 +147,7 @@ def _dots(study: Study, shown: list[tuple[str, Cell]], share: bool) -> Draw:
                 low, high = (max(cell.low, 0.0), min(cell.high, 1.0)) if share else (cell.low, cell.high)
                 axes.plot([low, high], [line, line], color=colour, linewidth=1.6)
             axes.plot([cell.mean], [line], marker, color=colour, markersize=7.5, mew=0)
-        dress(axes, ink)
+        style_axes(axes, ink)
         axes.set_yticks(range(len(shown)), [display(f) for f, _ in shown])
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
@@ -188,7 +188,7 @@ def pictures_pdf(pictures: list[tuple[str, Path]], path: Path) -> None:
         figure = figure_of(figsize=(2.6 * len(pictures), 2.9), layout="constrained")
         for place, (title, source) in enumerate(pictures, start=1):
             axes = figure.add_subplot(1, len(pictures), place)
-            with imagefile.opened(source) as image:
+            with imagefile.open_image(source) as image:
                 axes.imshow(image.convert("RGB"), interpolation="none")
             axes.set_title(title, fontsize=9)
             axes.set_axis_off()

@@ -54,13 +54,13 @@ _MISSING = object()
 
 def runs_of(study: StudySpec) -> list[RunSpec]:
     """Every run of a study, by condition, then seed, then framework; raises InputError for what cannot be run."""
-    strangers = set(study.override) - set(study.frameworks)
-    if strangers:
-        stranger = min(strangers)
+    unknown = set(study.override) - set(study.frameworks)
+    if unknown:
+        name = min(unknown)
         raise InputError(
             "overrides a framework that the study does not run",
-            where=f"override.{stranger}",
-            hint=suggest(stranger, study.frameworks),
+            where=f"override.{name}",
+            hint=suggest(name, study.frameworks),
         )
     return [
         _run(study, framework, seed, point)
@@ -73,7 +73,7 @@ def runs_of(study: StudySpec) -> list[RunSpec]:
 def validate(runs: list[RunSpec]) -> None:
     """Raise InputError now for whatever would stop a run later: options, networks, optimisers, players.
 
-    A step of each kind of run is played on the meta device, so that weights that leave a player nothing to descend
+    A step of each kind of run is played on the meta device, so that weights that leave a player nothing to minimise
     are found too, and whatever the author of a framework got wrong.
     """
     for spec in {cost.kind(run): run for run in reversed(runs)}.values():
@@ -99,7 +99,7 @@ def check_labels(runs: list[RunSpec], classes: int) -> None:
 
 def _fault(spec: RunSpec, error: Exception) -> InputError:
     """What the code of a framework or a network family raised, with the place in its file."""
-    place = next(
+    location = next(
         (
             f"{frame.filename}, line {frame.lineno}"
             for frame in reversed(traceback.extract_tb(error.__traceback__))
@@ -108,11 +108,11 @@ def _fault(spec: RunSpec, error: Exception) -> InputError:
         "",
     )
     if type(error) is ValueError:  # what a framework says of its options; an author's own is to be found, too
-        at = f" ({place})" if place and is_outside(spec.framework) else ""
+        at = f" ({location})" if location and is_outside(spec.framework) else ""
         return InputError(str(error), where=f"options of {spec.framework}{at}")
     return InputError(
         f"the framework {spec.framework} raised {type(error).__name__}: {error}",
-        where=place,
+        where=location,
         hint=f"`triptych check {spec.base_framework}` tests it against the contract (docs/how-to/add-a-framework).",
     )
 
@@ -158,14 +158,14 @@ def _defaults(framework: str, values: dict[str, Any]) -> dict[str, Any]:
     Raises InputError for defaults that are no tables of fields that a run has.
     """
     kind: Any = find("frameworks", framework.partition("@")[0], where="frameworks")
-    own = getattr(kind, "defaults", {})  # `validate` refuses what is no framework
+    declared = getattr(kind, "defaults", {})  # `validate` refuses what is no framework
     where = f"`defaults` of {framework}"
     try:
-        own = _renamed(own)
+        declared = _renamed(declared)
     except ValueError as error:
         raise InputError(str(error), where=where) from None
     chosen: dict[str, Any] = {}
-    for part, table in own.items():
+    for part, table in declared.items():
         if part not in _SPECS:
             raise InputError("no such part of a run", where=where, value=part, hint=suggest(part, _SPECS))
         if not isinstance(table, dict):
@@ -210,8 +210,8 @@ def resolved(spec: RunSpec) -> RunSpec:
     """The run with every option of its framework and its networks written out, so that it means the same when
     defaults change.
     """
-    own = networks.options_of(spec.network).model_dump(mode="json")
-    network = spec.network.model_copy(update={"options": own})
+    network_options = networks.options_of(spec.network).model_dump(mode="json")
+    network = spec.network.model_copy(update={"options": network_options})
     options = framework_of(spec).options.model_dump(mode="json")
     return spec.model_copy(update={"options": options, "network": network})
 
@@ -377,7 +377,9 @@ def estimate(
     paces: dict[str, float] = {}
     seconds = 0.0
     for run in runs:
-        key = json.dumps([run.data.size, run.network.model_dump(mode="json"), run.training.batch_size, run.base_framework])
+        key = json.dumps(
+            [run.data.size, run.network.model_dump(mode="json"), run.training.batch_size, run.base_framework]
+        )
         flops = costs[run.id].flops_per_image
         if key not in paces:
             paces[key] = seconds_per_image(run, channels, classes, execution, flops) / max(flops, 1)

@@ -144,7 +144,9 @@ def check(folder: Path, study: StudySpec) -> None:
         raise InputError("is a file, not a directory", where=str(folder), hint="Choose another --out.")
     if not directory.study_toml.exists():
         if folder.exists() and any(path.name not in directory.before_claim() for path in folder.iterdir()):
-            raise InputError("contains files that do not belong to a study", where=str(folder), hint="Choose another --out.")
+            raise InputError(
+                "contains files that do not belong to a study", where=str(folder), hint="Choose another --out."
+            )
         store.refuse_links(folder)
         return
     store.refuse_links(folder)

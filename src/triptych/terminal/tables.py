@@ -27,7 +27,7 @@ COLOURS = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided":
 
 @contextmanager
 def preparing(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A bar for the preparation of the data; yields what it is told the images done and in all."""
+    """A bar for the preparation of the data; yields a function that is called with the images done and the total."""
     bar = Progress(
         TextColumn("preparing images"),
         BarColumn(24),

@@ -105,9 +105,9 @@ def _count(spec: RunSpec, channels: int, classes: int) -> int:
         turns = update_groups(spec, framework, progress)
         set_modes(state, turns)
         with FlopCounter() as counter:
-            for place, turn in enumerate(turns):
+            for index, turn in enumerate(turns):
                 if turn.players:
-                    play(state, batch_of(state, spec, Examples(images, labels), turn.players, place, progress))
+                    play(state, batch_of(state, spec, Examples(images, labels), turn.players, index, progress))
         total += counter.total * percents / 100
     return round(total / BATCH / batches_per_step(framework))
 

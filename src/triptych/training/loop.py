@@ -94,7 +94,7 @@ class Training:
 
     def next_examples(self) -> list[Examples]:
         """The batches of this step, which (seed, step) decides."""
-        return [self._examples(self.state.step * self.batches + place) for place in range(self.batches)]
+        return [self._examples(self.state.step * self.batches + index) for index in range(self.batches)]
 
     def _examples(self, number: int) -> Examples:
         """The batch of that number, from 0, in the order of the seed."""

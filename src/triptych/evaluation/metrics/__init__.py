@@ -134,7 +134,7 @@ def _check_topics(metrics: Iterable[Metric]) -> None:
                 )
 
 
-def settled(compute: Callable[[], float | Measured]) -> float | Measured | Undefined:
+def value_or_reason(compute: Callable[[], float | Measured]) -> float | Measured | Undefined:
     """What `compute` gives, or Undefined with the reason of its ValueError: for one output of several."""
     try:
         return compute()
@@ -171,10 +171,12 @@ def score(
     metrics, rows = list(metrics), []
     for metric in metrics:
         watch(metric.name)
-        own = None
+        metric_options = None
         if metric.options is not None:
-            own = checked(metric.options, (options or {}).get(metric.name, {}), f"scoring.options.{metric.name}")
-        rows += _rows(observed, metric, metric.outputs_for(observed.extractor.label_names), own)
+            metric_options = checked(
+                metric.options, (options or {}).get(metric.name, {}), f"scoring.options.{metric.name}"
+            )
+        rows += _rows(observed, metric, metric.outputs_for(observed.extractor.label_names), metric_options)
     for extractor in spaces:
         watch(extractor.name)
         view = observed.seen_by(extractor)

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from triptych import topics
-from triptych.evaluation.metrics import Metric, Output, Values, settled
+from triptych.evaluation.metrics import Metric, Output, Values, value_or_reason
 from triptych.evaluation.metrics.frechet import frechet_distance
 from triptych.evaluation.metrics.pixel_error import squared_errors
 from triptych.evaluation.observations import Measured, Observations
@@ -49,8 +49,8 @@ def _compute(observed: Observations, options: Options) -> Values:
         return float(squared_errors(images, then.reconstructed(images, observed.labels_at(chosen))).mean())
 
     return {
-        "frechet_convergence": settled(lambda: _over(observed, frechet, len(chosen))),
-        "mse_convergence": settled(lambda: _over(observed, error, len(chosen))),
+        "frechet_convergence": value_or_reason(lambda: _over(observed, frechet, len(chosen))),
+        "mse_convergence": value_or_reason(lambda: _over(observed, error, len(chosen))),
     }
 
 

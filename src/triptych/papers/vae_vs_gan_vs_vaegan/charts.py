@@ -86,7 +86,7 @@ def _response(own: dict[str, list[Point]], lowest: float, highest: float) -> Cal
                 axes.plot(*zip(*lost, strict=True), "x", color=style["color"], markersize=9, mew=1.8)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
-        plotting.dress(axes, ink)
+        plotting.style_axes(axes, ink)
         ticks = sorted({p.rate for line in own.values() for p in line})
         axes.set_xticks(ticks, [f"{1000 * rate:g}" for rate in ticks])
         axes.set_ylim(lowest, highest)
@@ -120,7 +120,7 @@ def _learning(results: Results, score: str) -> Panel | None:
             axes.fill_between(x, low, high, color=style["color"], alpha=0.16, linewidth=0)
             axes.plot(x, y, **style, linewidth=plotting.LINE, markersize=4.5, mew=0, label=display(framework))
         axes.set_yscale("log")
-        plotting.dress(axes, ink)
+        plotting.style_axes(axes, ink)
         _few_ticks(axes.yaxis)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(plotting.ticker().MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]))
@@ -138,7 +138,7 @@ def _interval(axes: Any, estimate: Estimate, line: float, colour: str, **style: 
 
 def _rows(axes: Any, ink: Ink, names: list[str], label: str) -> None:
     """Quiet axes with a named row for each whole number, downwards."""
-    plotting.dress(axes, ink)
+    plotting.style_axes(axes, ink)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")

@@ -65,7 +65,7 @@ def write(results: Results, claims: list[Claim], folder: Path, docs: Path | None
 def _write_markdown(content: Content, folder: Path) -> None:
     """Write paper.md and, in paper/, its pictures and charts."""
     for name, chart in content.charts.items():
-        store.write(folder / FOLDER / f"{name}.svg", (plotting.alone(chart.svg).strip() + "\n").encode())
+        store.write(folder / FOLDER / f"{name}.svg", (plotting.standalone(chart.svg).strip() + "\n").encode())
     for picture in content.pictures.values():
         path = folder / FOLDER / picture.path.name
         if path != picture.path:
