@@ -269,7 +269,7 @@ class StudySpec(Frozen):
     @classmethod
     def _values_to_vary(cls, grid: dict[str, list[Any]]) -> dict[str, list[Any]]:
         for key, values in grid.items():
-            if not values or any(value in values[:place] for place, value in enumerate(values)):
+            if not values or any(value in values[:index] for index, value in enumerate(values)):
                 raise ValueError(f"{key} needs one or more values, each once")
         return grid
 

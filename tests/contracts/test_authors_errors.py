@@ -117,7 +117,9 @@ def test_what_an_author_gets_wrong_is_an_input_error_with_its_place(fault: str, 
 
 
 def test_a_plain_value_error_has_its_place_too(written: Callable[[str, str], Path]):
-    file = written("hasty", "class Wrong(VAE):\n    def terms(self, nets, batch):\n        raise ValueError('no gamma')")
+    file = written(
+        "hasty", "class Wrong(VAE):\n    def terms(self, nets, batch):\n        raise ValueError('no gamma')"
+    )
     study = StudySpec.model_validate({"frameworks": ["hasty:Wrong"], "seeds": 1, "network": {"width": 0.03}})
     with pytest.raises(InputError) as caught:
         validate(runs_of(study))

@@ -69,8 +69,8 @@ def _figures(study: Study, cells: dict[str, Cells], folder: Path) -> None:
     for old in folder.iterdir():
         if _OUR_FIGURE.fullmatch(old.name):
             old.unlink()
-    for place, condition in enumerate(study.conditions, start=1):
-        tail = f"_{place}" if len(study.conditions) > 1 else ""
+    for number, condition in enumerate(study.conditions, start=1):
+        tail = f"_{number}" if len(study.conditions) > 1 else ""
         sheets = {
             "curves": figures.curves(study, condition),
             "scores": figures.scores(study, cells[condition], _plotted(study)),

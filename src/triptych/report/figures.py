@@ -95,9 +95,9 @@ def _curve(study: Study, series: dict[str, Track], ends: dict[str, list[int]] | 
         lowest = min(low for track in series.values() for _, _, low, _ in track)
         highest = max(high for track in series.values() for _, _, _, high in track)
         for framework, track in series.items():
-            place = study.frameworks.index(framework)
-            colour, style = ink.series[place % len(ink.series)], dash(place)
-            marker = MARKERS[place % len(MARKERS)] if len(track) <= FEW else ""
+            index = study.frameworks.index(framework)
+            colour, style = ink.series[index % len(ink.series)], dash(index)
+            marker = MARKERS[index % len(MARKERS)] if len(track) <= FEW else ""
             x, mean, low, high = zip(*track, strict=True)
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
             axes.plot(x, mean, color=colour, linestyle=style, linewidth=LINE, marker=marker, markersize=4.5, mew=0)
@@ -139,8 +139,8 @@ def _dots(study: Study, shown: list[tuple[str, Cell]], share: bool) -> Draw:
 
     def draw(axes: Any, ink: Ink) -> None:
         for line, (framework, cell) in enumerate(shown):
-            place = study.frameworks.index(framework)
-            colour, marker = ink.series[place % len(ink.series)], MARKERS[place % len(MARKERS)]
+            index = study.frameworks.index(framework)
+            colour, marker = ink.series[index % len(ink.series)], MARKERS[index % len(MARKERS)]
             values = [value for _, value in cell.values]
             axes.plot(values, [line] * len(values), marker, color=colour, alpha=0.45, markersize=4, mew=0)
             if cell.low is not None and cell.high is not None:
@@ -163,8 +163,8 @@ def pdf(panels: list[Panel], path: Path, frameworks: list[str]) -> None:
         from matplotlib.lines import Line2D
 
         figure = figure_of(figsize=(3.4 * columns, 0.4 + panels[0].height * rows), layout="constrained")
-        for place, panel in enumerate(panels, start=1):
-            axes = figure.add_subplot(rows, columns, place)
+        for index, panel in enumerate(panels, start=1):
+            axes = figure.add_subplot(rows, columns, index)
             panel.draw(axes, ON_PAPER)
             axes.set_title(panel.title, fontsize=9, loc="left")
         keys = [
@@ -186,8 +186,8 @@ def pictures_pdf(pictures: list[tuple[str, Path]], path: Path) -> None:
     """Grids side by side under their titles."""
     with drawing() as figure_of:
         figure = figure_of(figsize=(2.6 * len(pictures), 2.9), layout="constrained")
-        for place, (title, source) in enumerate(pictures, start=1):
-            axes = figure.add_subplot(1, len(pictures), place)
+        for index, (title, source) in enumerate(pictures, start=1):
+            axes = figure.add_subplot(1, len(pictures), index)
             with imagefile.open_image(source) as image:
                 axes.imshow(image.convert("RGB"), interpolation="none")
             axes.set_title(title, fontsize=9)

@@ -77,9 +77,9 @@ def track_of(lines: list[list[tuple[float, float]]]) -> Track:
     return [(x, sum(v) / len(v), min(v), max(v)) for x, v in sorted(points.items())]
 
 
-def dash(place: int) -> Any:
+def dash(index: int) -> Any:
     """A framework's line style, as Matplotlib takes it."""
-    style = DASHES[place % len(DASHES)]
+    style = DASHES[index % len(DASHES)]
     return (0, style) if style else "-"
 
 

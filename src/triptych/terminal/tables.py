@@ -54,8 +54,8 @@ def data(console: Console, study: PreparedStudy) -> None:
 
 def notes(console: Console, texts: Sequence[str]) -> None:
     """What a user should know about what is printed above, one line each."""
-    for text in texts:
-        console.print(f"  note: {text}", highlight=False, markup=False)
+    for line in texts:
+        console.print(f"  note: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def plan(
