@@ -66,7 +66,7 @@ _OUR_FIGURE = re.compile(r"(curves|scores|responses|samples|reconstructions)(_\d
 def _figures(study: Study, cells: dict[str, Cells], folder: Path) -> None:
     """One PDF per kind of figure and condition; those of an earlier report are removed first, and no other files."""
     folder.mkdir(exist_ok=True)
-    for old in folder.iterdir():
+    for old in list(folder.iterdir()):
         if _OUR_FIGURE.fullmatch(old.name):
             old.unlink()
     for number, condition in enumerate(study.conditions, start=1):
