@@ -212,7 +212,7 @@ class Inner(VAE):
     class Options(VAE.Options):
         optimiser: str = "sgd"
 
-    defaults = {"optimiser": {"rate": 0.02, "options": {"betas": [0.0, 0.9]}}}
+    defaults = {"optimiser": {"rate": 0.02, "options": {"betas": (0.0, 0.9)}}, "training": {"snapshots": 4}}
 
 
 class Blended(VAE):

@@ -412,7 +412,7 @@ def test_an_option_may_be_called_optimiser():
 def test_a_frameworks_defaults_replace_the_projects_and_nothing_else():
     label = "toy_frameworks:Inner"
     plain = runs_of(study(frameworks=[label]))[0].optimiser
-    assert (plain.rate, plain.options) == (0.02, {"betas": [0.0, 0.9]})
+    assert (plain.rate, plain.options) == (0.02, {"betas": (0.0, 0.9)})
     assert runs_of(study(frameworks=[label], optimiser={"rate": 0.001}))[0].optimiser.rate == 0.02  # as if unsaid
     assert runs_of(study(frameworks=[label], optimiser={"rate": 0.5}))[0].optimiser.rate == 0.5
     own = {label: {"optimiser": {"rate": 0.001}}}
@@ -425,11 +425,13 @@ def test_what_a_frameworks_defaults_replace_is_said_for_each_framework():
     (line,) = replaced_by_defaults(both, runs_of(both))
     assert line.startswith(
         f"{label} has its own defaults: optimiser.rate = 0.02 instead of 0.001, "
-        'optimiser.options = {"betas": [0.0, 0.9]} instead of {"betas": [0.5, 0.999]}.'
+        'optimiser.options = {"betas": [0.0, 0.9]} instead of {"betas": [0.5, 0.999]}, '
+        "training.snapshots = 4 instead of 0."
     )
     assert line.endswith(f'[override."{label}"].')
     rated = study(frameworks=[label], optimiser={"rate": 0.5}, grid={"optimiser.options.betas": [[0.0, 0.9]]})
-    assert replaced_by_defaults(rated, runs_of(rated)) == []
+    assert "optimiser" not in replaced_by_defaults(rated, runs_of(rated))[0]
+    assert runs_of(rated)[0].training.snapshots == 4  # a field that is not written while it has its default
     over = study(frameworks=[label], override={label: {"optimiser": {"rate": 0.5}}})
     (line,) = replaced_by_defaults(over, runs_of(over))
     assert "optimiser.rate" not in line and "optimiser.options" in line

@@ -170,12 +170,21 @@ def _defaults(framework: str, values: dict[str, Any]) -> dict[str, Any]:
             raise InputError("no such part of a run", where=where, value=part, hint=suggest(part, _SPECS))
         if not isinstance(table, dict):
             raise InputError("must be a table of fields", where=f"{where}, {part}", value=table)
-        project = _SPECS[part]().model_dump()
+        project = _project(part)
         for key in table:
             if key not in project:
                 raise InputError("no such field", where=f"{where}, {part}", value=key, hint=suggest(key, project))
-        chosen[part] = {key: value for key, value in table.items() if values[part][key] == project[key]}
+        # Some fields are left out of `values` while they have the project's default.
+        chosen[part] = {
+            key: value for key, value in table.items() if values[part].get(key, project[key]) == project[key]
+        }
     return chosen
+
+
+def _project(part: str) -> dict[str, Any]:
+    """The project's defaults of one part of a run, all fields of it."""
+    spec = _SPECS[part]()
+    return {key: getattr(spec, key) for key in _SPECS[part].model_fields}
 
 
 def replaced_by_defaults(study: StudySpec, runs: list[RunSpec]) -> list[str]:
@@ -185,13 +194,13 @@ def replaced_by_defaults(study: StudySpec, runs: list[RunSpec]) -> list[str]:
     """
     shared, lines = _shared(study), []
     for framework in study.frameworks:
-        run = next(run for run in runs if run.framework == framework).model_dump()
+        run = next(run for run in runs if run.framework == framework).model_dump(mode="json")
         replaced = []
         for part, table in _defaults(framework, shared).items():
-            for key, value in table.items():
-                field, project = f"{part}.{key}", shared[part][key]
+            for key, value in _plain(table).items():
+                field, project = f"{part}.{key}", _plain(_project(part)[key])
                 varied = any(name == field or name.startswith(f"{field}.") for name in study.grid)
-                if value != project and not varied and _holds(run[part][key], value):
+                if value != project and not varied and _holds(run[part].get(key, project), value):
                     replaced.append(f"{field} = {json.dumps(value)} instead of {json.dumps(project)}")
         if replaced:
             lines.append(
@@ -199,6 +208,11 @@ def replaced_by_defaults(study: StudySpec, runs: list[RunSpec]) -> list[str]:
                 f'To use other values, set them in [override."{framework}"].'
             )
     return lines
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it, so that a tuple equals a list."""
+    return json.loads(json.dumps(value, default=str))
 
 
 def _holds(final: Any, value: Any) -> bool:
