@@ -128,11 +128,14 @@ def _load(path: Path, device: str | None, workers: int | None, threads: int | No
 
 
 def _run_study(spec: StudySpec, out: Path) -> None:
+    from triptych.study.defaults import replaced_by_defaults
+    from triptych.study.plan import runs_of
     from triptych.study.runner import run_study
     from triptych.terminal import running, tables
 
     try:
-        outcome = run_study(spec, out, running.Terminal(console))
+        notes = replaced_by_defaults(spec, runs_of(spec))
+        outcome = run_study(spec, out, running.Terminal(console, notes=notes))
     except KeyboardInterrupt:  # before or after the runs, where whatever is cut short is simply done again
         raise typer.Exit(running.stopped(console, out)) from None
     if outcome.verdicts is None:
@@ -144,7 +147,8 @@ def _run_study(spec: StudySpec, out: Path) -> None:
 @app.command()
 def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> None:
     """Say what a study would run and what it would cost, and run nothing."""
-    from triptych.study.plan import preview, replaced_by_defaults
+    from triptych.study.defaults import replaced_by_defaults
+    from triptych.study.plan import preview
     from triptych.terminal import tables
 
     spec = _load(study, None, None, None)

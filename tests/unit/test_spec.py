@@ -33,7 +33,8 @@ from triptych.spec import (
     load_study,
     to_toml,
 )
-from triptych.study.plan import replaced_by_defaults, runs_of, validate
+from triptych.study.defaults import replaced_by_defaults
+from triptych.study.plan import runs_of, validate
 from triptych.study.presets import comparison
 
 GAME = VAEGAN.Options().model_dump(mode="json")

@@ -23,16 +23,8 @@ from triptych.evaluation.scoring import metrics_of
 from triptych.frameworks import framework_of
 from triptych.plugins import find, is_outside, suggest
 from triptych.rng import stream
-from triptych.spec import (
-    ExecutionSpec,
-    NetworkSpec,
-    OptimiserSpec,
-    RunSpec,
-    StudySpec,
-    TrainingSpec,
-    checked,
-    rename_learning_rate,
-)
+from triptych.spec import ExecutionSpec, RunSpec, StudySpec, checked
+from triptych.study.defaults import own_defaults, shared_parts, with_rate
 from triptych.study.executors import Executor
 from triptych.training import cost
 from triptych.training.cost import Cost, costs
@@ -43,11 +35,6 @@ from triptych.training.step import Diverged, Examples, batches_per_step, step
 _TORCH = str(Path(torch.__file__).parent)
 _ENGINE = str(Path(cost.__file__).parent)
 """The folders of PyTorch and of the engine, which raise what a framework got wrong."""
-_SPECS: dict[str, type[NetworkSpec] | type[OptimiserSpec] | type[TrainingSpec]] = {
-    "network": NetworkSpec,
-    "optimiser": OptimiserSpec,
-    "training": TrainingSpec,
-}
 PARTS = ("options", "network", "optimiser", "training")
 _MISSING = object()
 
@@ -119,8 +106,8 @@ def _fault(spec: RunSpec, error: Exception) -> InputError:
 
 def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> RunSpec:
     """One run: what all share, the grid's point over it, the framework's preset over that, its override on top."""
-    values = _shared(study)
-    merge(values, _defaults(framework, values))
+    values = shared_parts(study)
+    merge(values, own_defaults(framework, values))
     # An optimiser's name clears the options of the one before, so it is laid before any options.
     for key in sorted(point, key=lambda key: key != "optimiser.name"):
         merge(values, _nested(key, point[key]))
@@ -138,86 +125,12 @@ def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> 
     return resolved(checked(RunSpec, run, f"run {framework}"))
 
 
-def _shared(study: StudySpec) -> dict[str, Any]:
-    """The parts of a run that all frameworks of a study share, before anything of their own is laid over them."""
-    parts = {part: getattr(study, part).model_dump() for part in ("data", "network", "optimiser", "training")}
-    return {**parts, "options": {}}
-
-
 def _field(values: dict[str, Any], key: str) -> Any:
     """The value of a dotted field of nested tables; _MISSING, which equals no value, where there is no such field."""
     table: Any = values
     for part in key.split("."):
         table = table.get(part, _MISSING) if isinstance(table, dict) else _MISSING
     return table
-
-
-def _defaults(framework: str, values: dict[str, Any]) -> dict[str, Any]:
-    """The framework's own defaults, for the fields where the study has the project's default.
-
-    Raises InputError for defaults that are no tables of fields that a run has.
-    """
-    kind: Any = find("frameworks", framework.partition("@")[0], where="frameworks")
-    declared = getattr(kind, "defaults", {})  # `validate` refuses what is no framework
-    where = f"`defaults` of {framework}"
-    try:
-        declared = _renamed(declared)
-    except ValueError as error:
-        raise InputError(str(error), where=where) from None
-    chosen: dict[str, Any] = {}
-    for part, table in declared.items():
-        if part not in _SPECS:
-            raise InputError("no such part of a run", where=where, value=part, hint=suggest(part, _SPECS))
-        if not isinstance(table, dict):
-            raise InputError("must be a table of fields", where=f"{where}, {part}", value=table)
-        project = _project(part)
-        for key in table:
-            if key not in project:
-                raise InputError("no such field", where=f"{where}, {part}", value=key, hint=suggest(key, project))
-        # Some fields are left out of `values` while they have the project's default.
-        chosen[part] = {
-            key: value for key, value in table.items() if values[part].get(key, project[key]) == project[key]
-        }
-    return chosen
-
-
-def _project(part: str) -> dict[str, Any]:
-    """The project's defaults of one part of a run, all fields of it."""
-    spec = _SPECS[part]()
-    return {key: getattr(spec, key) for key in _SPECS[part].model_fields}
-
-
-def replaced_by_defaults(study: StudySpec, runs: list[RunSpec]) -> list[str]:
-    """One line per framework whose own defaults replace the project's in this study: the study does not show them.
-
-    What the grid, a preset or an override decides instead is left out. `runs` are the study's.
-    """
-    shared, lines = _shared(study), []
-    for framework in study.frameworks:
-        run = next(run for run in runs if run.framework == framework).model_dump(mode="json")
-        replaced = []
-        for part, table in _defaults(framework, shared).items():
-            for key, value in _plain(table).items():
-                field, project = f"{part}.{key}", _plain(_project(part)[key])
-                varied = any(name == field or name.startswith(f"{field}.") for name in study.grid)
-                if value != project and not varied and _holds(run[part].get(key, project), value):
-                    replaced.append(f"{field} = {json.dumps(value)} instead of {json.dumps(project)}")
-        if replaced:
-            lines.append(
-                f"{framework} has its own defaults: {', '.join(replaced)}. "
-                f'To use other values, set them in [override."{framework}"].'
-            )
-    return lines
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it, so that a tuple equals a list."""
-    return json.loads(json.dumps(value, default=str))
-
-
-def _holds(final: Any, value: Any) -> bool:
-    """Whether a run has this value; of a table, whether it has all its entries."""
-    return value.items() <= final.items() if isinstance(value, dict) and isinstance(final, dict) else final == value
 
 
 def resolved(spec: RunSpec) -> RunSpec:
@@ -250,7 +163,7 @@ def _preset(study: StudySpec, framework: str) -> dict[str, Any]:
     kind: Any = find("frameworks", base, where="frameworks")
     presets = getattr(kind, "presets", {})  # what is no framework at all, `validate` refuses
     if not at or preset in presets:
-        return _renamed(presets.get(preset, {}))
+        return with_rate(presets.get(preset, {}))
     if framework in study.override:
         return {}
     raise InputError(
@@ -259,11 +172,6 @@ def _preset(study: StudySpec, framework: str) -> dict[str, Any]:
         value=framework,
         hint=f'{suggest(preset, presets)} Or define it: [override."{framework}".options].',
     )
-
-
-def _renamed(parts: dict[str, Any]) -> dict[str, Any]:
-    """The parts of a run with the learning rate under its one name."""
-    return {name: rename_learning_rate(part) if name == "optimiser" else part for name, part in parts.items()}
 
 
 def merge(values: dict[str, Any], layer: dict[str, Any]) -> None:
