@@ -187,7 +187,7 @@ def is_near(found: float | None, wanted: float | None) -> bool:
 
 
 def step_time(check: Check, result: Result) -> None:
-    """Seconds a step at the paper's size, and the rate of arithmetic next to that of one large matrix product."""
+    """Seconds per step at the paper's size, and the rate of arithmetic next to that of one large matrix product."""
     side = 256 if check.tiny else 8192
     kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     products = {name: matrix_product(side, kind, check.device) for name, kind in kinds.items()}

@@ -99,7 +99,7 @@ def run(
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Run a study, or go on with one that was stopped."""
+    """Run a study, or resume one that was stopped."""
     from triptych.directory import StudyDirectory, holds_prepared_data
 
     spec = _load(study, device, workers, threads)
@@ -126,11 +126,14 @@ def _load(path: Path, device: str | None, workers: int | None, threads: int | No
 
 
 def _run_study(spec: StudySpec, out: Path) -> None:
+    from triptych.study.defaults import replaced_by_defaults
+    from triptych.study.plan import runs_of
     from triptych.study.runner import run_study
     from triptych.terminal import running, tables
 
     try:
-        outcome = run_study(spec, out, running.Terminal(console))
+        notes = replaced_by_defaults(spec, runs_of(spec))
+        outcome = run_study(spec, out, running.Terminal(console, notes=notes))
     except KeyboardInterrupt:  # before or after the runs, where whatever is cut short is simply done again
         raise typer.Exit(running.stopped(console, out)) from None
     if outcome.verdicts is None:
@@ -143,11 +146,14 @@ def _run_study(spec: StudySpec, out: Path) -> None:
 def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> None:
     """Say what a study would run and what it would cost, and run nothing."""
     from triptych.study.costing import preview
+    from triptych.study.defaults import replaced_by_defaults
     from triptych.terminal import tables
 
-    planned = preview(_load(study, None, None, None))
+    spec = _load(study, None, None, None)
+    planned = preview(spec)
     tables.runs(console, planned.runs, planned.costs)
     tables.plan(console, planned)
+    tables.notes(console, replaced_by_defaults(spec, planned.runs))
 
 
 @app.command()
@@ -237,7 +243,7 @@ def reproduce(
     """Reproduce the paper: as published and under matched conditions, every claim with a verdict."""
     papers = ["paper", "vae-vs-gan-vs-vaegan"]
     if what not in papers:
-        raise InputError("nothing that can be reproduced", where="WHAT", value=what, hint=suggest(what, papers))
+        raise InputError("unknown paper", where="WHAT", value=what, hint=suggest(what, papers))
     from triptych.papers.vae_vs_gan_vs_vaegan.run import reproduce
 
     execution = {"device": device, "workers": workers, "threads": threads}
@@ -353,7 +359,7 @@ def networks(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help='"package.module:Name", or a built-in name such as vaegan@pythae.')],
+    name: Annotated[str, typer.Argument(help='"package.module:Name" or a built-in name, e.g. vaegan@pythae.')],
 ) -> None:
     """Check that a framework, metric, data source or feature extractor keeps its contract."""
     from triptych.contracts import checks_of, run_checks

@@ -46,7 +46,7 @@ STATE_JSON = "state.json"
 NOT_HASHED = frozenset({TIMING_JSONL, LOCK, ERROR_TXT})
 """What differs when a run is repeated, and so is not in its manifest."""
 OLDER = "belongs to an older version of triptych"
-OLDER_HINT = "Nothing was changed. Use that version to go on with it, or choose another --out."
+OLDER_HINT = "Nothing was changed. Use that version to resume it, or choose another --out."
 
 
 def weights_file(network: str) -> str:

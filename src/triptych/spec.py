@@ -165,8 +165,8 @@ class RunSpec(Frozen):
     condition: dict[str, Any] = {}
 
     @property
-    def game(self) -> str:
-        """The framework's file: what stands before the "@" of "vaegan@larsen-code"."""
+    def base_framework(self) -> str:
+        """The framework without its preset: what stands before the "@" of "vaegan@larsen-code"."""
         return without_preset(self.framework)
 
     @property
@@ -199,7 +199,7 @@ class ScoringSpec(Frozen):
     """
 
     images: int = Field(default=10_000, ge=50)
-    metrics: tuple[str, ...] | None = None
+    metrics: tuple[str, ...] | None = Field(default=None, min_length=1)
     features: tuple[str, ...] | None = Field(default=None, min_length=1)
     options: dict[str, dict[str, Any]] = {}
     smallest_effect: dict[str, float] = {}
@@ -270,7 +270,7 @@ class StudySpec(Frozen):
     @classmethod
     def _values_to_vary(cls, grid: dict[str, list[Any]]) -> dict[str, list[Any]]:
         for key, values in grid.items():
-            if not values or any(value in values[:place] for place, value in enumerate(values)):
+            if not values or any(value in values[:index] for index, value in enumerate(values)):
                 raise ValueError(f"{key} needs one or more values, each once")
         return grid
 

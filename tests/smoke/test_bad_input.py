@@ -219,7 +219,7 @@ def test_a_directory_of_another_study_is_left_alone(here, monkeypatch, capfd):
 def test_a_directory_of_something_else_is_left_alone(here, monkeypatch, capfd):
     Path("out").mkdir()
     Path("out", "thesis.tex").write_text("years of work")
-    assert "something else" in compare(here, monkeypatch, capfd, "good.npz")
+    assert "do not belong to a study" in compare(here, monkeypatch, capfd, "good.npz")
     Path("file").write_text("a file")
     said = refused(here, monkeypatch, capfd, "compare", "good.npz", "--out", "file")
     assert "file: is a file" in said

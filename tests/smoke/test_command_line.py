@@ -118,6 +118,16 @@ def test_plan_says_the_cost_and_runs_nothing(home, typed):
     assert sorted(home.iterdir()) == before
 
 
+def test_plan_and_compare_say_which_defaults_of_a_framework_replace_the_projects(home, typed, tmp_path):
+    label = "toy_frameworks:Inner"
+    study = STUDY.format(data=home / "digits.npz").replace('["vae", "gan"]', f'["vae", "{label}"]')
+    (tmp_path / "study.toml").write_text(study.replace("images = 640", "images = 32").replace("seeds = 2", "seeds = 1"))
+    for command in (["plan"], ["run", "--out", tmp_path / "out"]):
+        done = typed(*command, tmp_path / "study.toml")
+        (line,) = [line for line in done.stdout.splitlines() if "has its own defaults" in line]
+        assert line.startswith(f"  note: {label} has its own defaults: optimiser.rate = 0.02 instead of 0.001, ")
+
+
 def test_sample_writes_a_picture_that_the_seed_decides(vae, typed, tmp_path):
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         done = typed("sample", vae, "-n", 10, "--seed", seed, "--out", tmp_path / f"{name}.png")

@@ -123,7 +123,7 @@ def test_a_line_that_is_no_event_is_passed_over(tmp_path):
     local._follow(worker, events)
     local._close(worker)
     found = [events.get_nowait()[1] for _ in range(events.qsize())]
-    assert [event["event"] for event in found] == ["scoring", local.GONE]
+    assert [event["event"] for event in found] == ["scoring", local.EXITED]
     assert found[1]["code"] == 9 and found[1]["message"].endswith("why")
 
 

@@ -60,7 +60,7 @@ def stop_in_the_middle(out: Path) -> str:
 
 def test_the_paper_is_reproduced_stopped_and_gone_on_with(tmp_path):
     out, docs = tmp_path / "out", tmp_path / "docs"
-    assert "Stopped. The same command goes on from here" in " ".join(stop_in_the_middle(out).split())
+    assert "Stopped. Run the same command to resume" in " ".join(stop_in_the_middle(out).split())
     before = {folder: store.read_json(folder / "manifest.json") for folder in whole(out)}
     assert before and not (out / "claims.json").exists()
 

@@ -227,6 +227,14 @@ def test_no_study_is_an_input_error(tmp_path: Path) -> None:
         report.write(tmp_path)
 
 
+def test_a_new_report_removes_its_own_old_figures_and_no_others(copy: Path) -> None:
+    for name in ("curves_7.pdf", "scores_of_mine.pdf", "poster.pdf"):
+        (copy / "figures" / name).write_bytes(b"%PDF")
+    report.write(copy)
+    kept = {path.name for path in (copy / "figures").iterdir()}
+    assert "curves_7.pdf" not in kept and {"scores_of_mine.pdf", "poster.pdf", "curves.pdf"} <= kept
+
+
 def test_a_grid_gets_a_part_for_each_condition_and_stays_small(tmp_path: Path) -> None:
     points = ({"optimiser.name": "RMSprop"}, {"optimiser.name": "Adam"})
     path = report.write(make(tmp_path / "s", conditions=points, seeds=2))

@@ -282,7 +282,7 @@ def test_every_chart_is_drawn_in_the_pages_colours_and_stands_alone_in_real_ones
     assert inline.keys() == names
     for name in names:
         assert "var(--" in inline[name] and "#0102" not in inline[name] and "#0a0b" not in inline[name]
-        text = plotting.alone(inline[name])
+        text = plotting.standalone(inline[name])
         assert "var(--" not in text and ET.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
     assert "2 of 10 runs collapsed" in panels["response-adam"].alt
     assert charts.panels(results()) == {}

@@ -23,6 +23,7 @@ from triptych.evaluation import features, scoring
 from triptych.evaluation.run import Run
 from triptych.spec import DataSpec, RunSpec, ScoringSpec
 from triptych.training import grids, loop
+from triptych.training import step as engine
 from triptych.training.step import Diverged
 
 pytestmark = pytest.mark.slow
@@ -289,6 +290,27 @@ def test_a_poisoned_batch_ends_the_run_where_it_stands(data, tiny_run, tmp_path,
     for name in ("enc", "dec", "dis"):
         file = f"weights/{name}.safetensors"
         assert (tmp_path / "poisoned" / file).read_bytes() == (tmp_path / "short" / file).read_bytes()
+
+
+def test_a_divergence_between_two_turns_takes_the_whole_step_back(data, tiny_run, tmp_path, monkeypatch):
+    """The first player of that step has moved already: the weights kept are those before the step, of all players."""
+    batch_of = engine.batch_of
+
+    def poisoned(state, spec, examples, players, turn, progress):
+        factor = float("nan") if (state.step, turn) == (7, 1) else 1
+        examples = examples._replace(images=examples.images * factor)
+        return batch_of(state, spec, examples, players, turn, progress)
+
+    training = {"updates": "sequential"}
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "batch_of", poisoned)
+        outcome = trained(tmp_path / "poisoned", tiny_run("vaegan", training=training), data)
+    assert (outcome["status"], outcome["images"]) == ("diverged", 112)
+    assert "the weights are those after 112 images" in outcome["message"]
+    trained(tmp_path / "short", tiny_run("vaegan", training={**training, "images": 112}), data)
+    for name in ("enc", "dec", "dis"):
+        file = f"weights/{name}.safetensors"
+        assert (tmp_path / "poisoned" / file).read_bytes() == (tmp_path / "short" / file).read_bytes(), name
 
 
 def test_a_fault_in_the_code_is_no_divergence(data, tiny_run, tmp_path, monkeypatch):

@@ -79,7 +79,7 @@ def uses(subject: Subject, model: Model, count: int) -> dict[Ability, Callable[[
         "encode": lambda: model.encode(images, labels),
         "posterior": lambda: model.posterior(images, labels),
         "reconstruct": lambda: model.reconstruct(images, labels),
-        "features": lambda: model.features(images),
+        "discriminator_features": lambda: model.discriminator_features(images),
     }
 
 

@@ -34,16 +34,16 @@ class Run:
     """A finished or diverged run. `networks` are in evaluation mode and ask for no gradient."""
 
     def __init__(self, folder: Path | str, device: str = "cpu") -> None:
-        """Raises InputError when there is no run in `folder`, or one that has not come to its end."""
+        """Raises InputError when there is no run in `folder`, or one that has not finished."""
         self.folder, self.device = Path(folder), device
         self.files = RunDirectory(folder)
         self.weights = self.files.weights
         self.spec = self.files.load_spec()
         if not self.files.outcome_json.exists():
             raise InputError(
-                "this run has not come to its end",
+                "this run has not finished",
                 where=str(self.folder),
-                hint="Run its study again to go on.",
+                hint="Run its study again to resume it.",
             )
         self.outcome: dict[str, Any] = store.read_json(self.files.outcome_json)
 
@@ -166,16 +166,16 @@ class Run:
         mean, log_variance = self.model.posterior(images, labels)
         return mean.cpu(), log_variance.cpu()
 
-    def features(self, images: Tensor) -> Tensor:
+    def discriminator_features(self, images: Tensor) -> Tensor:
         """Dis_l features [B, F] of images [B, C, S, S] in [-1, 1], as one batch."""
-        return self.model.features(images).cpu()
+        return self.model.discriminator_features(images).cpu()
 
     def render(self, latents: Tensor) -> Tensor:
         """Images [B, C, S, S] of codes [B, D] as one batch, differentiable in the codes."""
         return self.model.decode(latents).cpu()
 
     def log(self) -> pandas.DataFrame:
-        """What was logged, a row per interval: images, every term, loss and gradient norm, seconds, memory."""
+        """What was logged, one row per interval: images, every term, loss and gradient norm, seconds, memory."""
         import pandas
 
         lines = store.read_lines(self.files.log_jsonl)
@@ -186,7 +186,7 @@ class Run:
         return log.merge(timing, on="images", how="left")
 
     def scores(self) -> pandas.DataFrame:
-        """The run's scores, a row per metric."""
+        """The run's scores, one row per metric."""
         import pandas
 
         return pandas.DataFrame(store.read_lines(self.files.scores_jsonl))

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,9 @@ MOST_BYTES = 2 * 2**30
 
 def metrics_of(scoring: ScoringSpec) -> list[Metric]:
     """The metrics that a study asks for, all there are if it names none; InputError for an unknown one or option."""
-    found = metrics.load(scoring.metrics if scoring.metrics is not None else plugins.names("metrics"))
-    metrics.check_options(found, scoring.options)
-    return found
+    asked = metrics.load(scoring.metrics if scoring.metrics is not None else plugins.names("metrics"))
+    metrics.check_options(asked, scoring.options)
+    return asked
 
 
 def describe(scoring: ScoringSpec, extractors: Sequence[Extractor]) -> list[Row]:
@@ -57,29 +57,51 @@ def describe(scoring: ScoringSpec, extractors: Sequence[Extractor]) -> list[Row]
             if metric.per_feature_space
             for o in metric.outputs_in(extractor.name)
         ]
-    own, known = scoring.smallest_effect, [output["metric"] for output in outputs]
-    for name, effect in own.items():
+    margins, known = scoring.smallest_effect, [output["metric"] for output in outputs]
+    for name, effect in margins.items():
         where = f"scoring.smallest_effect.{name}"
         if name not in known:
             raise InputError("no such metric is computed", where=where, hint=plugins.suggest(name, known))
         if effect < 0:
-            raise InputError("a smallest effect is not negative", where=where, value=effect)
-    return [{**output, "smallest_effect": own.get(output["metric"], output["smallest_effect"])} for output in outputs]
+            raise InputError("must not be negative", where=where, value=effect)
+    return [
+        {**output, "smallest_effect": margins.get(output["metric"], output["smallest_effect"])} for output in outputs
+    ]
 
 
 def observe(run: Run, dataset: Dataset, images: int, extractor: Extractor, cache: Path | None = None) -> Observations:
     """What may be observed of a run: as many samples as test images, at most `images` of each."""
-    real, labels = drawn(dataset.test)(images)
-    history = {seen: _observed(run.at(seen), real, extractor) for seen in run.snapshots}
+    real, labels = draws_from(dataset.test)(images)
     return dataclasses.replace(
         _observed(run, real, extractor),
         labels=labels,
-        training=drawn(dataset.train),
-        validation=drawn(dataset.validation),
+        training=draws_from(dataset.train),
+        validation=draws_from(dataset.validation),
         log=store.read_lines(run.files.log_jsonl),
-        history=history,
+        history=History(run.snapshots, lambda seen: _observed(run.at(seen), real, extractor)),
         cache=cache,
     )
+
+
+class History(Mapping[int, Observations]):
+    """The observations of earlier moments by the images seen until then.
+
+    Each access opens the networks of that moment again, so that those of one moment at a time are in memory.
+    """
+
+    def __init__(self, moments: Sequence[int], observe_at: Callable[[int], Observations]) -> None:
+        self._moments, self._observe_at = tuple(moments), observe_at
+
+    def __getitem__(self, images: int) -> Observations:
+        if images not in self._moments:
+            raise KeyError(images)
+        return self._observe_at(images)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._moments)
+
+    def __len__(self) -> int:
+        return len(self._moments)
 
 
 def _observed(run: Run, real: Tensor, extractor: Extractor) -> Observations:
@@ -96,7 +118,7 @@ def _observed(run: Run, real: Tensor, extractor: Extractor) -> Observations:
         posterior=run.posterior if model.can("posterior") else None,
         encode=_on_cpu(model.encode) if model.can("encode") and not model.can("posterior") else None,
         decode=run.render if "decode" not in lacks else None,
-        dis_l=run.features if model.can("features") else None,
+        dis_l=run.discriminator_features if model.can("discriminator_features") else None,
         lacks=lacks,
         latent=model.latent if "decode" not in lacks else 0,
         seed=run.spec.seed,
@@ -117,7 +139,7 @@ def _raising(reason: str) -> Callable[[int], Tensor]:
     return sample
 
 
-def drawn(split: Split, left_out: int = 0) -> Draw:
+def draws_from(split: Split, left_out: int = 0) -> Draw:
     """The images of a split and their labels, at most so many, evenly spaced.
 
     Spread over the whole set, since its parts may differ, as the two halves of MNIST's test images do. With
@@ -220,8 +242,8 @@ def _code(metric: Metric) -> str:
 
 def _real(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> Observations:
     """Real images in the place of samples: training images, which are then not among the training images."""
-    real, labels = drawn(dataset.test)(images)
-    others = drawn(dataset.train)(len(real))[0]
+    real, labels = draws_from(dataset.test)(images)
+    others = draws_from(dataset.train)(len(real))[0]
 
     def sample(n: int) -> Tensor:  # with fewer training than test images, some stand twice
         return others if n == len(others) else others[torch.arange(n) % len(others)]
@@ -233,14 +255,14 @@ def _real(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> O
         reconstruct=lambda images, labels: images,
         labels=labels,
         cache=cache,
-        training=drawn(dataset.train, left_out=len(real)),
-        validation=drawn(dataset.validation),
+        training=draws_from(dataset.train, left_out=len(real)),
+        validation=draws_from(dataset.validation),
     )
 
 
 def _noise(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> Observations:
     """Uniform noise in the place of samples and of reconstructions."""
-    real, labels = drawn(dataset.test)(images)
+    real, labels = draws_from(dataset.test)(images)
 
     def noise(n: int) -> Tensor:
         return torch.rand(n, *real.shape[1:], generator=stream(0, "reference/noise")).mul_(2).sub_(1)
@@ -255,6 +277,6 @@ def _noise(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> 
         reconstruct=reconstruct,
         labels=labels,
         cache=cache,
-        training=drawn(dataset.train),
-        validation=drawn(dataset.validation),
+        training=draws_from(dataset.train),
+        validation=draws_from(dataset.validation),
     )

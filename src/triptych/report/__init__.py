@@ -6,6 +6,7 @@ its own content-security policy forbids it. No PyTorch is imported, and the same
 
 from __future__ import annotations
 
+import re
 from collections.abc import Set
 from pathlib import Path
 from typing import Any
@@ -61,13 +62,17 @@ def _plotted(study: Study) -> list[Row]:
     return headlines.directed(study, "primary") or headlines.directed(study)
 
 
+_OUR_FIGURE = re.compile(r"(curves|scores|responses|samples|reconstructions)(_\d+)?\.pdf")
+
+
 def _figures(study: Study, cells: dict[str, Cells], folder: Path) -> None:
-    """One PDF a kind of figure and condition; those of an earlier report are taken away first."""
+    """One PDF per kind of figure and condition; those of an earlier report are removed first, and no other files."""
     folder.mkdir(exist_ok=True)
-    for old in folder.glob("*.pdf"):
-        old.unlink()
-    for place, condition in enumerate(study.conditions, start=1):
-        tail = f"_{place}" if len(study.conditions) > 1 else ""
+    for old in list(folder.iterdir()):
+        if _OUR_FIGURE.fullmatch(old.name):
+            old.unlink()
+    for number, condition in enumerate(study.conditions, start=1):
+        tail = f"_{number}" if len(study.conditions) > 1 else ""
         sheets = {
             "curves": figures.curves(study, condition),
             "scores": figures.scores(study, cells[condition], _plotted(study)),
@@ -144,7 +149,7 @@ _ABILITY = {"samples": "sample", "reconstructions": "reconstruct"}
 
 
 def _pictures(study: Study, condition: str, album: pictures.Album) -> dict[int, dict[str, list[dict[str, Any]]]]:
-    """Seed to its sample and reconstruction grids, a framework each, with the reason where there is none."""
+    """Seed to its sample and reconstruction grids, one of each per framework, with the reason where there is none."""
     by_seed: dict[int, dict[str, list[dict[str, Any]]]] = {}
     for seed in study.seeds:
         runs = [r for r in study.of(condition) if r.seed == seed]

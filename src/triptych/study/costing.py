@@ -46,7 +46,9 @@ class CostedPlan(Plan):
         paces: dict[str, float] = {}
         seconds = 0.0
         for run in runs:
-            key = json.dumps([run.data.size, run.network.model_dump(mode="json"), run.training.batch_size, run.game])
+            key = json.dumps(
+                [run.data.size, run.network.model_dump(mode="json"), run.training.batch_size, run.base_framework]
+            )
             flops = self.costs[run.id].flops_per_image
             if key not in paces:
                 paces[key] = seconds_per_image(run, self.facts, self.execution, flops) / max(flops, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,8 @@ from triptych.errors import InputError
 from triptych.evaluation.scoring import metrics_of
 from triptych.frameworks import framework_of
 from triptych.plugins import find, is_outside, raised_at, suggest
-from triptych.spec import (
-    ExecutionSpec,
-    NetworkSpec,
-    OptimiserSpec,
-    RunSpec,
-    StudySpec,
-    TrainingSpec,
-    checked,
-    rename_learning_rate,
-    without_preset,
-)
+from triptych.spec import ExecutionSpec, RunSpec, StudySpec, checked
+from triptych.study.defaults import own_defaults, shared_parts, with_rate
 from triptych.study.executors import Executor
 from triptych.training import cost
 from triptych.training.environment import available_cores, choose_device
@@ -33,19 +23,19 @@ from triptych.training.environment import available_cores, choose_device
 _TORCH = str(Path(torch.__file__).parent)
 _ENGINE = str(Path(cost.__file__).parent)
 """The folders of PyTorch and of the engine, which raise what a framework got wrong."""
-_SPECS = {"network": NetworkSpec, "optimiser": OptimiserSpec, "training": TrainingSpec}
 PARTS = ("options", "network", "optimiser", "training")
+_MISSING = object()
 
 
 def runs_of(study: StudySpec) -> list[RunSpec]:
     """Every run of a study, by condition, then seed, then framework; raises InputError for what cannot be run."""
-    strangers = set(study.override) - set(study.frameworks)
-    if strangers:
-        stranger = min(strangers)
+    unknown = set(study.override) - set(study.frameworks)
+    if unknown:
+        name = min(unknown)
         raise InputError(
             "overrides a framework that the study does not run",
-            where=f"override.{stranger}",
-            hint=suggest(stranger, study.frameworks),
+            where=f"override.{name}",
+            hint=suggest(name, study.frameworks),
         )
     return [
         _run(study, framework, seed, point)
@@ -58,7 +48,7 @@ def runs_of(study: StudySpec) -> list[RunSpec]:
 def validate(runs: list[RunSpec]) -> None:
     """Raise InputError now for whatever would stop a run later: options, networks, optimisers, players.
 
-    A step of each kind of run is played on the meta device, so that weights that leave a player nothing to descend
+    A step of each kind of run is played on the meta device, so that weights that leave a player nothing to minimise
     are found too, and whatever the author of a framework got wrong.
     """
     for spec in {cost.kind(run): run for run in reversed(runs)}.values():
@@ -84,22 +74,21 @@ def check_labels(runs: list[RunSpec], classes: int) -> None:
 
 def _fault(spec: RunSpec, error: Exception) -> InputError:
     """What the code of a framework or a network family raised, with the place in its file."""
-    place = raised_at(error, _TORCH, _ENGINE)
+    location = raised_at(error, _TORCH, _ENGINE)
     if type(error) is ValueError:  # what a framework says of its options; an author's own is to be found, too
-        at = f" ({place})" if place and is_outside(spec.framework) else ""
+        at = f" ({location})" if location and is_outside(spec.framework) else ""
         return InputError(str(error), where=f"options of {spec.framework}{at}")
     return InputError(
         f"the framework {spec.framework} raised {type(error).__name__}: {error}",
-        where=place,
-        hint=f"`triptych check {spec.game}` tests it against the contract (docs/how-to/add-a-framework).",
+        where=location,
+        hint=f"`triptych check {spec.base_framework}` tests it against the contract (docs/how-to/add-a-framework).",
     )
 
 
 def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> RunSpec:
     """One run: what all share, the grid's point over it, the framework's preset over that, its override on top."""
-    values = {part: getattr(study, part).model_dump() for part in ("data", "network", "optimiser", "training")}
-    values["options"] = {}
-    merge(values, _defaults(framework, values))
+    values = shared_parts(study)
+    merge(values, own_defaults(framework, values))
     # An optimiser's name clears the options of the one before, so it is laid before any options.
     for key in sorted(point, key=lambda key: key != "optimiser.name"):
         merge(values, _nested(key, point[key]))
@@ -107,7 +96,7 @@ def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> 
     if framework in study.override:
         merge(values, study.override[framework].model_dump())
     for key, value in point.items():
-        if functools.reduce(lambda table, part: table[part], key.split("."), values) != value:
+        if _field(values, key) != value:
             raise InputError(
                 f"the grid varies what a preset or override of {framework} fixes",
                 where=f"grid.{key}",
@@ -117,22 +106,20 @@ def _run(study: StudySpec, framework: str, seed: int, point: dict[str, Any]) -> 
     return resolved(checked(RunSpec, run, f"run {framework}"))
 
 
-def _defaults(framework: str, values: dict[str, Any]) -> dict[str, Any]:
-    """The framework's own defaults, for the fields that a study leaves at the project's."""
-    kind: Any = find("frameworks", without_preset(framework), where="frameworks")
-    project = {part: kind().model_dump() for part, kind in _SPECS.items()}
-    return {
-        part: {key: value for key, value in table.items() if values[part][key] == project[part][key]}
-        for part, table in _renamed(getattr(kind, "defaults", {})).items()  # `validate` refuses what is no framework
-    }
+def _field(values: dict[str, Any], key: str) -> Any:
+    """The value of a dotted field of nested tables; _MISSING, which equals no value, where there is no such field."""
+    table: Any = values
+    for part in key.split("."):
+        table = table.get(part, _MISSING) if isinstance(table, dict) else _MISSING
+    return table
 
 
 def resolved(spec: RunSpec) -> RunSpec:
     """The run with every option of its framework and its networks written out, so that it means the same when
     defaults change.
     """
-    own = networks.options_of(spec.network).model_dump(mode="json")
-    network = spec.network.model_copy(update={"options": own})
+    network_options = networks.options_of(spec.network).model_dump(mode="json")
+    network = spec.network.model_copy(update={"options": network_options})
     options = framework_of(spec).options.model_dump(mode="json")
     return spec.model_copy(update={"options": options, "network": network})
 
@@ -153,36 +140,36 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
 
 def _preset(study: StudySpec, framework: str) -> dict[str, Any]:
     """What the preset after the "@" lays over a run: one of the framework's own, or one that the study defines."""
-    game, at, preset = framework.partition("@")
-    kind: Any = find("frameworks", game, where="frameworks")
+    base, at, preset = framework.partition("@")
+    kind: Any = find("frameworks", base, where="frameworks")
     presets = getattr(kind, "presets", {})  # what is no framework at all, `validate` refuses
     if not at or preset in presets:
-        return _renamed(presets.get(preset, {}))
+        return with_rate(presets.get(preset, {}))
     if framework in study.override:
         return {}
     raise InputError(
-        f"unknown preset of {game}",
+        f"unknown preset of {base}",
         where="frameworks",
         value=framework,
         hint=f'{suggest(preset, presets)} Or define it: [override."{framework}".options].',
     )
 
 
-def _renamed(parts: dict[str, Any]) -> dict[str, Any]:
-    """The parts of a run with the learning rate under its one name."""
-    return {name: rename_learning_rate(part) if name == "optimiser" else part for name, part in parts.items()}
-
-
-def merge(under: dict[str, Any], over: dict[str, Any]) -> None:
-    """Put the values of one nested table over those of another, in place.
+def merge(values: dict[str, Any], layer: dict[str, Any]) -> None:
+    """Put some parts of a run over those in `values`, in place.
 
     An optimiser of another name brings its own options with it.
     """
+    if _field(layer, "optimiser.name") not in (_MISSING, values["optimiser"]["name"]):
+        values["optimiser"] = {**values["optimiser"], "options": {}}
+    _merge_tables(values, layer)
+
+
+def _merge_tables(under: dict[str, Any], over: dict[str, Any]) -> None:
+    """Put the values of one nested table over those of another, in place."""
     for key, value in over.items():
-        if key == "optimiser" and value.get("name", under[key]["name"]) != under[key]["name"]:
-            under[key] = {**under[key], "options": {}}
         if isinstance(value, dict) and isinstance(under.get(key), dict):
-            merge(under[key], value)
+            _merge_tables(under[key], value)
         else:
             under[key] = copy.deepcopy(value)
 

@@ -113,7 +113,9 @@ def check(folder: Path, study: StudySpec) -> None:
         )
     if not directory.study_toml.exists():
         if not directory.may_be_claimed():
-            raise InputError("holds something else than a study", where=str(folder), hint="Choose another --out.")
+            raise InputError(
+                "contains files that do not belong to a study", where=str(folder), hint="Choose another --out."
+            )
         store.refuse_links(folder)
         return
     store.refuse_links(folder)
@@ -293,7 +295,7 @@ def _summarise(directory: StudyDirectory) -> list[dict[str, Any]]:
         (run.framework, condition_key(run.condition)) for run, outcome in outcomes if outcome["status"] == "diverged"
     )
     asked = comparisons.comparisons_for(study.frameworks, described, study.conditions())
-    with declared_names({run.game: outcome.get("name", "") for run, outcome in outcomes}):
+    with declared_names({run.base_framework: outcome.get("name", "") for run, outcome in outcomes}):
         answers = [verdict.to_dict() for verdict in comparisons.judge(scores, asked, diverged=diverged)]
     store.write(directory.verdicts_json, store.to_json(answers))
     report.write(directory.path, {run.id for run, _ in complete})

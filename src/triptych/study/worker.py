@@ -63,10 +63,10 @@ def _attempt(job: dict[str, Any], stop: threading.Event) -> None:
     """Do a job, and say how it ended."""
     folder = Path(job["folder"])
     try:
-        tell("finished" if compute(job, folder, stop) else "stopped")
+        emit("finished" if compute(job, folder, stop) else "stopped")
     except Exception as error:
         _note(folder, traceback.format_exc())
-        tell("failed", message=f"{type(error).__name__}: {error}")
+        emit("failed", message=f"{type(error).__name__}: {error}")
 
 
 def _note(folder: Path, text: str) -> None:
@@ -125,7 +125,7 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
         def watch(metric: str) -> None:
             if stop.is_set():
                 raise Stopped
-            tell("scoring", metric=metric)
+            emit("scoring", metric=metric)
 
         scoring = ScoringSpec.model_validate(job["scoring"])
         only = job.get("only") if files.scores_jsonl.exists() else None
@@ -139,12 +139,13 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
         return True
 
 
-def tell(event: str, **values: Any) -> None:
+def emit(event: str, **values: Any) -> None:
+    """Write one event to the parent process."""
     print(json.dumps({"event": event, **values}), file=_events, flush=True)
 
 
 def _throttled(seconds: float = 0.2) -> Any:
-    """A progress callback that speaks at most that often."""
+    """A progress callback that emits at most that often."""
     last = 0.0
 
     def progress(images: int, trained: float) -> None:
@@ -152,7 +153,7 @@ def _throttled(seconds: float = 0.2) -> Any:
         now = time.monotonic()
         if now - last >= seconds:
             last = now
-            tell("training", images=images, seconds=trained)
+            emit("training", images=images, seconds=trained)
 
     return progress
 

@@ -31,7 +31,7 @@ PART_COLOURS = {**COLOURS, "supported": "green", "contradicted": "red", "measure
 
 @contextmanager
 def preparing(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A bar for the preparation of the data; yields what it is told the images done and in all."""
+    """A bar for the preparation of the data; yields a function that is called with the images done and the total."""
     bar = Progress(
         TextColumn("preparing images"),
         BarColumn(24),
@@ -53,8 +53,13 @@ def data(console: Console, study: PreparedStudy) -> None:
     shape = f"{images.size} x {images.size} pixels, {'colour' if images.channels == 3 else 'grey'}"
     source = study.spec.data.path or study.spec.data.source
     console.print(f"Data: {source}: {counts}; {shape}{labels}", highlight=False, markup=False)
-    for note in images.notes:
-        console.print(f"  note: {note}", highlight=False, markup=False)
+    notes(console, images.notes)
+
+
+def notes(console: Console, texts: Sequence[str]) -> None:
+    """What a user should know about what is printed above, one line each."""
+    for line in texts:
+        console.print(f"  note: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def plan(console: Console, study: CostedPlan) -> None:
@@ -86,14 +91,19 @@ def _table(*columns: str, title: str = "") -> Table:
     return table
 
 
+def _add(table: Table, *cells: str | Text, style: str | None = None) -> None:
+    """A row of plain text: in a str, rich would take "[1, 2]" or ":x:" of a name for markup."""
+    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), style=style)
+
+
 def runs(console: Console, planned: list[RunSpec], costs: dict[str, Cost]) -> None:
     """Every run of a study, with what a training step costs."""
-    table = _table("run", "condition", "images", "GFLOP an image", "parameters")
+    table = _table("run", "condition", "images", "GFLOP per image", "parameters")
     for run in planned:
         cost = costs[run.id]
         parameters = f"{sum(cost.parameters.values()):,}"
-        table.add_row(
-            run.id, condition(run.condition), f"{cost.images:,}", f"{cost.flops_per_image / 1e9:.3f}", parameters
+        _add(
+            table, run.id, condition(run.condition), f"{cost.images:,}", f"{cost.flops_per_image / 1e9:.3f}", parameters
         )
     console.print(table)
 
@@ -109,9 +119,10 @@ def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
         a, b = answer["names"]
         colour = COLOURS[answer["verdict"]]
         where = f" ({condition(answer['condition'])})" if answer["condition"] else ""
-        table.add_row(
+        _add(
+            table,
             f"{answer['label'] or answer['metric']}{where}",
-            f"[{colour}]{answer['verdict']}[/]",
+            Text(answer["verdict"], colour),
             f"{a} vs {b}",
             _number(answer["difference"]),
             interval(answer["low"], answer["high"]),
@@ -160,14 +171,15 @@ def scores(console: Console, lines: list[dict[str, Any]]) -> None:
     for line in lines:
         value = _number(line["value"]) if line["undefined"] is None else f"undefined: {line['undefined']}"
         numbers = (_number(line.get(key)) for key in ("error", "real_baseline", "noise_baseline"))
-        table.add_row(line["metric"], value, *numbers, line["unit"], f"{line['n']:,}", line["features"])
+        _add(table, line["metric"], value, *numbers, line["unit"], f"{line['n']:,}", line["features"])
     console.print(table)
 
 
 def status(console: Console, rows: list[dict[str, Any]]) -> None:
     table = _table("run", "state", "images")
     for row in rows:
-        table.add_row(row["run"], STATES.get(row["state"], row["state"]), f"{row['images']:,} of {row['of']:,}")
+        state: str = row["state"]
+        _add(table, row["run"], STATES.get(state, state), f"{row['images']:,} of {row['of']:,}")
     console.print(table)
 
 
@@ -179,9 +191,9 @@ def networks(console: Console, described: dict[str, list[dict[str, Any]]], title
             table.add_column(column, justify="left" if column in ("layer", "output") else "right")
         for layer in layers:
             shape = " x ".join(map(str, layer["shape"]))
-            table.add_row(layer["kind"], shape, f"{layer['parameters']:,}", f"{layer['flops'] / 1e6:,.1f}")
+            _add(table, layer["kind"], shape, f"{layer['parameters']:,}", f"{layer['flops'] / 1e6:,.1f}")
         parameters, flops = sum(x["parameters"] for x in layers), sum(x["flops"] for x in layers)
-        table.add_row("total", "", f"{parameters:,}", f"{flops / 1e6:,.1f}", style="bold")
+        _add(table, "total", "", f"{parameters:,}", f"{flops / 1e6:,.1f}", style="bold")
         console.print(table)
 
 
@@ -202,7 +214,7 @@ def checks(console: Console, name: str, results: Sequence[Result]) -> None:
 def environment(console: Console, found: dict[str, Any]) -> None:
     table = _table("", "")
     for name, value in found.items():
-        table.add_row(name, "not installed" if value is None else str(value))
+        _add(table, name, "not installed" if value is None else str(value))
     console.print(table)
 
 

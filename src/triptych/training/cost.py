@@ -1,6 +1,6 @@
 """What a run costs, counted and not measured: parameters, FLOPs, memory.
 
-FLOPs are PyTorch's own count (two a multiply-add, in matrix products and convolutions) of one whole training step on
+FLOPs are PyTorch's own count (two per multiply-add, in matrix products and convolutions) of one whole training step on
 the meta device, where shapes exist and numbers do not; so the paper's size is counted in a moment on any machine.
 """
 
@@ -62,7 +62,7 @@ def costs(runs: list[RunSpec], channels: int, classes: int = 0) -> dict[str, Cos
 
 
 def kind(spec: RunSpec) -> str:
-    """What decides the arithmetic of a training step, as a key: runs of one kind cost the same an image."""
+    """What decides the arithmetic of a training step, as a key: runs of one kind cost the same per image."""
     irrelevant: Any = {
         "seed": True,
         "condition": True,
@@ -113,9 +113,9 @@ def _count(spec: RunSpec, channels: int, classes: int) -> int:
         turns = update_groups(spec, framework, progress)
         set_modes(state, turns)
         with FlopCounter() as counter:
-            for place, turn in enumerate(turns):
+            for index, turn in enumerate(turns):
                 if turn.players:
-                    play(state, batch_of(state, spec, Examples(images, labels), turn.players, place, progress))
+                    play(state, batch_of(state, spec, Examples(images, labels), turn.players, index, progress))
         total += counter.total * percents / 100
     return round(total / BATCH / batches_per_step(framework))
 
@@ -138,7 +138,7 @@ class FlopCounter(TorchDispatchMode):
 
 
 def forward_flops(module: nn.Module, *inputs: torch.Tensor) -> int:
-    """FLOPs of one forward call on inputs of the meta device, an image."""
+    """FLOPs per image of one forward call on inputs of the meta device."""
     with FlopCounter() as counter, torch.no_grad():
         module.eval()(*inputs)
     return round(counter.total / len(inputs[0]))

@@ -95,7 +95,7 @@ class Training:
 
     def next_examples(self) -> list[Examples]:
         """The batches of this step, which (seed, step) decides."""
-        return [self._examples(self.state.step * self.batches + place) for place in range(self.batches)]
+        return [self._examples(self.state.step * self.batches + index) for index in range(self.batches)]
 
     def _examples(self, number: int) -> Examples:
         """The batch of that number, from 0, in the order of the seed."""
@@ -190,7 +190,7 @@ class Training:
                 file.truncate(length)
 
     def go_back(self) -> None:
-        """Undo a step that has broken the weights: the newest checkpoint, played on up to that step.
+        """Undo a step that has broken the weights, or ended halfway: the newest checkpoint, played on up to that step.
 
         So the weights left do not depend on when a checkpoint was written.
         """
@@ -200,13 +200,16 @@ class Training:
         while self.state.step < number:
             self.play()
 
-    def finish(self, status: str, message: str) -> None:
-        """Write the weights, then the outcome, which says that training is over."""
+    def finish(self, status: str, message: str, is_halfway: bool = False) -> None:
+        """Write the weights, then the outcome, which says that training is over.
+
+        `is_halfway` says that the last step has ended between two turns; it is then undone.
+        """
         if self.interval.steps:
             self.log()
         for path in self.files.logs:  # on disk before the outcome that stands for them
             store.flush(path)
-        if not is_finite(self.state):
+        if is_halfway or not is_finite(self.state):
             self.go_back()
             message += f"; the weights are those after {self.images} images, the last that were finite"
         self.draw()
@@ -256,8 +259,8 @@ def train(
 
     `progress(images, seconds)` is called after every step. Returns False when `should_stop` asked to stop, with a
     checkpoint of that moment left behind; the same call goes on from there, to the same bits. A run that diverges has
-    come to its end: its outcome says so, and its weights are its last finite ones. Raises InputError, and changes
-    nothing, if the directory holds another run or one of other images, or if anything in it is a symbolic link.
+    ended: its outcome says so, and its weights are its last finite ones. Raises InputError, and changes nothing, if the
+    directory holds another run or one of other images, or if anything in it is a symbolic link.
     """
     store.refuse_links(folder)
     files = RunDirectory(folder)
@@ -275,7 +278,7 @@ def train(
         try:
             training.advance()
         except Diverged as reason:
-            training.finish("diverged", str(reason))
+            training.finish("diverged", str(reason), reason.is_halfway)
             return True
         progress(training.images, training.seconds)
         stop = should_stop()

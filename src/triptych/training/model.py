@@ -77,10 +77,10 @@ class Model:
         self.require("reconstruct")
         return self.framework.reconstruct(self.nets, images.to(self.device), self._labels(labels))
 
-    def features(self, images: Tensor) -> Tensor:
+    def discriminator_features(self, images: Tensor) -> Tensor:
         """Dis_l features [B, F] of images."""
-        self.require("features")
-        return self.framework.features(self.nets, images.to(self.device))
+        self.require("discriminator_features")
+        return self.framework.discriminator_features(self.nets, images.to(self.device))
 
     def _labels(self, labels: Tensor | None) -> Tensor | None:
         if not self.framework.conditional:

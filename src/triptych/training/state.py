@@ -64,7 +64,7 @@ def initial(spec: RunSpec, channels: int, device: str = "cpu", classes: int = 0)
     _check_networks(spec, framework, built)
     order = dict.fromkeys([*framework.networks, *built])
     nets = nn.ModuleDict({name: built[name] for name in order}).to(device)
-    for name in built.keys() - set(framework.networks):  # no player owns it, so nothing descends into it
+    for name in built.keys() - set(framework.networks):  # no player owns it, so no loss is minimised over it
         nets[name].requires_grad_(False)
     state = State(framework, nets, {})
     state.optimisers = optimisers(spec.optimiser, {player: state.parameters(player) for player in framework.players})
@@ -105,12 +105,12 @@ def optimisers(spec: OptimiserSpec, players: dict[str, list[nn.Parameter]]) -> d
     known = {name: kind for name, kind in vars(torch.optim).items() if _is_usable(kind)}
     if spec.name not in known:
         raise InputError("unknown optimiser", where="optimiser.name", value=spec.name, hint=suggest(spec.name, known))
-    strangers = set(spec.rates) - set(players)
-    if strangers:
+    unknown = set(spec.rates) - set(players)
+    if unknown:
         raise InputError(
             "learning rates for unknown players",
             where="optimiser.rates",
-            value=sorted(strangers),
+            value=sorted(unknown),
             hint=f"Its players: {', '.join(players)}.",
         )
     try:

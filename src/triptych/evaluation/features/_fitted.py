@@ -27,7 +27,7 @@ Fitted = tuple[dict[str, Tensor], dict[str, Any]]
 def fitted(
     name: str, fit: Callable[[Dataset], Fitted], dataset: Dataset, folder: Path, say: Callable[[str], None]
 ) -> Fitted:
-    """What `fit(dataset)` gives, its record with the tensors' `sha256` added; `say` is told when it has to be made.
+    """What `fit(dataset)` gives, its record with the tensors' `sha256` added; `say` is called when it has to be made.
 
     Files in `folder` that do not belong together or to these data are made again.
     """

@@ -89,7 +89,7 @@ def _response(own: dict[str, list[Point]], lowest: float, highest: float) -> Cal
                 axes.plot(*zip(*lost, strict=True), "x", color=colour, markersize=9, mew=1.8)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
-        plotting.dress(axes, ink)
+        plotting.style_axes(axes, ink)
         ticks = sorted({p.rate for line in own.values() for p in line})
         axes.set_xticks(ticks, [f"{1000 * rate:g}" for rate in ticks])
         axes.set_ylim(lowest, highest)
@@ -126,7 +126,7 @@ def _learning(results: Results, score: str) -> Panel | None:
         for framework, track in tracks.items():
             _line(axes, ink, framework, track)
         axes.set_yscale("log")
-        plotting.dress(axes, ink)
+        plotting.style_axes(axes, ink)
         _few_ticks(axes.yaxis)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(plotting.ticker().MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]))
@@ -170,7 +170,7 @@ def _bars(own: list[Effect], quirks: list[str]) -> Callable[[Any, Ink], None]:
                 if effect.verdict in ("makes it", "weakens it"):
                     axes.plot([added.point], [y], "D", color=ink.text, markersize=3.5, mew=0)
         axes.axvline(0, color=ink.muted, linewidth=0.8)
-        plotting.dress(axes, ink)
+        plotting.style_axes(axes, ink)
         axes.set_yticks(range(len(quirks)), quirks)  # a row for each quirk, downwards
         axes.set_ylim(len(quirks) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")

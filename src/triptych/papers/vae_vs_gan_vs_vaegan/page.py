@@ -62,7 +62,7 @@ def write(results: Results, claims: list[Claim], folder: Path, docs: Path | None
 def _write_markdown(content: Content, directory: ReproductionDirectory) -> None:
     """Write paper.md and, in paper/, its pictures and charts."""
     for name, chart in content.charts.items():
-        store.write(directory.pictures / f"{name}.svg", (plotting.alone(chart.svg).strip() + "\n").encode())
+        store.write(directory.pictures / f"{name}.svg", (plotting.standalone(chart.svg).strip() + "\n").encode())
     for picture in content.pictures.values():
         path = directory.pictures / picture.path.name
         if path != picture.path:

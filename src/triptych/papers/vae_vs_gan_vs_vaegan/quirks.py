@@ -42,7 +42,7 @@ def quirks_of(base: str) -> list[Quirk]:
 
 
 def variants() -> dict[str, Override]:
-    """Every variant of the attribution by its name: each base with one quirk fixed, with one kept, with none left.
+    """Every variant of the ablation by its name: each base with one quirk fixed, with one kept, with none left.
 
     "as_published@gan-fix-sign" is the published GAN with its sign fixed, "as_published@gan-keep-sign" the fixed GAN
     with the published sign, "as_published@gan-fixed" has every quirk fixed that the matched protocol does not share.
