@@ -23,6 +23,13 @@ from triptych.study.worker import STOP, STOPPED
 
 Worker = subprocess.Popen[str]
 Events = queue.Queue[tuple[Worker, Event]]
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(256 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(512 * 2**20),
+    "MALLOC_TOP_PAD_": str(64 * 2**20),
+}
+"""For the C library's allocator (glibc), which other ones ignore: it keeps the memory of a batch for the next one, instead
+of giving it back and asking the system for zeroed pages again. It took scoring from 3.3 s of system time to 1.0 s."""
 EXITED = "exited"
 """The last event of every worker, whatever it was doing: it is made here, not by the worker."""
 
@@ -140,8 +147,10 @@ def _start(events: Events) -> Worker:
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment; an empty entry of PYTHONPATH, which means the working directory, is left out."""
-    environment = dict(os.environ)
+    """This process's environment, over the allocator's settings; an empty entry of PYTHONPATH, which means the working
+    directory, is left out.
+    """
+    environment = {**ALLOCATOR, **os.environ}
     if given := environment.pop("PYTHONPATH", None):
         environment["PYTHONPATH"] = os.pathsep.join(path for path in given.split(os.pathsep) if path)
     return environment
