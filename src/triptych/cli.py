@@ -350,10 +350,8 @@ def networks(
     from triptych.training import cost
 
     study = comparison("mnist", ["vae"], 1, preset, size=size, channels=channels, width=width, latent=latent)
-    console.print(
-        f"Preset {preset}: {study.data.size} px, {channels} channels, width {study.network.width:g} of the paper's, "
-        f"{latent} latent dimensions"
-    )
+    shape = f"{study.data.size} px, {channels} channels, width {study.network.width:g} of the paper's"
+    console.print(f"Preset {preset}: {shape}, {latent} latent dimensions")
     tables.networks(console, cost.layers(study.network, study.data.size, channels), TITLES)
 
 
@@ -387,8 +385,7 @@ def main() -> None:
     except InputError as error:
         _refuse(str(error))
     except OSError as error:  # a folder that may not be written, a full disk
-        reason = error.strerror or str(error) or type(error).__name__
-        place = error.filename2 or error.filename or ""
+        reason, place = error.strerror or str(error) or type(error).__name__, error.filename2 or error.filename or ""
         _refuse(str(InputError(reason[:1].lower() + reason[1:], where=str(place))))
 
 

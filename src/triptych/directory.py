@@ -1,8 +1,8 @@
 """The directories of a reproduction, a study and a run: the name of every file in them, and how the files are read.
 
 Nothing else in the package spells these names, but for the few that `store` gives to what it makes in a folder of any
-kind: manifest, lock, checkpoints. Directories give paths; a `Reader` reads what lies there, strictly or tolerantly; a
-`RunRecord` is one run as far as its files tell.
+kind: manifest, lock, checkpoints. Directories give paths; a `triptych.store.Reader` reads what lies there; a `RunRecord` is
+one run as far as its files tell.
 
     results/paper-small/              ReproductionDirectory
         report.html  claims.json  paper.md  paper/
@@ -16,9 +16,6 @@ kind: manifest, lock, checkpoints. Directories give paths; a `Reader` reads what
 
 from __future__ import annotations
 
-import json
-import tomllib
-from collections.abc import Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,8 +24,7 @@ from typing import Any
 from triptych import store
 from triptych.errors import InputError
 from triptych.spec import RunSpec, StudySpec, checked, field_of, load_study
-
-Row = dict[str, Any]
+from triptych.store import Reader, Row
 
 LOCK = store.LOCK
 STUDY_TOML = "study.toml"
@@ -331,74 +327,6 @@ class RunRecord:
     def images(self) -> int:
         """Training images seen."""
         return int(self.outcome.get("images") or (self.log[-1].get("images", 0) if self.log else 0))
-
-
-class Reader:
-    """Reads the files of a directory; a file that is not there is empty.
-
-    Strictly, without `problems`: whatever cannot be read raises InputError. Tolerantly: it is left out and noted in
-    `problems`. A run under way may have half of a last line in a `.jsonl` file; a tolerant reader passes over it.
-    """
-
-    def __init__(self, problems: list[str] | None = None) -> None:
-        self.problems = problems
-
-    def text(self, path: Path) -> str:
-        """What the file holds; "" when it is not there."""
-        try:
-            return path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return ""
-        except (OSError, UnicodeDecodeError) as error:
-            self._note(path, f"cannot be read ({type(error).__name__})")
-            return ""
-
-    def toml(self, path: Path) -> Row:
-        """The table in a TOML file."""
-        try:
-            return tomllib.loads(self.text(path))
-        except tomllib.TOMLDecodeError as error:
-            self._note(path, f"cannot be read ({error})", short=True)
-            return {}
-
-    def table(self, path: Path) -> Row:
-        """The object in a JSON file."""
-        value = self._json(path)
-        return value if isinstance(value, dict) else {}
-
-    def tables(self, path: Path, needed: Set[str] = frozenset()) -> list[Row]:
-        """The objects in a JSON file's list that have all the keys needed."""
-        value = self._json(path)
-        return [r for r in value if isinstance(r, dict) and needed <= r.keys()] if isinstance(value, list) else []
-
-    def lines(self, path: Path, needed: Set[str] = frozenset()) -> list[Row]:
-        """The objects in a JSON-lines file that have all the keys needed."""
-        rows: list[Row] = []
-        lines = self.text(path).split("\n")  # not splitlines, which also splits at U+2028
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = json.loads(line) if line.strip() else None
-            except ValueError:
-                row = None
-                if number < len(lines) or self.problems is None:
-                    self._note(path, f"line {number} is not JSON", " and is left out")
-            if isinstance(row, dict) and needed <= row.keys():
-                rows.append(row)
-        return rows
-
-    def _json(self, path: Path) -> Any:
-        text = self.text(path)
-        try:
-            return json.loads(text) if text else None
-        except ValueError:
-            self._note(path, "is not whole JSON", " and is left out")
-            return None
-
-    def _note(self, path: Path, what: str, then: str = "", short: bool = False) -> None:
-        """Raise what is wrong with a file, or note it with what is `then` done."""
-        if self.problems is None:
-            raise InputError(what, where=str(path))
-        self.problems.append(f"{path.name if short else f'{path.parent.name}/{path.name}'} {what}{then}.")
 
 
 def holds_prepared_data(folder: Path) -> bool:

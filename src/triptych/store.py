@@ -14,12 +14,15 @@ import hashlib
 import json
 import os
 import shutil
+import tomllib
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from triptych.errors import InputError
+
+Row = dict[str, Any]
 
 TEMPORARY = ".partial"
 MANIFEST = "manifest.json"
@@ -229,3 +232,71 @@ def drop_checkpoints(folder: Path) -> None:
 
 def _generations(folder: Path) -> list[Path]:
     return sorted(path for path in (folder / CHECKPOINTS).glob("*") if path.name.isdigit())
+
+
+class Reader:
+    """Reads the files of a directory; a file that is not there is empty.
+
+    Strictly, without `problems`: whatever cannot be read raises InputError. Tolerantly: it is left out and noted in
+    `problems`. A run under way may have half of a last line in a `.jsonl` file; a tolerant reader passes over it.
+    """
+
+    def __init__(self, problems: list[str] | None = None) -> None:
+        self.problems = problems
+
+    def text(self, path: Path) -> str:
+        """What the file holds; "" when it is not there."""
+        try:
+            return path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            self._note(path, f"cannot be read ({type(error).__name__})")
+            return ""
+
+    def toml(self, path: Path) -> Row:
+        """The table in a TOML file."""
+        try:
+            return tomllib.loads(self.text(path))
+        except tomllib.TOMLDecodeError as error:
+            self._note(path, f"cannot be read ({error})", short=True)
+            return {}
+
+    def table(self, path: Path) -> Row:
+        """The object in a JSON file."""
+        value = self._json(path)
+        return value if isinstance(value, dict) else {}
+
+    def tables(self, path: Path, needed: Set[str] = frozenset()) -> list[Row]:
+        """The objects in a JSON file's list that have all the keys needed."""
+        value = self._json(path)
+        return [r for r in value if isinstance(r, dict) and needed <= r.keys()] if isinstance(value, list) else []
+
+    def lines(self, path: Path, needed: Set[str] = frozenset()) -> list[Row]:
+        """The objects in a JSON-lines file that have all the keys needed."""
+        rows: list[Row] = []
+        lines = self.text(path).split("\n")  # not splitlines, which also splits at U+2028
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line) if line.strip() else None
+            except ValueError:
+                row = None
+                if number < len(lines) or self.problems is None:
+                    self._note(path, f"line {number} is not JSON", " and is left out")
+            if isinstance(row, dict) and needed <= row.keys():
+                rows.append(row)
+        return rows
+
+    def _json(self, path: Path) -> Any:
+        text = self.text(path)
+        try:
+            return json.loads(text) if text else None
+        except ValueError:
+            self._note(path, "is not whole JSON", " and is left out")
+            return None
+
+    def _note(self, path: Path, what: str, then: str = "", short: bool = False) -> None:
+        """Raise what is wrong with a file, or note it with what is `then` done."""
+        if self.problems is None:
+            raise InputError(what, where=str(path))
+        self.problems.append(f"{path.name if short else f'{path.parent.name}/{path.name}'} {what}{then}.")

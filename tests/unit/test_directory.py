@@ -10,7 +10,7 @@ import pytest
 
 import triptych
 from triptych import directory, store
-from triptych.directory import Reader, ReproductionDirectory, RunDirectory, StudyDirectory
+from triptych.directory import ReproductionDirectory, RunDirectory, StudyDirectory
 from triptych.errors import InputError
 from triptych.spec import RunSpec
 
@@ -89,7 +89,7 @@ def test_torn_files_are_an_error_or_a_note(tmp_path):
         f"{files.id}/log.jsonl line 2 is not JSON and is left out.",
     ]
     with pytest.raises(InputError, match="line 2 is not JSON"):
-        Reader().lines(files.log_jsonl)
+        store.Reader().lines(files.log_jsonl)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"framework": 3}', b'{"framework": "gan", "seed": "x"}'])

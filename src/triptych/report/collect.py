@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from triptych.directory import Reader, Row, RunRecord, StudyDirectory
+from triptych.directory import RunRecord, StudyDirectory
 from triptych.errors import InputError
+from triptych.store import Reader, Row
 from triptych.text import condition as text_of
 from triptych.text import condition_key
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from triptych import report, store
 from triptych.data import dataset
-from triptych.directory import LOCK, Reader, RunDirectory, StudyDirectory
+from triptych.directory import LOCK, RunDirectory, StudyDirectory
 from triptych.errors import InputError
 from triptych.evaluation import features
 from triptych.evaluation.scoring import describe
@@ -310,7 +310,7 @@ def status(folder: Path) -> list[dict[str, Any]]:
 
 def run_status(files: RunDirectory, run: RunSpec) -> dict[str, Any]:
     """One row of `status`; its state is one of `RunDirectory.status`."""
-    lines = Reader([]).lines(files.log_jsonl)
+    lines = store.Reader([]).lines(files.log_jsonl)
     state = files.status()
     done = store.read_json(files.outcome_json)["images"] if state in ("finished", "diverged") else None
     images = done if done is not None else lines[-1].get("images", 0) if lines else 0
