@@ -1,8 +1,8 @@
 """The directories of a reproduction, a study and a run: the name of every file in them, and how the files are read.
 
 Nothing else in the package spells these names, but for the few that `store` gives to what it makes in a folder of any
-kind: manifest, lock, checkpoints. Directories give paths; a `triptych.store.Reader` reads what lies there; a `RunRecord` is
-one run as far as its files tell.
+kind: manifest, lock, checkpoints. Directories give paths; a `triptych.store.Reader` reads what lies there; a
+`RunRecord` is one run as far as its files tell.
 
     results/paper-small/              ReproductionDirectory
         report.html  claims.json  paper.md  paper/

@@ -28,8 +28,8 @@ ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": str(512 * 2**20),
     "MALLOC_TOP_PAD_": str(64 * 2**20),
 }
-"""For the C library's allocator (glibc); other ones ignore it. It keeps the memory of a batch for the next one, instead of
-giving it back and asking the system for zeroed pages again, which took a fifth of the time of scoring."""
+"""For the C library's allocator (glibc); other ones ignore it. It keeps the memory of a batch for the next one, instead
+of giving it back and asking the system for zeroed pages again, which took a fifth of the time of scoring."""
 EXITED = "exited"
 """The last event of every worker, whatever it was doing: it is made here, not by the worker."""
 
