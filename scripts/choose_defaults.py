@@ -40,6 +40,7 @@ def trial(out: Path, framework: str, rate: float, options: dict[str, Any], image
     import torch
 
     from triptych.data import dataset
+    from triptych.directory import StudyDirectory
     from triptych.evaluation.features import mnist_extractor
     from triptych.evaluation.metrics.frechet import frechet_distance
     from triptych.evaluation.run import Run
@@ -55,10 +56,10 @@ def trial(out: Path, framework: str, rate: float, options: dict[str, Any], image
         optimiser=OptimiserSpec(rate=rate),
         training=TrainingSpec(images=images),
     )
-    folder = out / "runs" / spec.id
-    data = dataset.open(out / "data")
-    train(folder, spec, data)
-    run, extract = Run(folder), mnist_extractor()
+    directory = StudyDirectory(out)
+    data = dataset.open(directory.data)
+    train(directory.run(spec.id).path, spec, data)
+    run, extract = Run(directory.run(spec.id).path), mnist_extractor()
     real = data.validation.images(torch.arange(IMAGES_SCORED))
     features = extract(real)
     row: dict[str, Any] = {
@@ -84,9 +85,10 @@ def main() -> None:
     given = arguments.parse_args()
 
     from triptych.data import dataset
+    from triptych.directory import StudyDirectory
     from triptych.spec import DataSpec
 
-    dataset.prepare(DataSpec(), given.out / "data")
+    dataset.prepare(DataSpec(), StudyDirectory(given.out).data)
     wanted = [
         (given.out, framework, rate, options, given.images)
         for rate, framework in itertools.product(RATES, SETTINGS)

@@ -31,9 +31,10 @@ from torch import Tensor
 
 from triptych import comparison, load_images, load_study, train_run
 from triptych.data.dataset import Dataset
+from triptych.directory import RunDirectory
 from triptych.errors import InputError
 from triptych.evaluation.run import Run
-from triptych.evaluation.scoring import score
+from triptych.evaluation.scoring import score_run
 from triptych.papers.vae_vs_gan_vs_vaegan.table1 import FRAMEWORKS, NOTEBOOK, PRINTED, TERMS
 from triptych.plugins import names
 from triptych.spec import RunSpec, ScoringSpec
@@ -166,8 +167,8 @@ def scored(check: Check, trained_on: int) -> list[Result]:
     train_run(spec, images(spec.data.size, check.device), folder)
 
     def scores(device: str, fitted: str) -> dict[str, float | None]:
-        score(Run(folder, device), images(spec.data.size, device), scoring, check.scratch / fitted)
-        return {row["metric"]: row["value"] for row in read_lines(folder / "scores.jsonl")}
+        score_run(Run(folder, device), images(spec.data.size, device), scoring, check.scratch / fitted)
+        return {row["metric"]: row["value"] for row in read_lines(RunDirectory(folder).scores_jsonl)}
 
     here = scores("cpu", "fitted-here")
     with other(check):
@@ -186,7 +187,7 @@ def is_near(found: float | None, wanted: float | None) -> bool:
 
 
 def step_time(check: Check, result: Result) -> None:
-    """Seconds a step at the paper's size, and the rate of arithmetic next to that of one large matrix product."""
+    """Seconds per step at the paper's size, and the rate of arithmetic next to that of one large matrix product."""
     side = 256 if check.tiny else 8192
     kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     products = {name: matrix_product(side, kind, check.device) for name, kind in kinds.items()}
@@ -264,7 +265,7 @@ def train_published(check: Check, spec: RunSpec, row: Result) -> None:
         row["diverged"] = str(reason)
     finally:
         row |= {"iterations": training.state.step, "seconds": time.perf_counter() - start}
-        terms = [line["terms"] for line in read_lines(training.folder / "log.jsonl")]
+        terms = [line["terms"] for line in read_lines(RunDirectory(training.folder).log_jsonl)]
         for name, key in TERMS.items():
             tenth = [values[key.removeprefix("terms.")] for values in terms[-max(1, len(terms) // 10) :]]
             row[name] = {"last": tenth[-1], "tenth": statistics.fmean(tenth)} if tenth else None

@@ -11,7 +11,7 @@ wheels=$root/.wheels
 python=${PYTHON:-python3}
 began=$(date +%s)
 
-# What the checks import beside PyTorch, and the packages that bring it. Those of one line are of one making.
+# What the checks import in addition to PyTorch, and the packages that bring it. Those of one line are of one making.
 light='pydantic pydantic pydantic-core typing-extensions typing-inspection annotated-types
 tomli_w tomli-w
 safetensors safetensors
@@ -32,7 +32,7 @@ bring() {
     du -sh "$wheels"
 }
 
-# Install what cannot be imported, beside the wheels; what is there already stays as it is.
+# Install what cannot be imported, next to the wheels; what is there already stays as it is.
 install_missing() {
     local module packages
     while read -r module packages; do

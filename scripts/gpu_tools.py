@@ -77,8 +77,8 @@ def waiting_sites(work: Work, calls: int, root: Path) -> Counter[str]:
                 work()
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    told = [warning for warning in caught if "synchronizing" in str(warning.message)]
-    return Counter(f"{_short(warning.filename, root)}:{warning.lineno}" for warning in told)
+    waits = [warning for warning in caught if "synchronizing" in str(warning.message)]
+    return Counter(f"{_short(warning.filename, root)}:{warning.lineno}" for warning in waits)
 
 
 def _short(file: str, root: Path) -> str:

@@ -24,7 +24,7 @@ from triptych.evaluation.classifier import resize
 from triptych.evaluation.features import mnist_extractor
 from triptych.evaluation.metrics import Output, load, score
 from triptych.evaluation.observations import Observations
-from triptych.evaluation.scoring import drawn
+from triptych.evaluation.scoring import draws_from
 from triptych.rng import stream
 from triptych.spec import DataSpec
 
@@ -102,17 +102,17 @@ IGNORES = {
 
 def observations(data: dataset.Dataset, images: int, cache: Path) -> dict[str, Observations]:
     """Observations by corruption; "none" is the real baseline: real images against other real images."""
-    real, labels = drawn(data.test)(images)
+    real, labels = draws_from(data.test)(images)
     assert data.train.labels is not None
-    others, kinds = drawn(data.train)(images)
+    others, kinds = draws_from(data.train)(images)
     assert kinds is not None
-    rest = drawn(data.train, left_out=images)
+    rest = draws_from(data.train, left_out=images)
     extractor = mnist_extractor()
 
     def of(
         samples: Tensor, reconstruct: Callable[[Tensor], Tensor], training: dataset.Split | None = None
     ) -> Observations:
-        draw = rest if training is None else drawn(training)
+        draw = rest if training is None else draws_from(training)
         index = torch.arange(images) % len(samples)
         return Observations(
             real=real,

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from triptych.data import dataset
+from triptych.directory import RunDirectory
 from triptych.evaluation import features, metrics
 from triptych.evaluation.run import Run
 from triptych.evaluation.scoring import metrics_of, observe
@@ -35,7 +36,7 @@ def main() -> None:
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
     images = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
-    run, data = Run(folder), dataset.open(folder.resolve().parents[1] / "data")
+    run, data = Run(folder), dataset.open(RunDirectory(folder).study.data)
     with tempfile.TemporaryDirectory() as fitted:
         (first, *spaces) = features.choose(None, data, Path(fitted))
         observed = observe(run, data, images, first)

@@ -23,6 +23,16 @@ def pytest_configure() -> None:
     torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, so that no worker is left with one at the end: `slow(minutes=5)`, other slow ones, the rest."""
+
+    def minutes(item: pytest.Item) -> float:
+        mark = item.get_closest_marker("slow")
+        return 0.0 if mark is None else mark.kwargs.get("minutes", 0.1)
+
+    items.sort(key=minutes, reverse=True)
+
+
 @pytest.fixture(scope="session")
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """The first 700 zeros and ones of MNIST: uint8 images [700, 28, 28] and their labels [700]."""

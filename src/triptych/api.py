@@ -10,21 +10,23 @@ study.runs[0].sample(16)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from triptych import networks, store
-from triptych.data.dataset import Dataset
+from triptych.data.dataset import Dataset, batch_indices
 from triptych.directory import StudyDirectory
 from triptych.errors import InputError
 from triptych.evaluation.run import Run
 from triptych.spec import NetworkSpec, RunSpec, ScoringSpec, StudySpec, checked
 from triptych.study import runner
 from triptych.study.observer import SILENT, Observer
-from triptych.study.plan import resolved, validate
+from triptych.study.plan import check_labels, resolved, validate
 from triptych.study.presets import comparison
+from triptych.study.rescoring import score_study
 from triptych.training import loop as training
 
 if TYPE_CHECKING:
@@ -44,9 +46,12 @@ class Study:
     def __repr__(self) -> str:
         return f"Study({str(self.folder)!r})"
 
-    @property
+    @cached_property
     def runs(self) -> list[Run]:
-        """The runs that have come to their end, by condition, seed and framework."""
+        """The complete runs, by condition, seed and framework, as they were when this was first asked for.
+
+        All their files are read to know that they are whole, hence only once; `open_study` looks again.
+        """
         directories = [self.files.run(run.id) for run in self._planned]
         return [Run(directory.path) for directory in directories if directory.is_complete()]
 
@@ -69,7 +74,7 @@ class Study:
         """
         given = {"metrics": metrics, "features": features, "images": images}
         wanted = checked(ScoringSpec, {k: v for k, v in given.items() if v is not None}, "Study.score")
-        return _study_of(runner.score_study(self.folder, wanted, observer=observer))
+        return _study_of(score_study(self.folder, wanted, observer=observer))
 
     def verdicts(self) -> pandas.DataFrame:
         """A row for every question: metric, a, b, verdict, difference, low, high, n, p_adjusted, sentence, ..."""
@@ -122,10 +127,16 @@ def open_run(folder: Path | str, device: str = "cpu") -> Run:
 
 
 def train_run(spec: RunSpec, images: Dataset, out: Path | str) -> Run:
-    """Train one run in this process, on the images' device, in the directory `out`, and open it; without scores."""
+    """Train one run in this process, on the images' device, in the directory `out`, and open it; without scores.
+
+    A directory with a part of this very run resumes it. Raises InputError, and writes nothing, for images that the run
+    cannot be trained on, and for a directory that holds another run or one of other images.
+    """
     if (images.size, images.channels) != (spec.data.size, spec.data.channels or images.channels):
         raise InputError("the images are not of the specification's size or channels", where="images")
     validate([spec])
+    check_labels([spec], images.classes)
+    batch_indices(spec.seed, 0, len(images.train), spec.training.batch_size)
     training.train(Path(out), resolved(spec), images)
     return Run(out, str(images.train.device))
 

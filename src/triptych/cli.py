@@ -1,15 +1,15 @@
 """The command line. PyTorch is imported by the commands that need it, so that help and mistakes come at once.
 
-Exit codes: 0 done, 2 the user's input, 3 some runs failed, 75 stopped and resumable.
+Exit codes: 0 done, 2 the user's input or a file that cannot be read or written, 3 some runs failed, 75 stopped and
+resumable.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -34,8 +34,6 @@ from triptych.terminal.options import (
 )
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from triptych.spec import StudySpec
 
 app = typer.Typer(
@@ -101,12 +99,13 @@ def run(
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Run a study, or go on with one that was stopped."""
-    from triptych.directory import StudyDirectory
+    """Run a study, or resume one that was stopped."""
+    from triptych.directory import StudyDirectory, holds_prepared_data
+    from triptych.study.presets import from_file
 
-    spec = _load(study, device, workers, threads)
+    spec = from_file(study, device, workers, threads)
     nearby = StudyDirectory(study.parent)
-    home = nearby.path if study.name == nearby.study_toml.name and nearby.data.is_dir() else None
+    home = nearby.path if study.name == nearby.study_toml.name and holds_prepared_data(nearby.data) else None
     _run_study(spec, out or home or Path("results") / spec.name)
 
 
@@ -117,51 +116,23 @@ def extend(
     out: OutOption = None,
 ) -> None:
     """Add seeds to a study: up to a planned look, or as a second study that says that the first was seen."""
-    from triptych.study.extending import extended
-    from triptych.study.runner import load
+    from triptych.study.extending import continued
 
-    spec, _ = load(study)
-    if spec.looks:
-        if seeds not in spec.looks:
-            looks = ", ".join(map(str, spec.looks))
-            raise InputError(
-                "this number of seeds was not planned", where="--seeds", value=seeds, hint=f"One of {looks}."
-            )
-        _run_study(spec, study, until=seeds)
-        return
-    second = extended(spec, seeds)
-    console.print(
-        f"{spec.name} planned no further seeds, and its results have been seen. So it stays as it is, and a second "
-        f"study with {len(second.seeds)} other seeds, {second.name}, gives verdicts of its own.",
-        markup=False,
-        highlight=False,
-    )
-    _run_study(second, out or study.parent / second.name)
-
-
-def _load(path: Path, device: str | None, workers: int | None, threads: int | None) -> StudySpec:
-    """A study from its file, paths in it taken from where the file lies, execution as asked for here."""
-    from triptych.data.sources import guess_source, path_is_file
-    from triptych.spec import load_study
-
-    study = load_study(path)
-    own = {"device": device, "workers": workers, "threads": threads}
-    execution = study.execution.model_copy(update={key: value for key, value in own.items() if value is not None})
-    data = study.data
-    known = "source" in data.model_fields_set
-    if data.path is not None and not (known and not path_is_file(data.source)):
-        absolute = str((path.parent / data.path).resolve())
-        source = data.source if known else guess_source(absolute)[0]
-        data = data.model_copy(update={"path": absolute, "source": source})
-    return study.model_copy(update={"execution": execution, "data": data})
+    spec, until, note = continued(study, seeds)
+    if note:
+        console.print(note, markup=False, highlight=False)
+    _run_study(spec, out or (study if until else study.parent / spec.name), until)
 
 
 def _run_study(spec: StudySpec, out: Path, until: int | None = None) -> None:
+    from triptych.study.defaults import replaced_by_defaults
+    from triptych.study.plan import runs_of
     from triptych.study.runner import run_study
     from triptych.terminal import running, tables
 
     try:
-        outcome = run_study(spec, out, running.Terminal(console), until)
+        notes = replaced_by_defaults(spec, runs_of(spec))
+        outcome = run_study(spec, out, running.Terminal(console, notes=notes), until)
     except KeyboardInterrupt:  # before or after the runs, where whatever is cut short is simply done again
         raise typer.Exit(running.stopped(console, out)) from None
     if outcome.verdicts is None:
@@ -173,12 +144,16 @@ def _run_study(spec: StudySpec, out: Path, until: int | None = None) -> None:
 @app.command()
 def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> None:
     """Say what a study would run and what it would cost, and run nothing."""
-    from triptych.study.plan import preview
+    from triptych.study.costing import preview
+    from triptych.study.defaults import replaced_by_defaults
+    from triptych.study.presets import from_file
     from triptych.terminal import tables
 
-    planned = preview(_load(study, None, None, None))
+    spec = from_file(study)
+    planned = preview(spec)
     tables.runs(console, planned.runs, planned.costs)
-    tables.plan(console, planned.runs, planned.costs, planned.execution, planned.estimate())
+    tables.plan(console, planned)
+    tables.notes(console, replaced_by_defaults(spec, planned.runs))
 
 
 @app.command()
@@ -201,7 +176,7 @@ def score(
     from triptych import store
     from triptych.directory import RunDirectory
     from triptych.spec import ScoringSpec, checked
-    from triptych.study.runner import score_study
+    from triptych.study.rescoring import score_study
     from triptych.terminal import running, tables
 
     run = RunDirectory(path)
@@ -209,7 +184,11 @@ def score(
     folder = run.study.path if single else path
     given = {"metrics": _names(metrics), "features": _names(features), "images": images}
     wanted = checked(ScoringSpec, {key: value for key, value in given.items() if value is not None}, "triptych score")
-    outcome = score_study(folder, wanted, [path.resolve().name] if single else None, running.Terminal(console))
+    chosen = [path.resolve().name] if single else None
+    try:
+        outcome = score_study(folder, wanted, chosen, running.Terminal(console))
+    except KeyboardInterrupt:  # before or after the runs are scored, where the same command does it all again
+        raise typer.Exit(running.stopped(console, folder)) from None
     if outcome.verdicts is None:
         study_toml = outcome.directory.study_toml
         console.print(f"Stopped. `triptych run {study_toml}` scores what is left.", markup=False, soft_wrap=True)
@@ -264,7 +243,7 @@ def reproduce(
     """Reproduce the paper: as published and under matched conditions, every claim with a verdict."""
     papers = ["paper", "vae-vs-gan-vs-vaegan"]
     if what not in papers:
-        raise InputError("nothing that can be reproduced", where="WHAT", value=what, hint=suggest(what, papers))
+        raise InputError("unknown paper", where="WHAT", value=what, hint=suggest(what, papers))
     from triptych.papers.vae_vs_gan_vs_vaegan.run import reproduce
 
     execution = {"device": device, "workers": workers, "threads": threads}
@@ -318,16 +297,8 @@ def sample(
     from triptych.evaluation.run import Run
     from triptych.training import grids
 
-    store.write(out, grids.png(_answer(run, "sample", lambda: Run(run).sample(n, seed, label))))
+    store.write(out, grids.png(Run(run).sample(n, seed, label)))
     console.print(f"{n} samples: {out}", markup=False)
-
-
-def _answer(folder: Path, ability: str, ask: Callable[[], Tensor]) -> Tensor:
-    """What a framework gives; raises InputError, with the reason, where it has no answer."""
-    try:
-        return ask()
-    except ValueError as reason:
-        raise InputError(f"this framework cannot {ability} ({reason})", where=str(folder)) from None
 
 
 @app.command()
@@ -360,8 +331,7 @@ def reconstruct(
         raise InputError(f"there are only {len(images)} test images", where="--number", value=n)
     rows = torch.arange(n or min(32, len(images)))
     originals, labels = images.images(rows), None if images.labels is None else images.labels[rows]
-    made = _answer(run, "reconstruct", lambda: opened.reconstruct(originals, labels))
-    store.write(out, grids.png(grids.alternate(originals, made)))
+    store.write(out, grids.png(grids.alternate(originals, opened.reconstruct(originals, labels))))
     console.print(f"{len(originals)} images and their reconstructions: {out}", markup=False)
 
 
@@ -380,16 +350,14 @@ def networks(
     from triptych.training import cost
 
     study = comparison("mnist", ["vae"], 1, preset, size=size, channels=channels, width=width, latent=latent)
-    console.print(
-        f"Preset {preset}: {study.data.size} px, {channels} channels, width {study.network.width:g} of the paper's, "
-        f"{latent} latent dimensions"
-    )
+    shape = f"{study.data.size} px, {channels} channels, width {study.network.width:g} of the paper's"
+    console.print(f"Preset {preset}: {shape}, {latent} latent dimensions")
     tables.networks(console, cost.layers(study.network, study.data.size, channels), TITLES)
 
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help='"package.module:Name", or a built-in name such as vaegan@pythae.')],
+    name: Annotated[str, typer.Argument(help='"package.module:Name" or a built-in name, e.g. vaegan@pythae.')],
 ) -> None:
     """Check that a framework, metric, data source or feature extractor keeps its contract."""
     from triptych.contracts import checks_of, run_checks
@@ -415,8 +383,16 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        Console(stderr=True).print(f"triptych: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:  # a folder that may not be written, a full disk
+        reason, place = error.strerror or str(error) or type(error).__name__, error.filename2 or error.filename or ""
+        _refuse(str(InputError(reason[:1].lower() + reason[1:], where=str(place))))
+
+
+def _refuse(message: str) -> NoReturn:
+    """Say what is wrong in one line on standard error, and end."""
+    Console(stderr=True).print(f"triptych: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

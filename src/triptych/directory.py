@@ -1,21 +1,21 @@
-"""The directory of a study and of a run: the name of every file in them, and how the files are read.
+"""The directories of a reproduction, a study and a run: the name of every file in them, and how the files are read.
 
-Nothing else in the package spells these names. A `StudyDirectory` and a `RunDirectory` give paths; a `Reader` reads
-what lies there, strictly or tolerantly; a `RunRecord` is one run as far as its files tell.
+Nothing else in the package spells these names, but for the few that `store` gives to what it makes in a folder of any
+kind: manifest, lock, checkpoints. Directories give paths; a `triptych.store.Reader` reads what lies there; a
+`RunRecord` is one run as far as its files tell.
 
-    results/mnist-quick/          StudyDirectory
-        study.toml  scores.jsonl  metrics.json  verdicts.json  report.html  table.csv  table.tex
-        data/  features/  figures/
-        runs/vae-s0-1a2b3c4d/     RunDirectory
-            spec.json  environment.json  log.jsonl  timing.jsonl  outcome.json  scores.jsonl  manifest.json  error.txt
-            samples/  reconstructions/  snapshots/  weights/  checkpoints/
+    results/paper-small/              ReproductionDirectory
+        report.html  claims.json  paper.md  paper/
+        matched/                      StudyDirectory
+            study.toml  scores.jsonl  metrics.json  verdicts.json  report.html  table.csv  table.tex  claims.json
+            data/  features/  figures/
+            runs/vae-s0-1a2b3c4d/     RunDirectory
+                spec.json  environment.json  log.jsonl  timing.jsonl  outcome.json  scores.jsonl  manifest.json
+                error.txt  samples/  reconstructions/  snapshots/  weights/  checkpoints/
 """
 
 from __future__ import annotations
 
-import json
-import tomllib
-from collections.abc import Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,21 +23,51 @@ from typing import Any
 
 from triptych import store
 from triptych.errors import InputError
-from triptych.spec import RunSpec, StudySpec, checked, load_study
+from triptych.spec import RunSpec, StudySpec, checked, field_of, load_study
+from triptych.store import Reader, Row
 
-Row = dict[str, Any]
-
-LOCK = ".lock"
+LOCK = store.LOCK
 STUDY_TOML = "study.toml"
 SCORES_JSONL = "scores.jsonl"
 DATA_JSON = "data.json"
 """The record of the prepared data, written last."""
+PREPARING = ".preparing"
+"""The mark of a folder that images are being prepared in."""
 TIMING_JSONL = "timing.jsonl"
 ERROR_TXT = "error.txt"
+CLAIMS_JSON = "claims.json"
+REPORT_HTML = "report.html"
+STATE_JSON = "state.json"
+"""What a checkpoint holds that is no tensor."""
 NOT_HASHED = frozenset({TIMING_JSONL, LOCK, ERROR_TXT})
 """What differs when a run is repeated, and so is not in its manifest."""
 OLDER = "belongs to an older version of triptych"
-OLDER_HINT = "Nothing was changed. Use that version to go on with it, or choose another --out."
+OLDER_HINT = "Nothing was changed. Use that version to resume it, or choose another --out."
+
+
+def weights_file(network: str) -> str:
+    """The name of the file with one network's weights."""
+    return f"{network}.safetensors"
+
+
+def moments_file(player: str) -> str:
+    """The name of the file with the tensors of one player's optimiser, in a checkpoint."""
+    return f"optimiser-{player}.safetensors"
+
+
+def images_file(split: str) -> str:
+    """The name of the file with the prepared images of a split."""
+    return f"{split}-images.npy"
+
+
+def labels_file(split: str) -> str:
+    """The name of the file with the labels of a split."""
+    return f"{split}-labels.npy"
+
+
+def baseline_file(baseline: str, key: str) -> str:
+    """The name of the file with the values of a baseline, next to the features; `key` says of what."""
+    return f"{baseline}-{key}.json"
 
 
 class RunDirectory:
@@ -96,24 +126,24 @@ class RunDirectory:
             raise InputError(f"this run {OLDER}", where=str(self.path), hint=OLDER_HINT)
         return checked(RunSpec, values, str(self.spec_json))
 
-    def status(self, hashes: bool = True) -> str:
+    def status(self, complete: bool | None = None) -> str:
         """Where the run stands.
 
         "missing" (no directory), "unfinished" (not trained to its end), "failed" (it left an error), "incomplete"
-        (trained, but its scores are not all there), or its outcome: "finished" or "diverged". With `hashes`, a run
-        whose files are not as they were committed is incomplete; without, the manifest need only exist.
+        (trained, but its scores are not all there, or its files are not as they were committed), or its outcome:
+        "finished" or "diverged". `complete` is the answer of `is_complete`, which reads every file, where it is known.
         """
         if not self.path.is_dir():
             return "missing"
         outcome = Reader([]).table(self.outcome_json)
-        if outcome.get("status") and (self.is_complete() if hashes else self.manifest_json.is_file()):
+        if outcome.get("status") and (self.is_complete() if complete is None else complete):
             return str(outcome["status"])
         if self.error_txt.exists():
             return "failed"
         return "incomplete" if outcome else "unfinished"
 
-    def read(self, problems: list[str] | None = None) -> RunRecord:
-        """The run as far as it has come; without `problems` strictly, see `Reader`.
+    def read(self, problems: list[str] | None = None, complete: bool | None = None) -> RunRecord:
+        """The run as far as it has come; without `problems` strictly, see `Reader`; `complete` is as in `status`.
 
         Raises InputError when even its specification cannot be read.
         """
@@ -130,7 +160,7 @@ class RunDirectory:
             framework=spec["framework"],
             seed=spec.get("seed", 0),
             condition=condition,
-            status=self.status(hashes=False),
+            status=self.status(complete),
             directory=self,
             spec=spec,
             environment=reader.table(self.environment_json),
@@ -148,9 +178,10 @@ class StudyDirectory:
         self.scores_jsonl = self.path / SCORES_JSONL
         self.metrics_json = self.path / "metrics.json"
         self.verdicts_json = self.path / "verdicts.json"
-        self.report_html = self.path / "report.html"
+        self.report_html = self.path / REPORT_HTML
         self.table_csv = self.path / "table.csv"
         self.table_tex = self.path / "table.tex"
+        self.claims_json = self.path / CLAIMS_JSON
         self.figures = self.path / "figures"
         self.data = self.path / "data"
         self.data_json = self.data / DATA_JSON
@@ -171,9 +202,31 @@ class StudyDirectory:
             return []
         return [RunDirectory(path) for path in sorted(self.runs.iterdir()) if path.is_dir()]
 
-    def before_claim(self) -> Set[str]:
-        """The names that a command that failed before its first run may have left here."""
-        return {LOCK, self.data.name, self.features.name, STUDY_TOML + store.TEMPORARY}
+    def may_be_claimed(self) -> bool:
+        """Whether there is nothing here but what a command that failed before its first run may have left.
+
+        A `data` folder counts as that only if it holds prepared data: it may well be the user's own images.
+        """
+        if not self.path.is_dir():
+            return True
+        left = {LOCK, self.data.name, self.features.name}
+        if any(path.name not in left and not _is_partial(path, STUDY_TOML) for path in self.path.iterdir()):
+            return False
+        if not self.data.is_dir() or self.data.is_symlink():  # links are refused for themselves
+            return True
+        return holds_prepared_data(self.data) or not any(self.data.iterdir())
+
+    def remove_partials(self) -> None:
+        """Remove what a killed process left half-written of the study's own files and figures.
+
+        Only for who holds the study's lock: other processes write all of these under it.
+        """
+        written = (self.study_toml, self.scores_jsonl, self.metrics_json, self.verdicts_json)
+        derived = (self.report_html, self.table_csv, self.table_tex)
+        for path in sorted(self.path.iterdir()):
+            if any(_is_partial(path, file.name) for file in (*written, *derived)):
+                store.remove(path)
+        store.remove_partials(self.figures)
 
     def load(self) -> StudySpec:
         """The study; raises InputError if there is none, or one of an older version of triptych."""
@@ -202,12 +255,30 @@ class StudyDirectory:
                 raise InputError(f"{OLDER} (by its run {run.id})", where=str(self.path), hint=OLDER_HINT)
 
 
+class ReproductionDirectory:
+    """The directory of a reproduced paper, with one directory for each of its studies; every attribute is a path."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.report_html = self.path / REPORT_HTML
+        self.claims_json = self.path / CLAIMS_JSON
+        self.paper_md = self.path / "paper.md"
+        self.pictures = self.path / "paper"
+
+    def __repr__(self) -> str:
+        return f"ReproductionDirectory({str(self.path)!r})"
+
+    def study(self, name: str) -> StudyDirectory:
+        """The directory of the study of this name."""
+        return StudyDirectory(self.path / name)
+
+
 @dataclass(frozen=True, eq=False)
 class RunRecord:
     """One run as far as its files tell; `status` is one of those of `RunDirectory.status`.
 
     A run that is planned and has left nothing is "missing" and has no `directory`. `log`, `timing` and `scores` are
-    read when they are first asked for.
+    read when they are first asked for. `study` is the name by which its study goes among several, empty for one.
     """
 
     id: str
@@ -220,6 +291,11 @@ class RunRecord:
     environment: Row = field(default_factory=dict)
     outcome: Row = field(default_factory=dict)
     reader: Reader = field(default_factory=lambda: Reader([]))
+    study: str = ""
+
+    def setting(self, dotted: str) -> Any:
+        """The value of a dotted field of the run's spec, such as "optimiser.rate"; None if it has no such field."""
+        return field_of(self.spec, dotted)
 
     @cached_property
     def log(self) -> list[Row]:
@@ -253,71 +329,14 @@ class RunRecord:
         return int(self.outcome.get("images") or (self.log[-1].get("images", 0) if self.log else 0))
 
 
-class Reader:
-    """Reads the files of a directory; a file that is not there is empty.
+def holds_prepared_data(folder: Path) -> bool:
+    """Whether images have been prepared in the folder, or a preparation has begun there."""
+    return (folder / PREPARING).exists() or {"spec", "fingerprint"} <= Reader([]).table(folder / DATA_JSON).keys()
 
-    Strictly, without `problems`: whatever cannot be read raises InputError. Tolerantly: it is left out and noted in
-    `problems`. A run under way may have half of a last line in a `.jsonl` file; a tolerant reader passes over it.
-    """
 
-    def __init__(self, problems: list[str] | None = None) -> None:
-        self.problems = problems
-
-    def text(self, path: Path) -> str:
-        """What the file holds; "" when it is not there."""
-        try:
-            return path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return ""
-        except (OSError, UnicodeDecodeError) as error:
-            self._note(path, f"cannot be read ({type(error).__name__})")
-            return ""
-
-    def toml(self, path: Path) -> Row:
-        """The table in a TOML file."""
-        try:
-            return tomllib.loads(self.text(path))
-        except tomllib.TOMLDecodeError as error:
-            self._note(path, f"cannot be read ({error})", short=True)
-            return {}
-
-    def table(self, path: Path) -> Row:
-        """The object in a JSON file."""
-        value = self._json(path)
-        return value if isinstance(value, dict) else {}
-
-    def tables(self, path: Path, needed: Set[str] = frozenset()) -> list[Row]:
-        """The objects in a JSON file's list that have all the keys needed."""
-        value = self._json(path)
-        return [r for r in value if isinstance(r, dict) and needed <= r.keys()] if isinstance(value, list) else []
-
-    def lines(self, path: Path, needed: Set[str] = frozenset()) -> list[Row]:
-        """The objects in a JSON-lines file that have all the keys needed."""
-        rows: list[Row] = []
-        lines = self.text(path).split("\n")  # not splitlines, which also splits at U+2028
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = json.loads(line) if line.strip() else None
-            except ValueError:
-                row = None
-                if number < len(lines) or self.problems is None:
-                    self._note(path, f"line {number} is not JSON and is left out")
-            if isinstance(row, dict) and needed <= row.keys():
-                rows.append(row)
-        return rows
-
-    def _json(self, path: Path) -> Any:
-        text = self.text(path)
-        try:
-            return json.loads(text) if text else None
-        except ValueError:
-            self._note(path, "is not whole JSON and is left out")
-            return None
-
-    def _note(self, path: Path, what: str, short: bool = False) -> None:
-        if self.problems is None:
-            raise InputError(what.removesuffix(" and is left out"), where=str(path))
-        self.problems.append(f"{path.name if short else f'{path.parent.name}/{path.name}'} {what}.")
+def _is_partial(path: Path, name: str) -> bool:
+    """Whether the path is what a killed process left of a file of that name."""
+    return path.name.startswith(f"{name}.") and path.name.endswith(store.TEMPORARY)
 
 
 def _grids(folder: Path) -> dict[int, Path]:

@@ -18,7 +18,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """By Pillow's names; PPM stands for PGM and PBM too."""
 
 
-def opened(path: Path) -> Image.Image:
+def open_image(path: Path) -> Image.Image:
     """The image in a file, not yet decoded; to be closed by the caller.
 
     Raises InputError when the content is of none of `FORMATS`, and whatever Pillow raises on damaged files.

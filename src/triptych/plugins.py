@@ -11,13 +11,17 @@ import difflib
 import functools
 import importlib
 import importlib.util
+import os
 import re
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from triptych.errors import InputError
+
+_PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 class Kind(NamedTuple):
@@ -83,6 +87,16 @@ def suggest(name: str, choices: Iterable[str]) -> str:
 def is_outside(name: str) -> bool:
     """Whether a plug-in of this name comes from outside the package, so that its file may change under the name."""
     return ":" in name or "." in name
+
+
+def raised_at(error: BaseException, *libraries: str) -> str:
+    """Where the code of a plug-in raised, as "FILE, line N"; empty where that is not known.
+
+    It is the last place outside this package, or else in it, that is in none of the folders `libraries`.
+    """
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((*libraries, "<"))]
+    own = [frame for frame in frames if not frame.filename.startswith(_PACKAGE)]
+    return next((f"{frame.filename}, line {frame.lineno}" for frame in reversed(own or frames)), "")
 
 
 def module_of(kind: str, name: str, where: str = "") -> ModuleType:

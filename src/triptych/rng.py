@@ -1,4 +1,7 @@
-"""Randomness as a function of (seed, purpose, step); no global generator is read or written anywhere.
+"""Randomness as a function of (seed, purpose, step), with one generator for each.
+
+The only global generator in use is PyTorch's on the CPU, from which layers draw their initial weights and which they do
+not let us replace: `triptych.frameworks.base.seeded` seeds it from a stream for that moment and puts it back.
 
 Because a stream is derived and never carried along, there is no generator state to save: a run resumed at step t
 draws exactly what the uninterrupted run drew at step t, and two frameworks at one seed draw the same numbers for the

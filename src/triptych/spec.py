@@ -10,6 +10,7 @@ import itertools
 import json
 import math
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
 from typing import Any, ClassVar, Literal, TypeVar, get_args
@@ -165,9 +166,9 @@ class RunSpec(Frozen):
     condition: dict[str, Any] = {}
 
     @property
-    def game(self) -> str:
-        """The framework's file: what stands before the "@" of "vaegan@larsen-code"."""
-        return self.framework.partition("@")[0]
+    def base_framework(self) -> str:
+        """The framework without its preset: what stands before the "@" of "vaegan@larsen-code"."""
+        return without_preset(self.framework)
 
     @property
     def id(self) -> str:
@@ -199,7 +200,7 @@ class ScoringSpec(Frozen):
     """
 
     images: int = Field(default=10_000, ge=50)
-    metrics: tuple[str, ...] | None = None
+    metrics: tuple[str, ...] | None = Field(default=None, min_length=1)
     features: tuple[str, ...] | None = Field(default=None, min_length=1)
     options: dict[str, dict[str, Any]] = {}
     smallest_effect: dict[str, float] = {}
@@ -297,7 +298,7 @@ class StudySpec(Frozen):
     @classmethod
     def _values_to_vary(cls, grid: dict[str, list[Any]]) -> dict[str, list[Any]]:
         for key, values in grid.items():
-            if not values or any(value in values[:place] for place, value in enumerate(values)):
+            if not values or any(value in values[:index] for index, value in enumerate(values)):
                 raise ValueError(f"{key} needs one or more values, each once")
         return grid
 
@@ -312,6 +313,27 @@ def looks_between(first: int, last: int) -> tuple[int, ...]:
     while looks[-1] < last:
         looks.append(min(last, math.ceil(1.5 * looks[-1])))
     return tuple(looks)
+
+
+def without_preset(framework: str) -> str:
+    """The framework's file: what stands before the "@" of "vaegan@larsen-code"."""
+    return framework.partition("@")[0]
+
+
+def flat_fields(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """{"a.b": value} from {"a": {"b": value}}."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= flat_fields(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
+    return flat
+
+
+def field_of(table: Mapping[str, Any], dotted: str) -> Any:
+    """The value at a dotted field of nested tables; None if there is no such field."""
+    found: Any = table
+    for part in dotted.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
 
 
 def digest(spec: Frozen) -> str:

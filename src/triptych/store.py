@@ -1,11 +1,11 @@
 """The run directory: every write atomic, every generation numbered, everything hashed, the manifest last.
 
-A file is written next to its final name, flushed to disk, and renamed; so at any moment, kill or power cut, each name
-holds either the old content or the new. Checkpoints are directories by number; the newest whose hashes hold counts. A
-run is whole exactly when its manifest is there and holds.
+A file is written next to its final name, under a temporary name that no other writer has, flushed to disk, and renamed;
+so at any moment, kill or power cut, each name holds either the old content or the new. Checkpoints are directories by
+number; the newest whose hashes hold counts. A run is whole exactly when its manifest is there and holds.
 
-A directory may come from somebody else, so nothing is written through a symbolic link in it: one that has the name of a
-partial file is removed, any other is refused. The directory itself may be reached through links.
+A directory may come from somebody else, so nothing is written through a symbolic link in it. The directory itself may
+be reached through links.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+import tomllib
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +22,12 @@ from typing import Any, BinaryIO
 
 from triptych.errors import InputError
 
+Row = dict[str, Any]
+
 TEMPORARY = ".partial"
 MANIFEST = "manifest.json"
+LOCK = ".lock"
+CHECKPOINTS = "checkpoints"
 
 
 def sha256(content: bytes) -> str:
@@ -104,19 +109,38 @@ def appending(path: Path) -> BinaryIO:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file so that its name never holds a part of it; a link of that name is replaced, not followed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + TEMPORARY)
-    with creating(partial) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-    flush(path.parent)
+    """Write a file so that its name never holds a part of it; a link of that name is replaced, not followed.
+
+    Several processes may write the same file: one of them is the last. An OSError names the file.
+    """
+    partial = path.with_name(f"{path.name}.{os.urandom(4).hex()}{TEMPORARY}")
+    with named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with creating(partial) as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+        flush(path.parent)
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Let an OSError in the block be about this file, where it names none (a full disk) or one of a temporary name."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or str(error.filename).endswith(TEMPORARY):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove what a killed process left half-written below `folder`."""
+    """Remove what a killed process left half-written below `folder`, where no process may be writing."""
     for partial in sorted(folder.rglob("*" + TEMPORARY)):
         remove(partial)
 
@@ -132,7 +156,7 @@ def locked(folder: Path, wait: bool, name: str = "") -> Iterator[bool]:
     from filelock import FileLock, Timeout  # only here: its import takes longer than a help text should
 
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{name and '.' + name}.lock"
+    file = folder / f"{name and '.' + name}{LOCK}"
     refuse_link(file)
     lock = FileLock(file)
     try:
@@ -169,7 +193,7 @@ def _hashed(folder: Path, left_out: Set[str]) -> list[Path]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
         and path.name not in {MANIFEST, *left_out}
-        and "checkpoints" not in path.relative_to(folder).parts
+        and CHECKPOINTS not in path.relative_to(folder).parts
     ]
 
 
@@ -178,8 +202,8 @@ def save_checkpoint(folder: Path, number: int, files: dict[str, bytes]) -> None:
 
     Raises InputError if the folder of the checkpoints is a symbolic link.
     """
-    refuse_link(folder / "checkpoints")
-    target = folder / "checkpoints" / f"{number:09d}"
+    refuse_link(folder / CHECKPOINTS)
+    target = folder / CHECKPOINTS / f"{number:09d}"
     partial = target.with_name(target.name + TEMPORARY)
     remove(partial)
     partial.mkdir(parents=True)
@@ -203,8 +227,76 @@ def load_checkpoint(folder: Path) -> dict[str, bytes] | None:
 
 
 def drop_checkpoints(folder: Path) -> None:
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
 def _generations(folder: Path) -> list[Path]:
-    return sorted(path for path in (folder / "checkpoints").glob("*") if path.name.isdigit())
+    return sorted(path for path in (folder / CHECKPOINTS).glob("*") if path.name.isdigit())
+
+
+class Reader:
+    """Reads the files of a directory; a file that is not there is empty.
+
+    Strictly, without `problems`: whatever cannot be read raises InputError. Tolerantly: it is left out and noted in
+    `problems`. A run under way may have half of a last line in a `.jsonl` file; a tolerant reader passes over it.
+    """
+
+    def __init__(self, problems: list[str] | None = None) -> None:
+        self.problems = problems
+
+    def text(self, path: Path) -> str:
+        """What the file holds; "" when it is not there."""
+        try:
+            return path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            self._note(path, f"cannot be read ({type(error).__name__})")
+            return ""
+
+    def toml(self, path: Path) -> Row:
+        """The table in a TOML file."""
+        try:
+            return tomllib.loads(self.text(path))
+        except tomllib.TOMLDecodeError as error:
+            self._note(path, f"cannot be read ({error})", short=True)
+            return {}
+
+    def table(self, path: Path) -> Row:
+        """The object in a JSON file."""
+        value = self._json(path)
+        return value if isinstance(value, dict) else {}
+
+    def tables(self, path: Path, needed: Set[str] = frozenset()) -> list[Row]:
+        """The objects in a JSON file's list that have all the keys needed."""
+        value = self._json(path)
+        return [r for r in value if isinstance(r, dict) and needed <= r.keys()] if isinstance(value, list) else []
+
+    def lines(self, path: Path, needed: Set[str] = frozenset()) -> list[Row]:
+        """The objects in a JSON-lines file that have all the keys needed."""
+        rows: list[Row] = []
+        lines = self.text(path).split("\n")  # not splitlines, which also splits at U+2028
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line) if line.strip() else None
+            except ValueError:
+                row = None
+                if number < len(lines) or self.problems is None:
+                    self._note(path, f"line {number} is not JSON", " and is left out")
+            if isinstance(row, dict) and needed <= row.keys():
+                rows.append(row)
+        return rows
+
+    def _json(self, path: Path) -> Any:
+        text = self.text(path)
+        try:
+            return json.loads(text) if text else None
+        except ValueError:
+            self._note(path, "is not whole JSON", " and is left out")
+            return None
+
+    def _note(self, path: Path, what: str, then: str = "", short: bool = False) -> None:
+        """Raise what is wrong with a file, or note it with what is `then` done."""
+        if self.problems is None:
+            raise InputError(what, where=str(path))
+        self.problems.append(f"{path.name if short else f'{path.parent.name}/{path.name}'} {what}{then}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 MINUS = "\N{MINUS SIGN}"
@@ -33,6 +33,19 @@ def number(value: object, digits: int = 4, short: bool = False) -> str:
     else:
         text = f"{x:.{digits}g}" if abs(x) >= 1e-4 else f"{x:.{max(1, digits - 2)}e}"
     return text.replace("-", MINUS).replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def interval(low: float | None, high: float | None, show: Callable[[float], str] = lambda x: number(x, 3)) -> str:
+    """An interval as "0.28 to 0.34"; empty without one."""
+    return "" if low is None or high is None else f"{show(low)} to {show(high)}"
+
+
+def p_value(p: float | None, symbol: str = "p") -> str:
+    """A p-value as "p = 0.012" or "p < 0.001"; with no symbol as "0.012" or "< 0.001"; empty without one."""
+    if p is None:
+        return ""
+    sign, value = ("<", "0.001") if p < 0.001 else ("=" if symbol else "", f"{p:.2g}")
+    return f"{symbol} {sign} {value}".strip()
 
 
 def duration(seconds: float | None) -> str:

@@ -47,7 +47,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "class Wrong(VAE):\n    def terms(self, nets, batch):\n"
         "        return {'prior': super().terms(nets, batch)['prior']}",
         "",
-        "player 'vae' descends the term 'reconstruction', which terms() does not return",
+        "player 'vae' minimises the term 'reconstruction', which terms() does not return",
     ),
     "term that is no scalar": (
         "class Wrong(VAE):\n    def terms(self, nets, batch):\n        terms = super().terms(nets, batch)\n"

@@ -91,7 +91,7 @@ def test_what_is_sound_passes(name: str):
 
 
 @pytest.mark.parametrize(
-    ("name", "term"), [("as_published@gan", "recognised"), ("vaegan@pythae", "gan")], ids=lambda value: value
+    ("name", "term"), [("as_published@gan", "judged_fake"), ("vaegan@pythae", "gan")], ids=lambda value: value
 )
 def test_published_faults_are_found_by_the_sign_and_by_nothing_else(name: str, term: str):
     found = faults(name)
@@ -277,6 +277,33 @@ def test_extractors(name: str, outside):
     module = f"checked_extractor_{name}"
     outside(module, EXTRACTOR.replace("RESULT", result))
     assert_found(faults(f"{module}:extractor"), expected)
+
+
+OBJECTS = {"framework": "FRAMEWORK", "metric": "METRIC", "source": "load", "extractor": "extractor"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("framework", "from triptych.frameworks.vae import VAE\n\nFRAMEWORK = VAE\n"),
+        ("metric", METRIC.replace("{RESULT}", '{"error": error}').replace("BETTER", "lower")),
+        ("source", SOURCE.replace("SEED", "0").replace("RETURN", SOUND_RETURN)),
+        ("extractor", EXTRACTOR.replace("RESULT", "means")),
+    ],
+)
+def test_a_module_alone_names_its_object_of_the_usual_name(kind: str, text: str, outside, tmp_path: Path):
+    """As everywhere else that takes "package.module"."""
+    (tmp_path / f"checked_{kind}").mkdir()
+    outside(f"checked_{kind}/plug_in", text)
+    named = [check.name for check in checks_of(f"checked_{kind}.plug_in:{OBJECTS[kind]}")]
+    assert [check.name for check in checks_of(f"checked_{kind}.plug_in")] == named
+
+
+def test_a_module_without_any_plug_in_is_refused(outside, tmp_path: Path):
+    (tmp_path / "checked_nothing").mkdir()
+    outside("checked_nothing/plug_in", "LSGAN = 1\n")
+    with pytest.raises(InputError, match=r'defines none of FRAMEWORK, METRIC, .*"checked_nothing.plug_in:Name"'):
+        checks_of("checked_nothing.plug_in")
 
 
 @pytest.mark.parametrize("name", ["frechet", "pixel_error", "mnist", "pixels"])

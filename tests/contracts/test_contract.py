@@ -23,7 +23,7 @@ from triptych.training import cost, grids
 from triptych.training.gradients import Cuts
 from triptych.training.loop import Training, train
 from triptych.training.model import Model
-from triptych.training.state import State, digest, initial
+from triptych.training.state import State, digest, initial, set_evaluation
 from triptych.training.step import Examples, batch_of, batches_per_step, play, set_modes, step, update_groups
 
 SIZE, BATCH = 16, 4
@@ -144,10 +144,10 @@ def test_without_encoder_or_decoder_a_run_trains_and_has_no_grids(labelled: Data
             "encode": "no encoder",
             "posterior": "no encoder",
             "reconstruct": "no encoder",
-            "features": "no discriminator",
+            "discriminator_features": "no discriminator",
         }
     )
-    with pytest.raises(ValueError, match=r"^no decoder from latents$"):
+    with pytest.raises(InputError, match=r"this framework cannot sample \(no decoder from latents\)"):
         run.sample(2)
     with pytest.raises(InputError, match=r"this framework cannot reconstruct \(no encoder\)"):
         run.reconstruct(images())
@@ -165,10 +165,34 @@ def test_an_ability_whose_method_is_overridden_is_there():
     assert samples is not None and torch.equal(samples, state.nets["average"].eval()(latents).detach())
 
 
+@pytest.mark.parametrize("name", ["Blended", "Heir"])
+def test_overridden_and_inherited_methods_bring_the_abilities_whose_defaults_call_them(name: str):
+    """With `posterior` and `decode`, all but the discriminator's features follow, in a subclass too."""
+    state = initial(spec_of(name), 1)
+    model = Model.of(spec_of(name), state, 1, 0)
+    assert list(model.framework.lacks) == ["discriminator_features"]
+    with torch.no_grad():
+        set_evaluation(state.nets, "running")
+        assert torch.equal(model.encode(images()), state.nets["reader"](images())[0])
+        expected = state.nets["writer"](state.nets["reader"](images())[0])
+        assert torch.equal(model.reconstruct(images()), expected)
+        latents = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
+        assert torch.equal(model.sample(latents), state.nets["writer"](latents))
+
+
+def test_making_weights_leaves_the_generators_of_gpus_alone(monkeypatch):
+    """`torch.manual_seed` would seed these too, and only the CPU's generator is put back."""
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail("all global generators are seeded"))
+    torch.random.default_generator.manual_seed(5)
+    before = torch.random.get_rng_state()
+    initial(spec_of("Critic"), 1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_what_a_framework_lacks_is_written_with_its_outcome(labelled: Dataset, tmp_path: Path):
     assert train(tmp_path, spec_of("Autoencoder"), labelled)
     outcome = store.read_json(tmp_path / "outcome.json")
-    assert outcome["lacks"] == {"features": "no discriminator"}
+    assert outcome["lacks"] == {"discriminator_features": "no discriminator"}
 
 
 # Turns.
@@ -180,7 +204,7 @@ def test_each_turn_sees_fresh_images_in_the_order_of_the_seed(labelled: Dataset,
     for _ in range(2):
         training.advance()
     seen = toy_of(training.state).seen
-    assert [batch.moving for batch in seen] == 2 * [*[("critic",)] * 5, ("generator",)]
+    assert [batch.active for batch in seen] == 2 * [*[("critic",)] * 5, ("generator",)]
     assert training.images == 2 * 6 * BATCH
     for number, batch in enumerate(seen):
         indices = batch_indices(2, number, 20, BATCH)
@@ -257,8 +281,9 @@ def test_labels_reach_terms_grids_and_samples(labelled: Dataset, tmp_path: Path)
     assert not torch.equal(by_class[0], by_class[1])
     with pytest.raises(InputError, match="no such class"):
         run.sample(1, label=3)
-    with pytest.raises(ValueError, match="needs labels"):
-        run.reconstruct(images())
+    for ask in (run.reconstruct, run.encode):
+        with pytest.raises(InputError, match="needs labels"):
+            ask(images())
     assert run.reconstruct(images(), torch.tensor([0, 1, 2, 0])).shape == images().shape
 
 

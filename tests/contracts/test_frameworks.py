@@ -100,7 +100,7 @@ def test_a_player_alone_and_a_player_among_others_descend_the_same(spec: RunSpec
         shown = seen(state, spec, moving, progress=progress)
         _, together = play(state, shown)
         for player in moving:
-            _, alone = play(state, dataclasses.replace(shown, moving=(player,), cut=Cuts()))
+            _, alone = play(state, dataclasses.replace(shown, active=(player,), cut=Cuts()))
             largest = max(float(g.abs().max()) for g in alone[player])
             for ours, theirs in zip(together[player], alone[player], strict=True):
                 torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * largest)

@@ -23,7 +23,7 @@ from triptych.errors import InputError
 from triptych.evaluation.classifier import resize
 from triptych.evaluation.features import Extractor, mnist_extractor
 from triptych.evaluation.metrics import Metric, Output, Values, load, score
-from triptych.evaluation.observations import Observations
+from triptych.evaluation.observations import Measured, Observations
 
 pytestmark = pytest.mark.slow
 
@@ -372,6 +372,22 @@ def test_a_failing_metric_leaves_its_reason_and_the_others_go_on(digits, extract
     reasons = ["RuntimeError: out of luck", "not finite: nan", "the metric gave no such value", None]
     assert [row["undefined"] for row in rows] == reasons
     assert type(rows[3]["value"]) is float
+
+
+def test_whatever_a_metric_returns_a_run_keeps_its_other_scores(digits, extractor):
+    """None, a number or a list in the place of the values, and no number in the place of one."""
+    wrong: list[object] = [None, 3.0, [1.0]]
+    metrics = [outside(lambda _, value=value: value) for value in wrong]
+    metrics += [outside(lambda _, value=value: {"outside": value}) for value in (None, [1.0, 2.0], "3")]
+    metrics.append(outside(lambda _: {"outside": Measured(1.0, curve=(1.0, 2.0))}))  # pyright: ignore[reportArgumentType]
+    rows = score(copy_of(digits[0], extractor), [*metrics, outside(lambda _: {"outside": 3.0})])
+    assert [row["value"] for row in rows] == [*[None] * 7, 3.0]
+    assert [row["undefined"] for row in rows[:3]] == [
+        f"TypeError: compute() must return a dict of values by output, not {kind}"
+        for kind in ("NoneType", "float", "list")
+    ]
+    for row, kind in zip(rows[3:7], ("NoneType", "list", "str", "float"), strict=True):
+        assert row["undefined"].startswith(f"TypeError: compute() gave a {kind}, which is no valid value"), row
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(28, "no space left"), torch.OutOfMemoryError("GPU"), None])

@@ -45,7 +45,7 @@ METRICS = (
 )
 CURVES = ("frechet_convergence", "mse_convergence")
 LOSSES = {"vae": 12.0, "enc": 3.0, "dec": 2.0, "dis": 1.6}
-TERMS = {"gan": 1.6, "prior": 0.3, "llike": 0.09, "reconstruction": 0.04, "recognised": 0.5}
+TERMS = {"gan": 1.6, "prior": 0.3, "llike": 0.09, "reconstruction": 0.04, "judged_fake": 0.5}
 ENVIRONMENT = {"triptych": "0.1.0", "torch": "2.0", "cpu": "A processor <of 2 cores>", "cores": 2, "device": "cpu"}
 
 
@@ -64,7 +64,7 @@ def write(folder: Path, *places: Path) -> Path:
     results = open_results(folder, NAMES)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pictures, "figures", _pictures)
-        return page.write(results, engine.judge(engine.load(CLAIMS), results), folder, *places)
+        return page.write(results, engine.judge_claims(engine.load(CLAIMS), results), folder, *places)
 
 
 def _pictures(_: Results, folder: Path) -> dict[str, Path]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from triptych.claims.results import Results, RunRecord
+from triptych.claims.results import Results
+from triptych.directory import RunRecord
 
 
 def run(
@@ -20,7 +20,7 @@ def run(
     **fields: Any,
 ) -> RunRecord:
     """A run; a score is a number or its row, `fields` are of the spec, with a dot written as two underscores."""
-    condition = ", ".join(f"{name}={value}" for name, value in fields.items())
+    condition = {name.replace("__", "."): value for name, value in fields.items()}
     spec: dict[str, Any] = {"framework": framework, "seed": seed, "condition": condition}
     spec["training"] = {"images": 1000, "batch_size": 64, "log_images": 64, "translate": 0.0}
     for name, value in fields.items():
@@ -32,23 +32,19 @@ def run(
         id=f"{framework}-{seed}-{condition}",
         framework=framework,
         seed=seed,
+        condition=condition,
         status=status,
         spec=spec,
-        outcome={},
-        scores=rows,
-        folder=Path(),
     )
-    made.__dict__.update(log=list(log), timing=list(timing))
+    made.__dict__.update(scores=rows, log=list(log), timing=list(timing))
     return made
 
 
 def results(*runs: RunRecord) -> Results:
-    made = Results(Path(), runs, {})
     planned: dict[str, dict[str, Any]] = {}
     for own in runs:
         planned.setdefault(own.study, {})[own.id] = own.spec
-    vars(made)["planned"] = planned
-    return made
+    return Results(runs, {}, planned)
 
 
 def ablated(

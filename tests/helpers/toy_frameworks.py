@@ -69,7 +69,7 @@ class Critic(Watched):
         self.seen.append(batch)
         fake = batch.cut(nets["dec"](batch.noise("z_p")))
         terms = {"fake": nets["critic"](fake).mean()}
-        if "critic" in batch.moving:
+        if "critic" in batch.active:
             share = batch.noise("mix", 1, 1, 1, law="uniform")
             terms["real"] = nets["critic"](batch.images).mean()
             terms["penalty"] = penalty(nets["critic"], share * batch.images + (1 - share) * fake)
@@ -204,3 +204,36 @@ class Energy(Framework):
         low = nets["energy"](batch.images)
         high = nets["energy"](batch.noise("grey", *batch.images.shape[1:], law="uniform") * 2 - 1)
         return {"gap": (low - high).mean(), "size": (low.square() + high.square()).mean()}
+
+
+class Inner(VAE):
+    """A VAE with an option that is called as a part of a run is, and with defaults of its own."""
+
+    class Options(VAE.Options):
+        optimiser: str = "sgd"
+
+    defaults = {"optimiser": {"rate": 0.02, "options": {"betas": (0.0, 0.9)}}, "training": {"snapshots": 4}}
+
+
+class Blended(VAE):
+    """A VAE whose networks have names of their own."""
+
+    @property
+    def players(self) -> dict[str, tuple[str, ...]]:
+        return {"vae": ("reader", "writer")}
+
+    def build(self, context: Context) -> dict[str, nn.Module]:
+        return {"reader": context.shared("enc"), "writer": context.shared("dec")}
+
+    def terms(self, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+        return super().terms(nn.ModuleDict({"enc": nets["reader"], "dec": nets["writer"]}), batch)
+
+    def posterior(self, nets: nn.ModuleDict, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        return nets["reader"](images)
+
+    def decode(self, nets: nn.ModuleDict, latents: Tensor, labels: Tensor | None) -> Tensor:
+        return nets["writer"](latents)
+
+
+class Heir(Blended):
+    """Nothing of its own."""

@@ -32,7 +32,7 @@ PUBLISHED: dict[str, Any] = {
     "reduction": "mean",
     "gamma": 15.0,
     "encoder_weight": 5.0,
-    "generator": "recognised",
+    "generator": "inverted",
     "dis_batches": "separate",
     "cross_entropy": "sigmoid",
     "redraw": True,
@@ -122,13 +122,13 @@ class Notebook:
             cost = self.entropy(real, 1.0) + self.entropy(fake, 0.0)
             # As published the generator wants its images called fake; minimax is the opposite.
             wrong = self.entropy(fake, 0.0)
-            descends = wrong if self.o["generator"] == "recognised" else -cost
+            descends = wrong if self.o["generator"] == "inverted" else -cost
             losses = {"dis": cost, "dec": descends}
             self.update(losses if turn == "both" else {turn: losses[turn]})
             if turn != "dec" or self.o["generator"] == "minimax":
                 printed["gan"] = cost.item()
-            if turn != "dis" and self.o["generator"] == "recognised":
-                printed["recognised"] = wrong.item()
+            if turn != "dis" and self.o["generator"] == "inverted":
+                printed["judged_fake"] = wrong.item()
         return printed
 
     def vaegan(self, x: Tensor, noise: Callable[[int], Noise]) -> dict[str, float]:
@@ -196,7 +196,7 @@ STARTS = [{"init": "notebook", "momentum": 0.9}, {"init": "dcgan", "momentum": 0
 
 def gans() -> Iterator[RunSpec]:
     options = product(
-        generator=["recognised", "minimax"],
+        generator=["inverted", "minimax"],
         redraw=[True, False],
         dis_batches=["separate", "joint"],
         cross_entropy=["sigmoid", "logits"],

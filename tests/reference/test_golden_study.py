@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=3)
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("weights", "scores", "verdicts")
@@ -34,7 +34,6 @@ def differing(found: dict[str, Any], golden: dict[str, Any]) -> dict[str, tuple[
     return {key: (found[key], golden[key]) for key in golden if found[key] != golden[key]}
 
 
-@pytest.mark.slow
 def test_a_study_comes_to_the_golden_weights_scores_and_verdicts(tmp_path: Path):
     """To the last bit on the processor and the PyTorch of the golden study, and closely on any other."""
     golden = json.loads((ROOT / "tests" / "reference" / "golden_study.json").read_text(encoding="utf-8"))

@@ -70,7 +70,7 @@ GAMES: dict[str, list[dict]] = {
         *product(game=["vae"], reduction=["mean", "sum"]),
         *product(
             game=["gan"],
-            generator=["recognised", "minimax"],
+            generator=["inverted", "minimax"],
             dis_batches=["separate", "joint"],
             cross_entropy=["sigmoid", "logits"],
         ),
@@ -190,7 +190,7 @@ def as_published_loss(player: str, nets: nn.ModuleDict, x: Tensor, noise: dict[s
     if o.game == "gan":
         (real, fake), _ = judged(nets["dis"], [x, nets["dec"](noise["z_p"])], o.dis_batches)
         on_fake = -log_not_dis(fake).mean()
-        if player == "dec" and o.generator == "recognised":
+        if player == "dec" and o.generator == "inverted":
             return on_fake
         return (1 if player == "dis" else -1) * (on_fake - log_dis(real).mean())
     z, prior = encode(nets, x, noise["z"], o.reduction)
@@ -244,7 +244,7 @@ def found(state: State, progress: float) -> dict[str, list[Tensor]]:
     set_modes(state, [Turn(group)])
     x, noise = inputs()
     drawn: Any = noise.__getitem__
-    return play(state, Batch(images=x, noise=drawn, cut=Cuts(), moving=group, progress=progress))[1]
+    return play(state, Batch(images=x, noise=drawn, cut=Cuts(), active=group, progress=progress))[1]
 
 
 def descended(state: State, name: str, player: str) -> Tensor:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+import triptych as package
 from triptych import cli
 from triptych.data import dataset
 from triptych.errors import InputError
@@ -218,10 +219,56 @@ def test_a_directory_of_another_study_is_left_alone(here, monkeypatch, capfd):
 def test_a_directory_of_something_else_is_left_alone(here, monkeypatch, capfd):
     Path("out").mkdir()
     Path("out", "thesis.tex").write_text("years of work")
-    assert "something else" in compare(here, monkeypatch, capfd, "good.npz")
+    assert "do not belong to a study" in compare(here, monkeypatch, capfd, "good.npz")
     Path("file").write_text("a file")
     said = refused(here, monkeypatch, capfd, "compare", "good.npz", "--out", "file")
     assert "file: is a file" in said
+
+
+def test_images_where_results_would_go_are_left_alone(here, monkeypatch, capfd):
+    Path("data").mkdir()
+    np.save("data/train-images.npy", np.zeros((60, 16, 16), np.uint8))
+    said = refused(here, monkeypatch, capfd, "compare", "data/train-images.npy", "--size", 16, "--out", ".")
+    assert "holds the images that this study reads" in said and "--out" in said
+    Path("project").mkdir()
+    Path("data").rename("project/data")
+    said = refused(here, monkeypatch, capfd, "compare", "good.npz", "--size", 16, "--out", "project")
+    assert "project: holds something else" in said
+    source = here / "project" / "data" / "train-images.npy"
+    for name in ("project/study.toml", "study.toml"):  # the first one could stand for its own directory
+        Path("study.toml").unlink(missing_ok=True)
+        write_study(source)
+        Path("study.toml").rename(name)
+        said = refused(here, monkeypatch, capfd, "run", name, "--out", "project")
+        assert "holds the images that this study reads" in said
+
+
+def test_a_study_next_to_the_images_of_its_own_is_run_elsewhere(here):
+    """`triptych run FOLDER/study.toml` takes FOLDER for a study's directory only if its data are prepared ones."""
+    Path("project", "data").mkdir(parents=True)
+    Path("good.npz").rename("project/data/digits.npz")
+    write_study("data/digits.npz").rename("project/study.toml")
+    before = listing(here / "project")
+    ran = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "_run_study", lambda spec, out: ran.append(out))
+        cli.run(Path("project/study.toml"))
+        runner.prepare(Path("out"), load_study(write_study(here / "project/data/digits.npz")))
+        cli.run(Path("out/study.toml"))
+    assert ran == [Path("results/study"), Path("out")] and listing(here / "project") == before
+
+
+def test_a_refused_study_removes_only_the_folders_that_it_made(here, monkeypatch):
+    spec = load_study(write_study(here / "nothing.npz"))
+    Path("own", "data").mkdir(parents=True)
+    for folder in ("own", "new"):
+        with pytest.raises(InputError, match=r"nothing\.npz"):
+            package.run_study(spec, Path(folder))
+    assert Path("own", "data").is_dir() and not Path("new").exists()
+    monkeypatch.chdir("own")
+    with pytest.raises(InputError, match=r"nothing\.npz"):
+        package.run_study(spec, Path("."))
+    assert (here / "own").is_dir()
 
 
 @pytest.mark.parametrize(
@@ -248,9 +295,10 @@ def test_after_a_mistake_the_mended_command_works_in_the_same_directory(change: 
     assert dataset.open(Path("out", "data")).fingerprint == opened.data.fingerprint
 
 
-def test_a_command_killed_while_it_claims_its_directory_can_be_given_again(here):
+@pytest.mark.parametrize("name", ["study.toml.partial", "study.toml.0a1b2c3d.partial"])
+def test_a_command_killed_while_it_claims_its_directory_can_be_given_again(name, here):
     spec = load_study(write_study(here / "good.npz"))
     runner.prepare(Path("out"), spec)
-    Path("out", "study.toml").rename(Path("out", "study.toml.partial"))
+    Path("out", "study.toml").rename(Path("out", name))
     runner.check(Path("out"), spec)
     assert runner.prepare(Path("out"), spec).runs

@@ -118,6 +118,16 @@ def test_plan_says_the_cost_and_runs_nothing(home, typed):
     assert sorted(home.iterdir()) == before
 
 
+def test_plan_and_compare_say_which_defaults_of_a_framework_replace_the_projects(home, typed, tmp_path):
+    label = "toy_frameworks:Inner"
+    study = STUDY.format(data=home / "digits.npz").replace('["vae", "gan"]', f'["vae", "{label}"]')
+    (tmp_path / "study.toml").write_text(study.replace("images = 640", "images = 32").replace("seeds = 2", "seeds = 1"))
+    for command in (["plan"], ["run", "--out", tmp_path / "out"]):
+        done = typed(*command, tmp_path / "study.toml")
+        (line,) = [line for line in done.stdout.splitlines() if "has its own defaults" in line]
+        assert line.startswith(f"  note: {label} has its own defaults: optimiser.rate = 0.02 instead of 0.001, ")
+
+
 def test_sample_writes_a_picture_that_the_seed_decides(vae, typed, tmp_path):
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         done = typed("sample", vae, "-n", 10, "--seed", seed, "--out", tmp_path / f"{name}.png")
@@ -219,9 +229,53 @@ def test_neither_help_nor_a_typo_waits_for_torch(arguments, tmp_path):
     assert json.loads(done.stdout.splitlines()[-1]) == [0 if "--help" in arguments else 2, False]
 
 
-def test_a_directory_where_another_process_is_at_work_is_refused(home, typed):
+@pytest.mark.parametrize("command", ["run", "score", "report"])
+def test_a_directory_where_another_process_is_at_work_is_refused(command, home, typed):
+    before = (home / "out" / "report.html").stat().st_mtime_ns
     with store.locked(home / "out", wait=False) as mine:
         assert mine
-        done = typed("run", home / "study.toml", "--out", home / "out")
+        done = typed(command, home / "out" / "study.toml" if command == "run" else home / "out")
     assert done.returncode == 2
     assert "another process is at work" in done.stderr and "Traceback" not in done.stderr
+    assert (home / "out" / "report.html").stat().st_mtime_ns == before
+
+
+def test_a_report_takes_away_what_a_killed_one_left(home, typed):
+    left = [home / "out" / "report.html.0a1b2c3d.partial", home / "out" / "figures" / "curves.pdf.0a1b2c3d.partial"]
+    kept = home / "out" / "thesis.partial"
+    for path in (*left, kept):
+        path.write_text("half a page")
+    assert typed("report", home / "out").returncode == 0
+    assert not any(path.exists() for path in left) and kept.exists()
+    kept.unlink()
+
+
+def test_a_file_that_cannot_be_written_is_one_message(vae, typed, tmp_path):
+    (tmp_path / "folder").mkdir()
+    done = typed("sample", vae, "-n", 4, "--out", tmp_path / "folder")
+    assert done.returncode == 2
+    assert done.stderr == f"triptych: {tmp_path / 'folder'}: is a directory.\n"
+    (tmp_path / "file").write_text("a file")
+    done = typed("sample", vae, "-n", 4, "--out", tmp_path / "file" / "samples.png")
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("triptych: ") and str(tmp_path / "file") in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_full_disk_is_one_message(vae, typed, tmp_path, monkeypatch):
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    done = typed("sample", vae, "-n", 4, "--out", tmp_path / "samples.png")
+    assert done.returncode == 2
+    assert done.stderr == f"triptych: {tmp_path / 'samples.png'}: no space left on device.\n"
+
+
+def test_ctrl_c_outside_the_scoring_itself_is_a_stop_too(home, typed, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("triptych.study.rescoring.rescore", interrupted)
+    done = typed("score", home / "out", "--metrics", "sharpness")
+    assert done.returncode == 75 and "Stopped" in done.stdout and str(home / "out") in done.stdout

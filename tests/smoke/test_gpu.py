@@ -10,7 +10,7 @@ import torch
 from triptych import train_run
 from triptych.data import dataset
 from triptych.evaluation.run import Run
-from triptych.evaluation.scoring import score
+from triptych.evaluation.scoring import score_run
 from triptych.spec import ScoringSpec
 from triptych.store import read_lines
 
@@ -38,7 +38,7 @@ def test_trains_and_scores_as_the_cpu_does(framework, tiny_run, prepared, tmp_pa
     scores = []
     for device in ("cpu", DEVICE):
         folder = runs[DEVICE].folder
-        score(Run(folder, device), dataset.open(prepared, device), scoring, tmp_path / f"fitted-{len(scores)}")
+        score_run(Run(folder, device), dataset.open(prepared, device), scoring, tmp_path / f"fitted-{len(scores)}")
         scores.append({row["metric"]: row["value"] for row in read_lines(folder / "scores.jsonl")})
     known = {name: value for name, value in scores[0].items() if value is not None}
     assert known and {name: scores[1][name] for name in known} == pytest.approx(known, rel=1e-2, abs=1e-3)

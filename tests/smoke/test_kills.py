@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=3)
 
 KILLS = 20
 STUDY = """
@@ -163,7 +163,7 @@ def test_a_stopped_study_and_one_bereft_of_a_worker_go_on(uninterrupted, digits_
         wait_until(lambda began=began: study.trains(began), process)
         stop(process)
         assert process.wait(60) == 75, study.said.read_text()
-        assert "Stopped. The same command goes on from here" in study.said.read_text()
+        assert "Stopped. Run the same command to resume" in study.said.read_text()
         assert "Traceback" not in study.said.read_text()
 
     process = study.start()

@@ -173,10 +173,10 @@ def test_a_link_that_appears_while_the_lock_is_opened_is_not_followed(outside, t
 
 @pytest.mark.parametrize("name", ["a.json", "a.json.partial"])
 @pytest.mark.parametrize("target", ["thesis.tex", "new"])
-def test_a_write_replaces_a_link(name, target, outside, tmp_path):
+def test_a_write_follows_no_link_and_replaces_that_of_its_name(name, target, outside, tmp_path):
     linked(tmp_path / "study" / name, outside / target)
     store.write(tmp_path / "study" / "a.json", b"content")
-    assert os.listdir(tmp_path / "study") == ["a.json"]
+    assert set(os.listdir(tmp_path / "study")) == {"a.json", name}
     assert (tmp_path / "study" / "a.json").read_bytes() == b"content" and not (tmp_path / "study/a.json").is_symlink()
     unharmed(outside)
 
@@ -221,6 +221,7 @@ def test_prepared_images_take_the_place_of_a_link(digits_file, outside, tmp_path
     (tmp_path / "study.toml").write_text(STUDY.format(data=digits_file))
     linked(tmp_path / "data" / ".train-images.npy.tmp", outside / "thesis.tex")
     linked(tmp_path / "data" / "test-images.npy", outside / "thesis.tex")
+    linked(tmp_path / "data" / ".preparing", outside / "thesis.tex")
     dataset.prepare(load_study(tmp_path / "study.toml").data, tmp_path / "data")
     assert len(dataset.open(tmp_path / "data").test) == 100
     unharmed(outside)

@@ -31,7 +31,7 @@ def old(tmp_path) -> Path:
     """A finished study as it was left when a run's condition was still a text."""
     folder, spec = tmp_path / "out", StudySpec.model_validate(STUDY)
     (folder / "data").mkdir(parents=True)
-    (folder / "data" / "data.json").write_text("{}")
+    (folder / "data" / "data.json").write_text('{"spec": {}, "fingerprint": ""}')
     (folder / "study.toml").write_text(to_toml(spec))
     for name in ("scores.jsonl", "verdicts.json", "report.html"):
         (folder / name).write_text("[]")

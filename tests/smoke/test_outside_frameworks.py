@@ -78,7 +78,7 @@ ASKED = {
     "posterior": "posterior_kl",
     "encode": "linear_probe",
     "decode": "inverted_mse",
-    "features": "dis_l_response",
+    "discriminator_features": "dis_l_response",
     "likelihood": "log_likelihood",
 }
 """For each ability a score that asks for it."""

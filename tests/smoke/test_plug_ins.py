@@ -16,6 +16,7 @@ from triptych.errors import InputError
 from triptych.spec import ExecutionSpec
 from triptych.study.executors import ENDS, Event, Job, local
 from triptych.study.plan import resolve_execution
+from triptych.training.environment import available_cores
 
 pytestmark = pytest.mark.slow
 
@@ -122,7 +123,7 @@ def test_a_line_that_is_no_event_is_passed_over(tmp_path):
     local._follow(worker, events)
     local._close(worker)
     found = [events.get_nowait()[1] for _ in range(events.qsize())]
-    assert [event["event"] for event in found] == ["scoring", local.GONE]
+    assert [event["event"] for event in found] == ["scoring", local.EXITED]
     assert found[1]["code"] == 9 and found[1]["message"].endswith("why")
 
 
@@ -156,6 +157,18 @@ def test_a_device_that_is_missing_here_is_refused_where_runs_are_computed_here(m
     monkeypatch.setattr("triptych.study.plan.find", lambda kind, name, where: ELSEWHERE)
     execution = resolve_execution(ExecutionSpec(device="cuda:77", executor="mine:ELSEWHERE"), 1)
     assert execution.device == "cuda:77" and execution.executor is ELSEWHERE
+    assert execution.threads is None, "those of the machine that computes, which this one does not know"
+    assert resolve_execution(ExecutionSpec(executor="mine:ELSEWHERE", threads=3), 1).threads == 3
     monkeypatch.setattr("triptych.study.plan.find", lambda kind, name, where: "a text")
     with pytest.raises(InputError, match="is not an executor"):
         resolve_execution(ExecutionSpec(executor="mine:TEXT"), 1)
+    monkeypatch.setattr("triptych.study.plan.find", lambda kind, name, where: Elsewhere)
+    with pytest.raises(InputError, match=r"is a class, not an executor.*EXECUTOR = Elsewhere\(\)"):
+        resolve_execution(ExecutionSpec(executor="mine:Elsewhere"), 1)
+
+
+def test_a_worker_without_a_number_of_threads_takes_the_cores_of_its_machine(tmp_path, prepared, tiny_run, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (job,) = jobs(tmp_path, prepared, tiny_run, "Talkative")
+    assert local.EXECUTOR.execute([{**job, "threads": None}], 1, lambda event: None) == {"Talkative": "finished"}
+    assert store.read_json(tmp_path / "Talkative" / "environment.json")["threads"] == available_cores()

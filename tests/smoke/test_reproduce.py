@@ -25,7 +25,7 @@ from triptych.study import runner
 from triptych.study.plan import runs_of
 from triptych.terminal import running
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=8)
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = ("estimate", "low", "high")
@@ -60,7 +60,7 @@ def stop_in_the_middle(out: Path) -> str:
 
 def test_the_paper_is_reproduced_stopped_and_gone_on_with(tmp_path):
     out, docs = tmp_path / "out", tmp_path / "docs"
-    assert "Stopped. The same command goes on from here" in " ".join(stop_in_the_middle(out).split())
+    assert "Stopped. Run the same command to resume" in " ".join(stop_in_the_middle(out).split())
     before = {folder: store.read_json(folder / "manifest.json") for folder in whole(out)}
     assert before and not (out / "claims.json").exists()
 
@@ -112,7 +112,7 @@ def check_failure(out: Path) -> None:
         patch.setattr(runner, "compute", lambda study, observer: {lost.name: "failed"})
         assert reproduce(said, "tiny", out=out, execution={"device": "cpu"}) == running.FAILED
     text = said.export_text()
-    assert f"failed: {lost}" in text and "1 run is missing from the report" in text
+    assert f"failed: {lost.name}, see {lost / 'error.txt'}" in text and "1 run is missing from the report" in text
     assert "193 of them done" not in text and "1 run to go" in text
     (lost / "kept.json").rename(lost / "manifest.json")
 

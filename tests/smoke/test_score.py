@@ -11,7 +11,7 @@ import triptych as package
 from triptych import store
 from triptych.errors import InputError
 from triptych.spec import ScoringSpec, load_study
-from triptych.study import runner
+from triptych.study import rescoring, runner
 
 pytestmark = pytest.mark.slow
 
@@ -113,13 +113,51 @@ def test_what_cannot_be_scored_is_said_and_nothing_is_touched(study, asked, said
 
 def test_a_scoring_cut_short_leaves_no_run_that_passes_for_whole(study):
     """Two runs, one of them scored before the kill: `run` scores the other, and both are whole and alike."""
-    opened, jobs = runner.rescore(study, ScoringSpec(metrics=("sharpness",)))
+    opened, jobs = rescoring.rescore(study, ScoringSpec(metrics=("sharpness",)))
     runner.execute(opened, jobs[:1])
     assert sorted(store.is_complete(run) for run in (study / "runs").iterdir()) == [False, True]
     package.run_study(load_study(study / "study.toml"), study)
     found = lines(study)
     assert {found[framework, "sharpness"]["undefined"] for framework in ("vae", "gan")} == {None}
     assert all(store.is_complete(run) for run in (study / "runs").iterdir())
+
+
+def test_a_study_without_a_trained_run_is_refused_and_keeps_its_scoring(study):
+    for run in (study / "runs").iterdir():
+        (run / "outcome.json").unlink()
+    before = (study / "study.toml").read_bytes()
+    with pytest.raises(InputError, match="no finished run"):
+        package.open_study(study).score(metrics=["sharpness"])
+    assert (study / "study.toml").read_bytes() == before
+    assert all((run / "manifest.json").exists() for run in (study / "runs").iterdir())
+
+
+def test_a_kill_before_the_study_says_so_leaves_no_run_complete_under_a_scoring_that_it_never_had(study, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def kill(*arguments):
+        raise Killed
+
+    before = lines(study)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(runner, "write_study", kill)
+        rescoring.rescore(study, ScoringSpec(metrics=("sharpness",)))
+    assert load_study(study / "study.toml").scoring.metrics == ("frechet", "pixel_error")
+    package.run_study(load_study(study / "study.toml"), study)
+    assert lines(study) == before and all(store.is_complete(run) for run in (study / "runs").iterdir())
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(store, "write", kill)  # of study.toml: by then no run may count as complete
+        rescoring.rescore(study, ScoringSpec(metrics=("sharpness",)))
+    assert not any(store.is_complete(run) for run in (study / "runs").iterdir())
+
+
+def test_complete_runs_are_read_once(study, monkeypatch):
+    opened = package.open_study(study)
+    first = opened.runs
+    assert len(first) == 2
+    monkeypatch.setattr(store, "is_complete", lambda folder: pytest.fail("all files are read again"))
+    assert opened.runs is first
 
 
 def test_scores_of_another_versions_runs_are_not_thrown_away(study):

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats as scipy_stats
 
 from hand_made import ablated, results, run
-from triptych.claims.results import Results, RunRecord
+from triptych.claims.results import Results
+from triptych.directory import RunRecord
 from triptych.papers.vae_vs_gan_vs_vaegan import ablation
 
 

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from fake_reproduction import ADAM, FOUND, RATES, SEEDS, fill, make, part, run
+from fake_reproduction import ADAM, RATES, SEEDS, fill, make, part, run
+from triptych import store
 from triptych.claims import judging
 from triptych.claims.contrasts import contrast, cross_fitted
 from triptych.claims.quantities import Quantity, value
-from triptych.claims.results import Results, open_results
+from triptych.claims.results import open_results
+from triptych.directory import RunDirectory
 from triptych.errors import InputError
 from triptych.spec import RunSpec, StudySpec, checked
 from triptych.study import plan
@@ -40,7 +42,21 @@ def test_whole_runs_are_read_and_found_by_their_specs_in_order_of_seed(folder):
     assert [r.seed for r in results.where("matched", "vae")] == [0, 1, 2, 4]
     assert results.where(at={"optimiser.rate": 0.0003}) == [] and len(results.where(("matched", "rates"))) == 5
     found = results.where(framework="gan")[0]
-    assert (found.study, found.field("training.translate"), found.field("optimiser.none")) == ("rates", 0.0, None)
+    assert (found.study, found.setting("training.translate"), found.setting("optimiser.none")) == ("rates", 0.0, None)
+
+
+def test_a_run_whose_files_are_not_as_they_were_committed_does_not_count(folder):
+    for framework, level in (("vae", 4.0), ("vaegan", 1.0)):
+        for seed in range(3):
+            RunDirectory(run(folder, framework, seed, {"frechet_distance": level + seed})).commit()
+    assert contrast(part(), open_results(folder)).values == {0: -3.0, 1: -3.0, 2: -3.0}
+    damaged = open_results(folder).where(framework="vae")[1].directory
+    assert damaged
+    scores = damaged.scores_jsonl.read_bytes()
+    damaged.scores_jsonl.write_bytes(scores.replace(b"5.0", b"9.0"))
+    assert damaged.scores_jsonl.read_bytes() != scores
+    found = contrast(part(), open_results(folder))
+    assert found.values == {0: -3.0, 2: -3.0} and found.left_out == {"a run is missing": SEEDS - 2}
 
 
 def test_a_run_of_an_older_version_is_refused(folder):
@@ -60,11 +76,8 @@ def test_the_plan_is_made_once_for_each_study(folder, monkeypatch):
 
     monkeypatch.setattr(plan, "runs_of", counted)
     results = open_results(folder)
-    assert len(results.planned["matched"]) == 180 and results.planned is results.planned
+    assert len(results.planned["matched"]) == 180 and len(results.planned["rates"]) == 60
     assert asked == ["matched", "rates"]
-    asked.clear()
-    bare = Results(folder, (), FOUND)
-    assert asked == [] and len(bare.planned["rates"]) == 60 and asked == ["matched", "rates"]
 
 
 def test_what_holds_no_study_or_a_torn_run_is_told_of(folder, tmp_path):
@@ -144,7 +157,7 @@ def test_how_many_runs_collapsed_is_told_beside_a_score(folder):
         run(folder, "vaegan", seed, {"frechet_distance": 9.0 + seed, "collapsed": collapsed})
         run(folder, "vae", seed, {"frechet_distance": 5.0, "collapsed": 0.0})
     results, own = open_results(folder), part(expects="lower")
-    assert contrast(own, results).collapsed == ((2, 3), (0, 3))
+    assert contrast(own, results).counts == {"collapsed": ((2, 3), (0, 3))}
     [found] = judging.judge_parts("X", [own], results)
     assert "; collapsed: 2 of 3 runs against 0 of 3 runs" in found.sentence
     [itself] = judging.judge_parts("X", [part(quantity={"metric": "collapsed"}, expects="lower")], results)
@@ -203,7 +216,9 @@ def test_a_side_of_many_settings_is_their_mean_and_a_missing_run_costs_its_seed(
         fill(folder, "vaegan", [level, level + 1], rate=rate)
         fill(folder, "vae", [0.0, 0.0], rate=rate)
     results = open_results(folder)
-    shutil.rmtree(results.where(framework="vaegan", at={"optimiser.rate": 0.0006})[1].folder)
+    lost = results.where(framework="vaegan", at={"optimiser.rate": 0.0006})[1].directory
+    assert lost
+    shutil.rmtree(lost.path)
     found = contrast(part(at=ADAM), open_results(folder))
     assert found.values == {0: 3.0} and found.left_out == {"a run is missing": SEEDS - 1}
 
@@ -216,6 +231,18 @@ def test_a_setting_that_was_never_run_is_not_passed_over(folder, there):
     for given in ({"b": None, "per_doubling": "optimiser.rate"}, {}):
         [found] = judging.judge_parts("X", [part(at=ADAM, **given)], open_results(folder))
         assert (found.verdict, found.sentence) == ("undefined", "Undefined: a run is missing.")
+
+
+def test_a_run_is_at_its_point_of_the_grid_in_whatever_order_its_fields_stand(folder):
+    fill(folder, "vaegan", [1.0, 2.0])
+    fill(folder, "vae", [4.0, 6.0])
+    for file in (folder / "matched" / "runs").glob("vaegan-s1-*/spec.json"):
+        spec = store.read_json(file)
+        condition = dict(reversed(spec["condition"].items()))
+        assert list(condition) != list(spec["condition"])
+        file.write_bytes(store.to_json({**spec, "condition": condition}))
+    found = contrast(part(), open_results(folder))
+    assert found.values == {0: -3.0, 1: -4.0} and found.left_out == {"a run is missing": SEEDS - 2}
 
 
 def test_a_score_of_the_whole_plan_needs_the_whole_plan(folder):
@@ -249,11 +276,13 @@ def test_a_tuned_side_takes_for_each_seed_what_the_others_choose(folder):
         for seed, score in enumerate(scores):
             test = 1000 * rate + seed
             run(folder, "gan", seed, {"validation_frechet": score, "frechet_distance": test}, rate=rate)
-    chosen = cross_fitted(open_results(folder).where(framework="gan"))
+    results = open_results(folder)
+    assert results.selection == "validation_frechet"
+    chosen = cross_fitted(results.where(framework="gan"), results.selection)
     # Seed 0: others have 6 and 2.75 (the third lacks seed 2). Seed 1: 2 and 4.25. Seed 2: 5, 3.5 and 0.
-    assert [(r.seed, r.field("optimiser.rate")) for r in chosen] == [(0, 0.0003), (1, 0.00015), (2, 0.0006)]
+    assert [(r.seed, r.setting("optimiser.rate")) for r in chosen] == [(0, 0.0003), (1, 0.00015), (2, 0.0006)]
     one = [r for r in open_results(folder).where(framework="gan") if r.seed == 0]
-    assert cross_fitted(one) == []
+    assert cross_fitted(one, results.selection) == []
 
 
 def tuned(folder: Path, seeds: int, lacking: tuple[float, int] | None = None, **broken: object) -> None:

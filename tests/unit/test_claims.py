@@ -137,7 +137,22 @@ def test_a_claims_verdict_follows_from_its_parts(verdicts, expected):
     def made(verdict: str) -> judging.Part:
         expects = None if verdict == "measured" else "lower"
         return judging.Part(
-            "X.1", "X", "matched", "S.", "kid", "", expects, None, None, None, 0, None, None, 0, verdict, ""
+            id="X.1",
+            claim="X",
+            protocol="matched",
+            statement="S.",
+            quantity="kid",
+            unit="",
+            expects=expects,
+            estimate=None,
+            low=None,
+            high=None,
+            n=0,
+            p=None,
+            margin=None,
+            censored=0,
+            verdict=verdict,
+            finding="",
         )
 
     assert engine.verdict_of([made(verdict) for verdict in verdicts]) == expected
@@ -150,7 +165,7 @@ def test_matched_parts_decide_and_published_ones_stand_beside(folder):
     shown = {"framework": "gan", "study": "matched"}
     against = {"framework": "vaegan", "study": "matched"}
     spec = claim(part(expects="lower"), part(protocol="as published", a=against, b=shown, expects="lower"))
-    [found] = engine.judge([spec], open_results(folder))
+    [found] = engine.judge_claims([spec], open_results(folder))
     assert (found.verdict, found.others, found.meaning) == ("holds", {"as published": "does not hold"}, "It holds.")
     assert found.summary == (
         "Under matched conditions, the one comparison supports it; as published, the one comparison contradicts it."
@@ -173,7 +188,7 @@ def test_a_part_without_runs_is_undefined_and_says_which(folder):
 def test_what_is_only_measured_says_how_much_of_it_there_is(folder):
     fill(folder, "vaegan", [3.0, 5.0])
     spec = claim(part(b=None), part(), meaning={"measured": "M."})
-    [found] = engine.judge([spec], open_results(folder))
+    [found] = engine.judge_claims([spec], open_results(folder))
     assert (found.verdict, found.others, found.parts[0].estimate) == ("measured", {}, 4.0)
     assert found.summary == "Under matched conditions, 1 of 2 comparisons was measured."
 

@@ -13,7 +13,7 @@ import torch
 from triptych.data.transforms import background, random_translate
 from triptych.evaluation.corruptions import CORRUPTIONS, SHIFTS, corrupted, subset
 from triptych.evaluation.features import Extractor
-from triptych.evaluation.metrics import load, score, settled
+from triptych.evaluation.metrics import load, score, value_or_reason
 from triptych.evaluation.metrics.shift_response import partners
 from triptych.evaluation.observations import Observations, Undefined, ratio_of_means
 from triptych.rng import stream
@@ -160,7 +160,7 @@ def test_an_output_that_cannot_be_had_leaves_its_reason():
     def fail():
         raise ValueError("no luck")
 
-    assert settled(fail) == Undefined("no luck")
+    assert value_or_reason(fail) == Undefined("no luck")
 
 
 # The metrics

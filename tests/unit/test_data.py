@@ -262,6 +262,8 @@ def test_prepared_data_are_kept_and_never_mixed(tmp_path: Path) -> None:
     spec = colour_file(tmp_path / "x.npz")
     prepare(spec, tmp_path / "a")
     before = contents(tmp_path / "a")
+    assert ".preparing" not in before
+    (tmp_path / "a" / ".preparing").touch()  # as a kill after the last rename leaves it
     (tmp_path / "x.npz").unlink()
     prepare(spec, tmp_path / "a")  # nothing to do, so the source is not even read
     with pytest.raises(InputError, match="another specification"):
@@ -270,6 +272,36 @@ def test_prepared_data_are_kept_and_never_mixed(tmp_path: Path) -> None:
     (tmp_path / "a" / "test-images.npy").write_bytes(before["test-images.npy"][:-1])
     with pytest.raises(InputError, match="incomplete"):
         dataset.open(tmp_path / "a")
+
+
+def test_files_that_triptych_has_not_written_are_left_alone(tmp_path: Path) -> None:
+    """Even where they have the names of prepared images, and even where they are the source itself."""
+    spec = colour_file(tmp_path / "x.npz")
+    (tmp_path / "data").mkdir()
+    np.save(tmp_path / "data" / "train-images.npy", np.zeros((60, 16, 16), np.uint8))
+    (tmp_path / "data" / "notes.partial").write_text("half of a thesis")
+    (tmp_path / "data" / "data.json").write_text('{"made by": "another program"}')
+    before = contents(tmp_path / "data")
+    own = DataSpec(source="arrays", path=str(tmp_path / "data" / "train-images.npy"), size=16)
+    for each in (spec, own):
+        for replace in (False, True):
+            with pytest.raises(InputError, match="has not written"):
+                prepare(each, tmp_path / "data", replace=replace)
+    assert contents(tmp_path / "data") == before
+
+
+def test_prepared_data_give_way_only_to_images_that_can_be_read(tmp_path: Path) -> None:
+    spec = colour_file(tmp_path / "x.npz")
+    prepare(spec, tmp_path / "data")
+    before = contents(tmp_path / "data")
+    (tmp_path / "broken.npz").write_bytes(b"no archive")
+    with pytest.raises(InputError, match="not a NumPy file"):
+        broken = spec.model_copy(update={"path": str(tmp_path / "broken.npz")})
+        prepare(broken, tmp_path / "data", replace=True)
+    assert contents(tmp_path / "data") == before
+    prepare(spec.model_copy(update={"size": 24}), tmp_path / "data", replace=True)
+    assert dataset.open(tmp_path / "data").size == 24
+    assert contents(tmp_path / "data").keys() == before.keys()
 
 
 def test_images_that_are_not_square_need_a_rule(tmp_path: Path) -> None:

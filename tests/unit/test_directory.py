@@ -10,7 +10,7 @@ import pytest
 
 import triptych
 from triptych import directory, store
-from triptych.directory import Reader, RunDirectory, StudyDirectory
+from triptych.directory import ReproductionDirectory, RunDirectory, StudyDirectory
 from triptych.errors import InputError
 from triptych.spec import RunSpec
 
@@ -19,19 +19,17 @@ SPEC = RunSpec(framework="gan", seed=3, condition={"training.order": ["dis", "de
 
 
 def file_names() -> set[str]:
-    """Every file that the two directories know."""
-    paths = [*vars(RunDirectory("x")).values(), *vars(StudyDirectory("x")).values()]
-    return {path.name for path in paths if path.suffix}
+    """Every file that the directories know."""
+    directories = RunDirectory("x"), StudyDirectory("x"), ReproductionDirectory("x")
+    return {path.name for each in directories for path in vars(each).values() if path.suffix}
 
 
 def test_no_other_module_spells_the_name_of_a_file():
-    """`store` has the manifest's name, since it commits folders of any kind; `papers` still reads by itself."""
+    """`store` has the manifest's name, since it commits folders of any kind."""
     names = file_names()
     assert {"study.toml", "scores.jsonl", "spec.json", "log.jsonl", "outcome.json", "error.txt"} <= names
     spelt = {}
     for path in ROOT.rglob("*.py"):
-        if "papers" in path.parts:
-            continue
         texts = [n.value for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Constant)]
         for name in names & {text for text in texts if isinstance(text, str)}:
             spelt.setdefault(name, []).append(path.relative_to(ROOT).as_posix())
@@ -59,7 +57,8 @@ def test_the_status_follows_the_files(tmp_path):
     assert files.status() == "diverged"
     store.write(files.outcome_json, b'{"status": "finished", "images": 64}')
     assert files.status() == "incomplete", "it is not the file that was committed"
-    assert files.status(hashes=False) == "finished"
+    assert files.read().status == "incomplete"
+    assert files.status(complete=True) == files.read(complete=True).status == "finished"  # as whoever asks has found
 
 
 def test_a_record_holds_what_the_files_say(tmp_path):
@@ -90,7 +89,7 @@ def test_torn_files_are_an_error_or_a_note(tmp_path):
         f"{files.id}/log.jsonl line 2 is not JSON and is left out.",
     ]
     with pytest.raises(InputError, match="line 2 is not JSON"):
-        Reader().lines(files.log_jsonl)
+        store.Reader().lines(files.log_jsonl)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"framework": 3}', b'{"framework": "gan", "seed": "x"}'])

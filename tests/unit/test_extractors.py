@@ -1,4 +1,4 @@
-"""Extractors that are the same for all data, extractors of one's own, and what is refused: each claim of the ladder."""
+"""Extractors that are the same for all data, extractors of one's own, and what is refused: for each feature space."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_what_is_no_extractor_is_said_to_be_none(data, mine, tmp_path, name, rea
         choose(["pixels", name], data, tmp_path)
 
 
-def test_every_rung_is_a_function_of_that_form():
+def test_every_feature_space_is_a_function_of_that_form():
     assert plugins.names("features") == ["classifier", "inception", "lite0", "pixels", "random"]
     assert all(callable(plugins.find("features", name, "extractor")) for name in plugins.names("features"))
 

@@ -16,7 +16,7 @@ import torch
 from triptych.errors import InputError
 from triptych.evaluation.classifier import Classifier, accuracy, resize, train
 from triptych.evaluation.features import Extractor, choose, default_names, in_batches, mnist_extractor
-from triptych.evaluation.features import classifier as rung
+from triptych.evaluation.features import classifier as module
 from triptych.evaluation.observations import Observations
 from triptych.training.model import prior_latents
 
@@ -199,7 +199,7 @@ def test_labelled_images_get_their_own_classifier_kept_and_used_again(tmp_path, 
     def refuse(_):
         raise AssertionError("fitted again")
 
-    monkeypatch.setattr(rung, "_fit", refuse)
+    monkeypatch.setattr(module, "_fit", refuse)
     again = one("classifier", data, tmp_path)
     assert again.identity == first.identity
     np.testing.assert_array_equal(again(data.validation.pictures), first(data.validation.pictures))

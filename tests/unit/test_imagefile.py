@@ -77,7 +77,7 @@ def test_postscript_among_the_grids_is_left_out_of_the_report(tmp_path, ran):
 
 def test_the_message_says_what_where_the_value_and_the_way_out(tmp_path):
     with pytest.raises(InputError) as caught:
-        imagefile.opened(postscript(tmp_path / "x.png"))
+        imagefile.open_image(postscript(tmp_path / "x.png"))
     said = str(caught.value)
     for words in (str(tmp_path / "x.png"), "PNG, JPEG, BMP, GIF, TIFF, WEBP or PPM", "b'%!PS-Ado'", "Save the picture"):
         assert words in said
@@ -86,7 +86,7 @@ def test_the_message_says_what_where_the_value_and_the_way_out(tmp_path):
 @pytest.mark.parametrize("kind", imagefile.FORMATS)
 def test_every_format_on_the_list_opens_whatever_the_name(tmp_path, kind):
     Image.new("RGB", (16, 16), (255, 0, 0)).save(tmp_path / "x.png", kind)
-    with imagefile.opened(tmp_path / "x.png") as image:
+    with imagefile.open_image(tmp_path / "x.png") as image:
         assert image.format == kind and image.convert("RGB").size == (16, 16)
 
 
@@ -94,13 +94,13 @@ def test_every_format_on_the_list_opens_whatever_the_name(tmp_path, kind):
 def test_a_harmless_format_that_is_not_on_the_list_is_refused_too(tmp_path, kind):
     Image.new("RGB", (16, 16)).save(tmp_path / "x.png", kind)
     with pytest.raises(InputError, match=r"x\.png"):
-        imagefile.opened(tmp_path / "x.png")
+        imagefile.open_image(tmp_path / "x.png")
 
 
 def test_a_phone_s_picture_of_several_frames_is_a_jpeg(tmp_path):
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "x.jpg", "MPO", save_all=True, append_images=frames[1:])
-    with imagefile.opened(tmp_path / "x.jpg") as image:
+    with imagefile.open_image(tmp_path / "x.jpg") as image:
         image.load()
 
 

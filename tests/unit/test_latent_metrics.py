@@ -184,7 +184,7 @@ def test_the_probe_names_what_it_lacks():
     reasons = [rows("linear_probe", given)["linear_probe"]["undefined"] for given in lacking]
     assert reasons == [
         "the data have no labels",
-        "the training images are not at hand",
+        "the training images are not available",
         "the training images have no labels",
     ]
 

@@ -42,7 +42,7 @@ def results(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Results
                 assert loop.train(folder / name / "runs" / run.id, short, dataset.open(prepared))
                 files = RunDirectory(folder / name / "runs" / run.id)
                 store.write(files.spec_json, store.to_json(run.model_dump(mode="json")))  # as if it were not cut short
-                store.write(files.manifest_json, b"{}")
+                store.write(files.manifest_json, store.to_json({"files": {}}))
     return open_results(folder)
 
 
@@ -92,7 +92,8 @@ def test_rows_are_what_the_networks_make_of_one_batch(results: Results):
     rows = drawn(results, "vae-translated")
     assert set(rows) == {"as published", "fill"}
     record = results.where("as_published", "as_published@vae-translated")[0]
-    nets = Run(record.folder).networks
+    assert record.directory
+    nets = Run(record.directory.path).networks
     shown = pictures.Gallery(results).shifted(0.0)
     latents = pictures.prior_latents(0, pictures.BATCH, 128)
     expected = torch.cat([nets["dec"](nets["enc"](shown)[0])[: pictures.HALF], nets["dec"](latents)[: pictures.HALF]])
@@ -121,7 +122,7 @@ def test_the_files_are_small_pngs_and_the_same_each_time(results: Results, tmp_p
 
 
 def test_without_weights_nothing_is_drawn(results: Results, tmp_path: Path):
-    bare = Results(tmp_path, (), results.studies)
+    bare = Results((), results.studies, results.planned)
     assert pictures.figures(bare, tmp_path / "none") == {}
 
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from triptych import text
-from triptych.terminal import progress
+from triptych.terminal import progress, tables
 from triptych.training.cost import Cost
 
 
@@ -60,6 +60,28 @@ def test_names_that_look_like_markup_are_left_as_they_are(console):
     with progress.Display(console, {"[red]a[/]": Cost(1, 1, {})}) as display:
         display.on_event({"id": "[red]a[/]", "event": "failed", "message": "[bold]no[/]"})
     assert "[red]a[/] failed: [bold]no[/]" in said(console)
+
+
+def test_conditions_labels_and_reasons_that_look_like_markup_are_left_as_they_are(console):
+    answer = {
+        "role": "primary",
+        "names": ["[b]A[/b]", "B"],
+        "verdict": "undecided",
+        "label": "[red]MSE[/]",
+        "metric": "mse",
+        "condition": {"training.order": ["dec", "dis"]},
+        "difference": 1.0,
+        "low": None,
+        "high": None,
+        "p_adjusted": None,
+    }
+    tables.verdicts(console, [answer])
+    line = {"metric": "mse", "value": None, "undefined": "no [bold]encoder[/]", "unit": "[i]", "n": 5, "features": ""}
+    tables.scores(console, [line])
+    tables.status(console, [{"run": "a[b]", "state": "finished", "images": 1, "of": 1}])
+    shown = said(console)
+    for name in ('[red]MSE[/] (training.order=["dec", "dis"])', "[b]A[/b] vs B", "no [bold]encoder[/]", "[i]", "a[b]"):
+        assert name in shown, name
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

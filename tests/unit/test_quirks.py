@@ -67,7 +67,7 @@ def test_the_bases_are_the_published_runs(base: str):
             **studies(SCALES["tiny"])["as_published"].model_dump(),
             "frameworks": [f"{quirks.GAME}@again"],
             "seeds": [0],
-            "override": {f"{quirks.GAME}@again": quirks.published(base)},
+            "override": {f"{quirks.GAME}@again": quirks.override(base, [])},
         }
     )
     (again,) = runs_of(study)

@@ -18,6 +18,7 @@ import pytest
 from fake_study import LEVELS, TERMS, make, put
 from report_page import Page
 from triptych import report
+from triptych.directory import RunDirectory
 from triptych.errors import InputError
 from triptych.report import figures, headlines, limitations, matched, pictures, tables
 from triptych.report.collect import collect
@@ -229,6 +230,14 @@ def test_no_study_is_an_input_error(tmp_path: Path) -> None:
         report.write(tmp_path)
 
 
+def test_a_new_report_removes_its_own_old_figures_and_no_others(copy: Path) -> None:
+    for name in ("curves_7.pdf", "scores_of_mine.pdf", "poster.pdf"):
+        (copy / "figures" / name).write_bytes(b"%PDF")
+    report.write(copy)
+    kept = {path.name for path in (copy / "figures").iterdir()}
+    assert "curves_7.pdf" not in kept and {"scores_of_mine.pdf", "poster.pdf", "curves.pdf"} <= kept
+
+
 def test_a_grid_gets_a_part_for_each_condition_and_stays_small(tmp_path: Path) -> None:
     points = ({"optimiser.name": "RMSprop"}, {"optimiser.name": "Adam"})
     path = report.write(make(tmp_path / "s", conditions=points, seeds=2))
@@ -238,6 +247,32 @@ def test_a_grid_gets_a_part_for_each_condition_and_stays_small(tmp_path: Path) -
     assert page.sections["scores"].index(conditions[0]) < page.sections["scores"].index(conditions[1])
     assert path.stat().st_size < 3_000_000
     assert (tmp_path / "s" / "figures" / "curves_2.pdf").is_file()
+
+
+def test_a_point_of_the_grid_is_one_condition_in_whatever_order_its_fields_stand(tmp_path: Path) -> None:
+    folder = make(tmp_path / "s", conditions=({"optimiser.name": "Adam"},), seeds=2)
+    toml = (folder / "study.toml").read_text("utf-8")
+    (folder / "study.toml").write_text(toml + '"training.translate" = [0.1]\n', encoding="utf-8")
+    for place, file in enumerate(sorted((folder / "runs").glob("*/spec.json"))):
+        point = {"training.translate": 0.1, "optimiser.name": "Adam"}
+        spec = json.loads(file.read_text("utf-8"))
+        spec["condition"] = point if place % 2 else dict(reversed(point.items()))
+        file.write_text(json.dumps(spec), encoding="utf-8")
+    study = collect(folder)
+    known = "optimiser.name=Adam, training.translate=0.1"
+    assert known in study.conditions and len(study.of(known)) == sum(run.status != "missing" for run in study.runs)
+
+
+def test_a_run_whose_files_are_not_as_they_were_committed_is_named(tmp_path: Path) -> None:
+    folder = make(tmp_path / "s", seeds=2)
+    files = RunDirectory(run_of(folder, "gan", 1))
+    files.commit()
+    assert [run.status for run in collect(folder).of("", "gan")] == ["finished", "finished"]
+    files.outcome_json.write_text(files.outcome_json.read_text("utf-8") + " ", encoding="utf-8")
+    assert [run.status for run in collect(folder).of("", "gan")] == ["finished", "incomplete"]
+    page = (report.write(folder)).read_text("utf-8")
+    assert "1 of 6 runs trained, but not scored to the end: GAN seed 1." in page
+    assert [run.status for run in collect(folder, {files.id}).of("", "gan")] == ["finished", "finished"]
 
 
 def test_pictures_beyond_the_budget_are_counted(study: Path) -> None:

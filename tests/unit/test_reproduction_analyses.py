@@ -15,8 +15,9 @@ from scipy import stats as scipy_stats
 from hand_made import ablated, results, run
 from triptych.claims.judging import judge_parts, stability
 from triptych.claims.quantities import Quantity
-from triptych.claims.results import Results, RunRecord
+from triptych.claims.results import Results
 from triptych.data.transforms import translate
+from triptych.directory import RunRecord
 from triptych.evaluation.metrics.border import border_shares
 from triptych.papers.vae_vs_gan_vs_vaegan import charts, rates, speed, table1
 from triptych.report import plotting
@@ -281,7 +282,7 @@ def test_every_chart_is_drawn_in_the_pages_colours_and_stands_alone_in_real_ones
     assert inline.keys() == names
     for name in names:
         assert "var(--" in inline[name] and "#0102" not in inline[name] and "#0a0b" not in inline[name]
-        text = plotting.alone(inline[name])
+        text = plotting.standalone(inline[name])
         assert "var(--" not in text and ET.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
     assert "2 of 10 runs collapsed" in panels["response-adam"].alt
     assert charts.panels(results()) == {}

@@ -18,10 +18,13 @@ from triptych.claims.engine import Claim
 from triptych.claims.judging import Part
 from triptych.claims.quantities import outputs
 from triptych.claims.results import open_results
+from triptych.directory import StudyDirectory
 from triptych.papers.vae_vs_gan_vs_vaegan import ablation, content, page, page_text, speed, table1
 from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, Executed, RunAt
 from triptych.papers.vae_vs_gan_vs_vaegan.designs import CLAIMS, NAMES
+from triptych.papers.vae_vs_gan_vs_vaegan.run import PlannedStudy
 from triptych.report import pages
+from triptych.study.plan import runs_of
 from triptych.verdicts.stats import Estimate
 
 pytestmark = pytest.mark.slow
@@ -38,24 +41,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def part(verdict: str, protocol: str = "matched", place: int = 1, **changes: object) -> Part:
-    sentence = f"{verdict.capitalize()}: 1 against 3 (5 seeds); less than 1 is nothing."
     made = Part(
-        f"C1.{place}",
-        "C1",
-        protocol,
-        f"A against B, {verdict}.",
-        "frechet_distance",
-        "",
-        "lower",
-        -2.0,
-        -3.0,
-        -1.0,
-        5,
-        0.01,
-        1.0,
-        0,
-        verdict,
-        sentence,
+        id=f"C1.{place}",
+        claim="C1",
+        protocol=protocol,
+        statement=f"A against B, {verdict}.",
+        quantity="frechet_distance",
+        unit="",
+        expects="lower",
+        estimate=-2.0,
+        low=-3.0,
+        high=-1.0,
+        n=5,
+        p=0.01,
+        margin=1.0,
+        censored=0,
+        verdict=verdict,
+        finding=f"{verdict.capitalize()}: 1 against 3 (5 seeds)",
+        asides={"margin": "less than 1 is nothing"},
     )
     return dataclasses.replace(made, **changes)  # pyright: ignore[reportArgumentType]
 
@@ -86,7 +89,7 @@ def test_the_page_begins_with_every_claims_verdict_in_words_and_a_sign(folder: P
     told = Page(folder / "report.html").sections
     assert list(told)[1] == "claims"
     first = re.sub(r"\s+", " ", told["claims"])
-    judged = engine.judge(engine.load(CLAIMS), results)
+    judged = engine.judge_claims(engine.load(CLAIMS), results)
     assert [c.id for c in judged] == [f"C{i}" for i in range(1, 10)]
     for c in judged:
         assert f"{page_text.sign(c.verdict)} {c.verdict}" in first
@@ -96,7 +99,7 @@ def test_the_page_begins_with_every_claims_verdict_in_words_and_a_sign(folder: P
 
 
 def test_every_verdict_has_a_sign_of_its_own_in_its_table() -> None:
-    for words in (page_text.VERDICTS, ("supported", "contradicted", "undecided", "undefined", "measured")):
+    for words in (tuple(page_text.TALLIES), ("supported", "contradicted", "undecided", "undefined", "measured")):
         assert len({page_text.sign(word) for word in words} - {""}) == len(words)
 
 
@@ -155,7 +158,7 @@ def test_texts_are_escaped(folder: Path) -> None:
 def test_no_comparison_of_the_same_runs_has_two_p_values(folder: Path) -> None:
     """Whatever is tested on the page: what a claim predicts of runs, and what a table compares."""
     results = open_results(folder, NAMES)
-    judged = engine.judge(engine.load(CLAIMS), results)
+    judged = engine.judge_claims(engine.load(CLAIMS), results)
     parts = [part for claim in judged for part in claim.parts]
     parts += speed.rows(results, parts)
     by_comparison: dict[object, set[str]] = {}
@@ -216,6 +219,21 @@ def test_the_docs_command_is_the_one_that_makes_the_page() -> None:
     assert shlex.split(blocks[0]) == ["triptych", "reproduce", "paper", "--scale", "small", "--docs", "docs/results"]
 
 
+def test_a_run_whose_files_are_not_as_they_were_committed_is_left_to_do(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder / "rates", copy)
+    (copy / "report.html").write_text("concluded", "utf-8")
+    directory = StudyDirectory(copy)
+    runs = runs_of(directory.load())
+    study = PlannedStudy(name="rates", spec=directory.load(), directory=directory, runs=runs)
+    assert study.left == [] and study.is_concluded
+    damaged = directory.run(runs[3].id)
+    damaged.commit()
+    damaged.scores_jsonl.write_bytes(damaged.scores_jsonl.read_bytes()[:-1])
+    again = dataclasses.replace(study)
+    assert again.left == [runs[3]] and not again.is_concluded
+
+
 def test_own_seeds_stand_in_the_command() -> None:
     assert content.command_of(SMALL) == "triptych reproduce paper --scale small"
     own = dataclasses.replace(SMALL, seeds=7)
@@ -255,8 +273,9 @@ def test_a_claim_is_told_by_the_parts_that_decided_it() -> None:
     assert told == {"holds": ["C1.1"], "does not hold": ["C1.3"], "holds in part": ["C1.1", "C1.3"]}
     published = claim("holds", part("supported", "as published"), part("supported", place=2))
     assert [p.id for p in page_text.heads(published)] == ["C1.2"]
-    collapsed = part("supported", sentence="Supported: 1 against 3; less than 1 is nothing; collapsed: 1 of 5 runs.")
-    assert page_text.brief(collapsed) == "Supported: 1 against 3; collapsed: 1 of 5 runs."
+    collapsed = part("supported", asides={"margin": "less than 1 is nothing", "counts": "collapsed: 1 of 5 runs"})
+    assert collapsed.sentence == "Supported: 1 against 3 (5 seeds); less than 1 is nothing; collapsed: 1 of 5 runs."
+    assert page_text.brief(collapsed) == "Supported: 1 against 3 (5 seeds); collapsed: 1 of 5 runs."
     timed = [part("measured", place=place) for place in (1, 2, 3)]
     assert [p.id for p in page_text.heads(claim("measured", *timed))] == ["C1.1", "C1.2"]
     assert engine.votes(page_text.parts_of(published, "matched")) == ["the one comparison supports it"]

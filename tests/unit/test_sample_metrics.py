@@ -311,7 +311,7 @@ def test_without_training_images_or_with_few_memorisation_has_a_reason():
     assert set(outcomes(["memorisation"], given).values()) == {"needs 100 samples and as many test images"}
     without = observed(pixels(0, 200), pixels(1, 200))
     without.training = None
-    assert set(outcomes(["memorisation"], without).values()) == {"the training images are not at hand"}
+    assert set(outcomes(["memorisation"], without).values()) == {"the training images are not available"}
 
 
 def test_without_labels_reconstructions_still_have_a_feature_error():

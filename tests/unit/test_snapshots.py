@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,23 @@ def test_convergence_is_the_mean_score_over_the_moments_and_its_curve_the_scores
     some = observed.real[observed.some(50)]
     errors = [float(((run.at(i).reconstruct(some) - some).double() / 2).square().mean()) for i in run.snapshots]
     assert [y for _, y in rows["mse_convergence"]["curve"]] == pytest.approx(errors)
+
+
+def test_the_networks_of_one_moment_at_a_time_are_in_memory(run: Run, data, tmp_path: Path, monkeypatch):
+    (extractor, *_) = features.choose(("pixels",), data, tmp_path)
+    at, alive = Run.at, []
+
+    def counted(self: Run, images: int) -> Run:
+        earlier = at(self, images)
+        alive.append(weakref.ref(earlier))
+        assert sum(each() is not None for each in alive) == 1, "an earlier moment is still open"
+        return earlier
+
+    monkeypatch.setattr(Run, "at", counted)
+    observed = observe(run, data, 60, extractor)
+    assert len(observed.history) == 4 and not alive, "nothing is opened before a metric asks"
+    (*_, row) = metrics.score(observed, metrics.load(["convergence"]), options={"convergence": {"images": 50}})
+    assert len(row["curve"]) == 4 and len(alive) == 8  # two outputs
 
 
 def test_without_snapshots_convergence_says_what_it_takes(data, tmp_path: Path):

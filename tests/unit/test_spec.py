@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+import toy_frameworks
 from triptych.errors import InputError
 from triptych.frameworks.vae import VAE
 from triptych.frameworks.vaegan import VAEGAN
@@ -32,6 +33,7 @@ from triptych.spec import (
     load_study,
     to_toml,
 )
+from triptych.study.defaults import replaced_by_defaults
 from triptych.study.plan import runs_of, validate
 from triptych.study.presets import comparison
 
@@ -57,6 +59,7 @@ def study(**values: Any) -> StudySpec:
     [
         ({"overide": {}}, "study.toml: unknown key 'overide'. Did you mean 'override'?"),
         ({"data": {"sise": 16}}, "unknown key 'data.sise'. Did you mean 'size'?"),
+        ({"scoring": {"metrics": []}}, "scoring.metrics: .*at least 1 item"),
         ({"training": {"bach_size": 4}}, "unknown key 'training.bach_size'. Did you mean 'batch_size'?"),
         ({"seeds": 0}, "seeds: at least 1 seed is needed .got 0"),
         ({"seeds": -3}, "at least 1 seed is needed"),
@@ -319,7 +322,7 @@ def test_a_preset_lies_over_what_all_share_and_an_override_over_the_preset():
     assert larsen.options == {**GAME, **preset["options"]}
     assert larsen.network.options == {**NETS, **preset["network"]["options"]}
     assert (larsen.optimiser.name, larsen.optimiser.rate) == ("RMSprop", 3e-4)
-    assert (larsen.data, larsen.network.width, larsen.game) == (plain.data, plain.network.width, "vaegan")
+    assert (larsen.data, larsen.network.width, larsen.base_framework) == (plain.data, plain.network.width, "vaegan")
     (over,) = runs_of(
         study(frameworks=[label], override={label: {"options": {"gamma": 2.0}, "optimiser": {"rate": 0.1}}})
     )
@@ -340,7 +343,7 @@ def test_an_optimiser_of_another_name_leaves_the_others_options_behind():
 
 def test_a_variant_that_an_override_defines_is_a_framework_beside_the_plain_one():
     runs = runs_of(study(frameworks=["vaegan", "vaegan@soft"], override={"vaegan@soft": {"options": {"gamma": 0.3}}}))
-    assert [(run.game, run.options) for run in runs] == [("vaegan", GAME), ("vaegan", {**GAME, "gamma": 0.3})]
+    assert [(run.base_framework, run.options) for run in runs] == [("vaegan", GAME), ("vaegan", {**GAME, "gamma": 0.3})]
     assert runs[1].id.startswith("vaegan-soft-s0-")
 
 
@@ -385,6 +388,69 @@ def test_a_grid_may_give_options_before_the_optimiser_they_belong_to():
     grid = {"optimiser.options.momentum": [0.5], "optimiser.name": ["SGD"]}
     [run] = runs_of(checked(StudySpec, {"frameworks": ["vae"], "seeds": 1, "grid": grid}, "study.toml"))
     assert (run.optimiser.name, run.optimiser.options) == ("SGD", {"momentum": 0.5})
+
+
+def test_a_grid_over_options_that_another_optimiser_clears_is_refused():
+    """An optimiser of another name has none of the options before it: the grid's field is then not there at all."""
+    betas = [[0.5, 0.999], [0.0, 0.9]]
+    for values in (
+        {"frameworks": ["vaegan@larsen-code"]},
+        {"frameworks": ["vae"], "override": {"vae": {"optimiser": {"name": "SGD"}}}},
+    ):
+        with pytest.raises(
+            InputError, match=r"grid\.optimiser\.options\.betas: the grid varies what a preset or override"
+        ):
+            runs_of(study(**values, grid={"optimiser.options.betas": betas}))
+
+
+def test_an_option_may_be_called_optimiser():
+    """Only the run's own optimiser is a table with a name; a framework's option of that name is a value like others."""
+    override = {"toy_frameworks:Inner": {"options": {"optimiser": "adam"}, "network": {"options": {"init": "torch"}}}}
+    (run,) = runs_of(study(frameworks=["toy_frameworks:Inner"], override=override))
+    assert run.options["optimiser"] == "adam"
+
+
+def test_a_frameworks_defaults_replace_the_projects_and_nothing_else():
+    label = "toy_frameworks:Inner"
+    plain = runs_of(study(frameworks=[label]))[0].optimiser
+    assert (plain.rate, plain.options) == (0.02, {"betas": (0.0, 0.9)})
+    assert runs_of(study(frameworks=[label], optimiser={"rate": 0.001}))[0].optimiser.rate == 0.02  # as if unsaid
+    assert runs_of(study(frameworks=[label], optimiser={"rate": 0.5}))[0].optimiser.rate == 0.5
+    own = {label: {"optimiser": {"rate": 0.001}}}
+    assert runs_of(study(frameworks=[label], override=own))[0].optimiser.rate == 0.001
+
+
+def test_what_a_frameworks_defaults_replace_is_said_for_each_framework():
+    label = "toy_frameworks:Inner"
+    both = study(frameworks=["vae", label])
+    (line,) = replaced_by_defaults(both, runs_of(both))
+    assert line.startswith(
+        f"{label} has its own defaults: optimiser.rate = 0.02 instead of 0.001, "
+        'optimiser.options = {"betas": [0.0, 0.9]} instead of {"betas": [0.5, 0.999]}, '
+        "training.snapshots = 4 instead of 0."
+    )
+    assert line.endswith(f'[override."{label}"].')
+    rated = study(frameworks=[label], optimiser={"rate": 0.5}, grid={"optimiser.options.betas": [[0.0, 0.9]]})
+    assert "optimiser" not in replaced_by_defaults(rated, runs_of(rated))[0]
+    assert runs_of(rated)[0].training.snapshots == 4  # a field that is not written while it has its default
+    over = study(frameworks=[label], override={label: {"optimiser": {"rate": 0.5}}})
+    (line,) = replaced_by_defaults(over, runs_of(over))
+    assert "optimiser.rate" not in line and "optimiser.options" in line
+
+
+@pytest.mark.parametrize(
+    ("defaults", "message"),
+    [
+        ({"optimiser": {"rat": 0.1}}, "`defaults` of .*Inner, optimiser: no such field .*Did you mean 'rate'"),
+        ({"optimizer": {"rate": 0.1}}, "`defaults` of .*no such part of a run .*Did you mean 'optimiser'"),
+        ({"optimiser": 0.1}, "`defaults` of .*must be a table of fields"),
+        ({"optimiser": {"rate": 0.1, "learning_rate": 0.1}}, "`defaults` of .*are the same field"),
+    ],
+)
+def test_defaults_that_no_run_has_are_an_input_error(defaults: dict, message: str, monkeypatch):
+    monkeypatch.setattr(toy_frameworks.Inner, "defaults", defaults)
+    with pytest.raises(InputError, match=message):
+        runs_of(study(frameworks=["toy_frameworks:Inner"]))
 
 
 def test_an_empty_grid_is_refused():

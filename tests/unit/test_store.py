@@ -60,7 +60,9 @@ def test_a_file_is_flushed_before_its_name_and_the_folder_after_it(tmp_path, mon
     monkeypatch.setattr(os, "fsync", noted_fsync)
     monkeypatch.setattr(os, "replace", noted_replace)
     store.write(tmp_path / "a.json", NEW)
-    assert order == ["fsync a.json.partial", "rename a.json.partial a.json", f"fsync {tmp_path.name}"]
+    partial = order[0].removeprefix("fsync ")
+    assert partial.startswith("a.json.") and partial.endswith(".partial")
+    assert order == [f"fsync {partial}", f"rename {partial} a.json", f"fsync {tmp_path.name}"]
 
 
 def test_a_write_that_dies_at_any_call_leaves_the_old_file_or_the_new(tmp_path, monkeypatch):
@@ -77,6 +79,21 @@ def test_a_write_that_dies_at_any_call_leaves_the_old_file_or_the_new(tmp_path, 
     assert seen == {OLD, NEW}
 
 
+def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path, monkeypatch):
+    """The second one begins and ends while the first flushes; the last to rename stays, whole."""
+    file, fsync, others = tmp_path / "a.json", os.fsync, [OLD]
+
+    def interrupted(descriptor: int) -> None:
+        if others:
+            store.write(file, others.pop())
+            assert file.read_bytes() == OLD
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    store.write(file, NEW)
+    assert file.read_bytes() == NEW and os.listdir(tmp_path) == ["a.json"]
+
+
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     file = tmp_path / "a.json"
     store.write(file, OLD)
@@ -85,9 +102,18 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as caught:
         store.write(file, NEW)
-    assert file.read_bytes() == OLD
+    assert caught.value.filename == str(file), "the error itself names none"
+    assert file.read_bytes() == OLD and os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_and_nothing_is_left(tmp_path):
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        store.write(tmp_path / "a.json", NEW)
+    assert caught.value.filename == str(tmp_path / "a.json")
+    assert os.listdir(tmp_path) == ["a.json"]
 
 
 def test_sweep_takes_partial_files_and_folders_at_any_depth_and_nothing_else(tmp_path):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import tempfile
@@ -15,12 +16,14 @@ import numpy as np
 import pytest
 import torch
 
-from triptych import plugins, store
+from triptych import plugins, store, train_run
 from triptych.data import dataset
+from triptych.errors import InputError
 from triptych.evaluation import features, scoring
 from triptych.evaluation.run import Run
 from triptych.spec import DataSpec, RunSpec, ScoringSpec
 from triptych.training import grids, loop
+from triptych.training import step as engine
 from triptych.training.step import Diverged
 
 pytestmark = pytest.mark.slow
@@ -228,7 +231,7 @@ def test_a_run_that_diverges_ends_with_finite_weights_and_is_scored(framework, o
     run = Run(tmp_path / "run")
     assert all(bool(value.isfinite().all()) for value in run.networks.state_dict().values())
     asked = ScoringSpec(images=50, metrics=("frechet", "pixel_error"))
-    scoring.score(run, data, asked, tmp_path / "fitted")
+    scoring.score_run(run, data, asked, tmp_path / "fitted")
     scores = store.read_lines(tmp_path / "run" / "scores.jsonl")
     described = scoring.describe(asked, features.choose(None, data, tmp_path / "fitted"))
     assert {line["metric"] for line in scores} == {row["metric"] for row in described}
@@ -289,6 +292,27 @@ def test_a_poisoned_batch_ends_the_run_where_it_stands(data, tiny_run, tmp_path,
         assert (tmp_path / "poisoned" / file).read_bytes() == (tmp_path / "short" / file).read_bytes()
 
 
+def test_a_divergence_between_two_turns_takes_the_whole_step_back(data, tiny_run, tmp_path, monkeypatch):
+    """The first player of that step has moved already: the weights kept are those before the step, of all players."""
+    batch_of = engine.batch_of
+
+    def poisoned(state, spec, examples, players, turn, progress):
+        factor = float("nan") if (state.step, turn) == (7, 1) else 1
+        examples = examples._replace(images=examples.images * factor)
+        return batch_of(state, spec, examples, players, turn, progress)
+
+    training = {"updates": "sequential"}
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "batch_of", poisoned)
+        outcome = trained(tmp_path / "poisoned", tiny_run("vaegan", training=training), data)
+    assert (outcome["status"], outcome["images"]) == ("diverged", 112)
+    assert "the weights are those after 112 images" in outcome["message"]
+    trained(tmp_path / "short", tiny_run("vaegan", training={**training, "images": 112}), data)
+    for name in ("enc", "dec", "dis"):
+        file = f"weights/{name}.safetensors"
+        assert (tmp_path / "poisoned" / file).read_bytes() == (tmp_path / "short" / file).read_bytes(), name
+
+
 def test_a_fault_in_the_code_is_no_divergence(data, tiny_run, tmp_path, monkeypatch):
     def broken(*arguments):
         raise RuntimeError("out of memory")
@@ -298,6 +322,48 @@ def test_a_fault_in_the_code_is_no_divergence(data, tiny_run, tmp_path, monkeypa
     with pytest.raises(RuntimeError, match="out of memory"):
         loop.train(tmp_path, tiny_run("vae"), data)
     assert not (tmp_path / "outcome.json").exists()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_a_directory_that_holds_another_run_is_refused_and_left_as_it_is(is_finished, data, tiny_run, tmp_path):
+    spec, other = tiny_run("vae"), tiny_run("vae", seed=1)
+    assert loop.train(tmp_path, spec, data, should_stop=lambda: not is_finished) == is_finished
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=rf"holds another run .got '{spec.id}'.*{other.id}"):
+        loop.train(tmp_path, other, data)
+    with pytest.raises(InputError, match="holds another run"):
+        train_run(other, data, tmp_path)
+    assert contents(tmp_path) == before
+    assert loop.train(tmp_path, spec, data)
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_a_run_of_other_images_is_refused_and_left_as_it_is(is_finished, data, tiny_run, tmp_path):
+    spec, other = tiny_run("vae"), dataclasses.replace(data, fingerprint="f" * 64)
+    assert loop.train(tmp_path, spec, data, should_stop=lambda: not is_finished) == is_finished
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=f"trained on other images .got '{data.fingerprint}'"):
+        loop.train(tmp_path, spec, other)
+    assert contents(tmp_path) == before
+    assert loop.train(tmp_path, spec, data)
+
+
+@pytest.mark.parametrize(
+    ("framework", "batch_size", "said"),
+    [("toy_frameworks:Conditional", 16, "needs labels"), ("vae", 5000, r"training\.batch_size.*5000")],
+)
+def test_images_that_a_run_cannot_use_are_refused_before_anything_is_written(
+    framework, batch_size, said, data, tiny_run, tmp_path
+):
+    spec = tiny_run(framework, training={"batch_size": batch_size})
+    assert not data.classes
+    with pytest.raises(InputError, match=said):
+        train_run(spec, data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is that of the process since it started")

@@ -17,7 +17,7 @@ NO_CLASS = "the generator needs a class, and these images have no labels"
 class ConditionalGAN(Framework):
     name = "Conditional GAN"
     conditional = True
-    cannot = {"likelihood": "the generator needs a class", "features": "the discriminator needs a class"}
+    cannot = {"likelihood": "the generator needs a class", "discriminator_features": "the discriminator needs a class"}
 
     @property
     def players(self) -> dict[str, tuple[str, ...]]:

@@ -56,7 +56,7 @@ class WGANGP(Framework):
 
     def terms(self, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
         fake = nets["dec"](batch.noise("z_p"))
-        if "critic" not in batch.moving:
+        if "critic" not in batch.active:
             return {"fooling": -nets["critic"](fake)[0].mean()}
         real, fake = batch.images, fake.detach()
         share = batch.noise("mix", 1, 1, 1, law="uniform")

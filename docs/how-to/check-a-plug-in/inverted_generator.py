@@ -1,6 +1,6 @@
 """A GAN with an inverted generator loss: the generator learns that its images are to be called fake.
 
-It should descend the cross entropy of its images with the label "real". Here the labels are the discriminator's.
+It should minimise the cross entropy of its images with the label "real". Here the labels are the discriminator's.
 """
 
 from __future__ import annotations

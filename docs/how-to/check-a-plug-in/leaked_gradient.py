@@ -1,6 +1,6 @@
-"""A VAE-GAN whose decoder also descends the discriminator's loss.
+"""A VAE-GAN whose decoder also minimises the discriminator's loss.
 
-The decoder's adversarial weight is s, so it should descend `similarity - s * gan`. In a training loop by hand, the
+The decoder's adversarial weight is s, so it should minimise `similarity - s * gan`. In a training loop by hand, the
 discriminator's `backward()` adds its own gradient to the decoder's unless that is cleared: 1 - s is left of -s, and for
 s < 1 the decoder helps the discriminator.
 """

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from triptych.claims import quantities
-from triptych.claims.contrasts import SETTING, VALIDATION, WITHIN, PartSpec, Side, dotted, unit_of
+from triptych.claims.contrasts import SETTING, WITHIN, PartSpec, Side, unit_of
 from triptych.claims.quantities import Quantity
-from triptych.claims.results import field_of, holds
+from triptych.claims.results import holds
 from triptych.errors import InputError
 from triptych.plugins import suggest
-from triptych.spec import RunSpec, StudySpec
+from triptych.spec import RunSpec, StudySpec, field_of, flat_fields
 from triptych.text import count
+
+if TYPE_CHECKING:
+    from triptych.evaluation.metrics import Output
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,11 @@ class Planned:
     study: StudySpec
     runs: list[tuple[RunSpec, dict[str, Any]]]
     scored: set[str]
+
+    @property
+    def outputs(self) -> dict[str, Output]:
+        """The outputs of every metric there is, the study's own included, by name."""
+        return quantities.outputs(self.study.scoring.metrics or ())
 
 
 def planned(study: StudySpec) -> Planned:
@@ -45,33 +53,24 @@ def check_part(name: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
     }
     _differ(name, compared)
     _one_unit(name, part, plans)
-    a = part.sides[0]
     seeds = set.intersection(*(set(plans[study].study.seeds) for side in part.sides for study in side.studies))
     fewest = max(part.seeds, 2 if any(side.tuned for side in part.sides) else 1)
     if len(seeds) < fewest:
-        studies = dict.fromkeys(study for side in part.sides for study in side.studies)
-        raise InputError(
-            f"needs {count(fewest, 'seed')} in {' and '.join(studies)}",
-            where=name,
-            value=len(seeds),
-            hint=f"Give --seeds {fewest} or more.",
-        )
-    scoring = plans[a.studies[0]].study.scoring
+        studies = " and ".join(dict.fromkeys(study for side in part.sides for study in side.studies))
+        hint = f"Give --seeds {fewest} or more."
+        raise InputError(f"needs {count(fewest, 'seed')} in {studies}", where=name, value=len(seeds), hint=hint)
+    scoring = plans[part.sides[0].studies[0]].study.scoring
     if part.expects in WITHIN and part.margin is None and not quantities.smallest_effect(part.metric, scoring):
-        raise InputError(
-            f"{part.expects!r} needs a margin, and {part.metric} has none of its own",
-            where=name,
-            hint="Give the part a margin.",
-        )
+        what = f"{part.expects!r} needs a margin, and {part.metric} has none of its own"
+        raise InputError(what, where=name, hint="Give the part a margin.")
 
 
 def _differ(where: str, compared: Mapping[str, Any]) -> None:
     """Raise InputError for a difference that is nothing whatever the runs give; sides by letter."""
     for one, other in ("ab", "cd"):
         if one in compared and other in compared and compared[one] == compared[other]:
-            raise InputError(
-                "compares the same runs with themselves", where=where, hint=f"Let {one} and {other} differ."
-            )
+            hint = f"Let {one} and {other} differ."
+            raise InputError("compares the same runs with themselves", where=where, hint=hint)
     a, b, c, d = (compared.get(letter) for letter in "abcd")
     if b is not None and (a, b) == (c, d):
         raise InputError("takes a difference from itself", where=where, hint="Let c and d differ from a and b.")
@@ -79,31 +78,26 @@ def _differ(where: str, compared: Mapping[str, Any]) -> None:
 
 def _one_unit(where: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
     units = {
-        letter: unit_of(side.quantity, plans[side.studies[0]].study.scoring.metrics or ())
+        letter: unit_of(side.quantity, plans[side.studies[0]].outputs)
         for letter, side in zip("abcd", part.sides, strict=False)
         if side.quantity
     }
     if len(set(units.values())) > 1:
         each = ", ".join(f"{letter} in {unit or 'no unit'}" for letter, unit in units.items())
-        raise InputError(
-            "compares quantities in different units",
-            where=where,
-            value=each,
-            hint="Give all sides quantities in one unit.",
-        )
+        hint = "Give all sides quantities in one unit."
+        raise InputError("compares quantities in different units", where=where, value=each, hint=hint)
 
 
 def _side(where: str, side: Side, per_doubling: str | None, plans: Mapping[str, Planned]) -> list[str]:
     """The ids of one side's runs at one seed, sorted; raises InputError for what its studies lack."""
     found: list[tuple[RunSpec, dict[str, Any]]] = []
-    read = [side.quantity] if side.quantity else []
-    read += [Quantity(metric=VALIDATION)] if side.tuned else []
     for name in side.studies:
         if name not in plans:
             raise InputError("no such study", where=where, value=name, hint=suggest(name, plans))
         for framework in side.frameworks:
             found += _cells(f"{where}, study {name}", plans[name], framework, side.at)
-        for quantity in read:
+        chosen_by = Quantity(metric=quantities.selection(plans[name].outputs)) if side.tuned else None
+        for quantity in filter(None, (side.quantity, chosen_by)):
             _scored(f"{where}, study {name}", plans[name], quantity)
     if side.quantity and side.quantity.log is not None:
         _logged(where, side.quantity.log, [run for run, _ in found])
@@ -117,22 +111,14 @@ def _side(where: str, side: Side, per_doubling: str | None, plans: Mapping[str, 
 def _cells(where: str, plan: Planned, framework: str, at: Mapping[str, Any]) -> list[tuple[RunSpec, dict[str, Any]]]:
     own = [(run, spec) for run, spec in plan.runs if run.framework == framework]
     if not own:
-        raise InputError(
-            "the study does not run this framework",
-            where=where,
-            value=framework,
-            hint=suggest(framework, plan.study.frameworks),
-        )
+        hint = suggest(framework, plan.study.frameworks)
+        raise InputError("the study does not run this framework", where=where, value=framework, hint=hint)
     for field, wanted in at.items():
         _has_each(where, framework, field, wanted, [spec for _, spec in own])
     cells = [(run, spec) for run, spec in own if holds(spec, at)]
     if not cells:
-        raise InputError(
-            f"no run of {framework} has all of this at once",
-            where=where,
-            value=dict(at),
-            hint="Add the combination to the study's grid.",
-        )
+        hint = "Add the combination to the study's grid."
+        raise InputError(f"no run of {framework} has all of this at once", where=where, value=dict(at), hint=hint)
     return cells
 
 
@@ -142,7 +128,7 @@ def _has_each(where: str, framework: str, field: str, wanted: Any, specs: Sequen
     several = isinstance(wanted, list | tuple) and not any(isinstance(value, list | tuple) for value in values)
     for each in wanted if several else [wanted]:
         if not any(holds(spec, {field: each}) for spec in specs):
-            known, there = list(dotted(specs[0])), ", ".join(dict.fromkeys(map(str, values)))
+            known, there = list(flat_fields(specs[0])), ", ".join(dict.fromkeys(map(str, values)))
             hint = f"There: {there}. Add it to the study's grid." if field in known else suggest(field, known)
             raise InputError(f"no run of {framework} has this {field}", where=where, value=each, hint=hint)
 
@@ -150,24 +136,16 @@ def _has_each(where: str, framework: str, field: str, wanted: Any, specs: Sequen
 def _scored(where: str, plan: Planned, quantity: Quantity) -> None:
     if quantity.needs is None:
         return
-    known = quantities.outputs(plan.study.scoring.metrics or ())
+    known = plan.outputs
     if quantity.needs not in known:
         hint = suggest(quantity.needs, known)
         raise InputError("unknown metric", where=where, value=quantity.needs, hint=hint)
     if quantity.needs not in plan.scored:
-        raise InputError(
-            "the study does not score this",
-            where=where,
-            value=quantity.needs,
-            hint="Add the metric that gives it to the study's scoring.metrics.",
-        )
+        hint = "Add the metric that gives it to the study's scoring.metrics."
+        raise InputError("the study does not score this", where=where, value=quantity.needs, hint=hint)
     if quantity.curve is not None and not (plan.study.training.snapshots and known[quantity.curve].axis):
-        raise InputError(
-            "there is no curve over training of this",
-            where=where,
-            value=quantity.curve,
-            hint="Name a metric over training, such as frechet_convergence, of a study with training.snapshots.",
-        )
+        hint = "Name a metric over training, such as frechet_convergence, of a study with training.snapshots."
+        raise InputError("there is no curve over training of this", where=where, value=quantity.curve, hint=hint)
 
 
 def _logged(where: str, log: str, runs: Sequence[RunSpec]) -> None:
@@ -184,21 +162,16 @@ def _logged(where: str, log: str, runs: Sequence[RunSpec]) -> None:
 def _can_be_tuned(where: str, side: Side, specs: Sequence[Mapping[str, Any]]) -> None:
     settings = [tuple(field_of(spec, name) for name in SETTING) for spec in specs]
     if len(set(settings)) < 2:
-        raise InputError(
+        what, hint = (
             "a tuned side needs two or more settings to choose from",
-            where=where,
-            value=dict(side.at),
-            hint=f"Leave {' and '.join(SETTING)} out of `at`.",
+            f"Leave {' and '.join(SETTING)} out of `at`.",
         )
+        raise InputError(what, where=where, value=dict(side.at), hint=hint)
     often, times = Counter(settings).most_common(1)[0]
     if times > 1:
-        alike = [dotted(spec) for spec, setting in zip(specs, settings, strict=True) if setting == often]
-        raise InputError(
-            f"a tuned side needs one run per setting and seed, and has {times}",
-            where=where,
-            value=dict(side.at),
-            hint=_narrower(alike),
-        )
+        alike = [flat_fields(spec) for spec, setting in zip(specs, settings, strict=True) if setting == often]
+        what = f"a tuned side needs one run per setting and seed, and has {times}"
+        raise InputError(what, where=where, value=dict(side.at), hint=_narrower(alike))
 
 
 def _narrower(specs: Sequence[Mapping[str, Any]]) -> str:
@@ -213,9 +186,5 @@ def _narrower(specs: Sequence[Mapping[str, Any]]) -> str:
 def _spans(where: str, field: str, specs: Sequence[Mapping[str, Any]]) -> None:
     values = list(dict.fromkeys(field_of(spec, field) for spec in specs))
     if len(values) < 2 or not all(isinstance(x, int | float) and x > 0 for x in values):
-        raise InputError(
-            f"a slope over {field} needs two or more values of it, all positive",
-            where=where,
-            value=values,
-            hint="Let the side span more of the grid.",
-        )
+        what = f"a slope over {field} needs two or more values of it, all positive"
+        raise InputError(what, where=where, value=values, hint="Let the side span more of the grid.")

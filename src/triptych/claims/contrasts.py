@@ -8,9 +8,9 @@ scale "log2" quantities enter by their logarithms, so that differences are ratio
 A seed enters only with all of the runs that the studies plan for it and all of their values. The other seeds are left
 out and counted, with the reason. So a setting that was not run is not ignored.
 
-`tuned`: for each seed the setting (optimiser and rate) that is best by `validation_frechet` in the mean over the other
-seeds, so that no run helps to choose itself. A setting that lacks one of these scores has failed and is not chosen.
-Seeds that lack a planned run neither choose nor count.
+`tuned`: for each seed the setting (optimiser and rate) that is best in the mean over the other seeds, by the metric
+that selects settings (on validation images), so that no run helps to choose itself. A setting that lacks one of these
+scores has failed and is not chosen. Seeds that lack a planned run neither choose nor count.
 """
 
 from __future__ import annotations
@@ -19,22 +19,28 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from triptych.claims import quantities
 from triptych.claims.quantities import Quantity
-from triptych.claims.results import Results, RunRecord, among, holds
-from triptych.spec import Frozen
+from triptych.claims.results import Names, Results, as_tuple
+from triptych.directory import RunRecord
+from triptych.spec import Frozen, flat_fields
+from triptych.text import condition_key
 
-VALIDATION = "validation_frechet"
+if TYPE_CHECKING:
+    from triptych.evaluation.metrics import Output
+
 SETTING = ("optimiser.name", "optimiser.rate")
 Expectation = Literal["lower", "higher", "equivalent", "not lower", "not higher"]
 WITHIN = ("equivalent", "not lower", "not higher")
 """Expectations that mean nothing without a margin."""
+At = Annotated[dict[str, Any], BeforeValidator(lambda at: flat_fields(at) if isinstance(at, dict) else at)]
+"""Dotted fields of a spec and their values; tables within tables are accepted, too."""
 
 
 class Protocol(Frozen):
@@ -44,8 +50,8 @@ class Protocol(Frozen):
     is. `phrase` is how sentences name the protocol, such as "under matched conditions".
     """
 
-    study: str | tuple[str, ...] | None = None
-    tuned_over: str | tuple[str, ...] | None = None
+    study: Names | None = None
+    tuned_over: Names | None = None
     decides: bool = True
     phrase: str = ""
 
@@ -57,24 +63,19 @@ class Side(Frozen):
     part's.
     """
 
-    framework: str | tuple[str, ...]
-    study: str | tuple[str, ...] | None = None
-    at: dict[str, Any] = {}
+    framework: Names
+    study: Names | None = None
+    at: At = {}
     tuned: bool = False
     quantity: Quantity | None = None
 
-    @field_validator("at", mode="before")
-    @classmethod
-    def _dotted(cls, at: Any) -> Any:
-        return dotted(at) if isinstance(at, dict) else at
-
     @property
     def frameworks(self) -> tuple[str, ...]:
-        return (self.framework,) if isinstance(self.framework, str) else self.framework
+        return as_tuple(self.framework)
 
     @property
     def studies(self) -> tuple[str, ...]:
-        return (self.study,) if isinstance(self.study, str) else self.study or ()
+        return as_tuple(self.study)
 
 
 class PartSpec(Frozen):
@@ -87,7 +88,7 @@ class PartSpec(Frozen):
     protocol: str = ""
     statement: str = Field(min_length=1)
     quantity: Quantity | None = None
-    at: dict[str, Any] = {}
+    at: At = {}
     a: Side
     b: Side | None = None
     c: Side | None = None
@@ -97,11 +98,6 @@ class PartSpec(Frozen):
     expects: Expectation | None = None
     margin: float | None = Field(default=None, gt=0)
     seeds: int = Field(default=2, ge=1)
-
-    @field_validator("at", mode="before")
-    @classmethod
-    def _dotted(cls, at: Any) -> Any:
-        return dotted(at) if isinstance(at, dict) else at
 
     @model_validator(mode="after")
     def _complete(self) -> PartSpec:
@@ -138,8 +134,7 @@ class PartSpec(Frozen):
     @property
     def needs(self) -> tuple[str, ...]:
         """The metrics' outputs that it is read from; empty for losses and costs."""
-        needed = [side.quantity.needs for side in self.sides if side.quantity]
-        return tuple(dict.fromkeys(name for name in needed if name))
+        return tuple(dict.fromkeys(side.quantity.needs for side in self.sides if side.quantity and side.quantity.needs))
 
     def under(self, protocol: Protocol) -> PartSpec:
         """The part with its protocol's studies in each side that names none."""
@@ -153,30 +148,23 @@ class PartSpec(Frozen):
         return side.model_copy(update=own)
 
 
-def unit_of(quantity: Quantity, metrics: Sequence[str] = ()) -> str:
-    """A quantity's unit, empty where it has none; `metrics` are the study's own."""
+def unit_of(quantity: Quantity, known: Mapping[str, Output]) -> str:
+    """A quantity's unit, empty where it has none; `known` are the outputs of metrics by name."""
     if quantity.metric:
-        return quantities.outputs(tuple(metrics))[quantity.metric].unit
+        return known[quantity.metric].unit
     if quantity.curve:
         return quantity.unit
     return quantities.COSTS[quantity.cost][1] if quantity.cost else ""
-
-
-def dotted(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """{"a.b": value} from {"a": {"b": value}}."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= dotted(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
-    return flat
 
 
 @dataclass(frozen=True)
 class Contrast:
     """A part's value by seed, each side's own, why seeds are left out, and how many runs enter.
 
-    `censored` has for each side how many of its runs count with their budget, `collapsed` how many of its runs
-    collapsed, of how many that say so. `absent` names what has no run at all, `diverged` counts the seeds that are left
-    out because a run diverged, `goal` is the score whose reaching is timed, if any.
+    `censored` has for each side how many of its runs count with their budget. `counts` has, for each metric that is 0
+    or 1 for a run and for each side, how many of its runs have a 1, of how many that say so. `absent` names what has no
+    run at all, `diverged` counts the seeds that are left out because a run diverged, `goal` is the score whose reaching
+    is timed, if any.
     """
 
     values: dict[int, float]
@@ -186,165 +174,149 @@ class Contrast:
     censored: tuple[int, ...]
     runs: int
     diverged: int
-    collapsed: tuple[tuple[int, int], ...]
+    counts: dict[str, tuple[tuple[int, int], ...]]
     goal: float | None = None
+
+
+@dataclass
+class _Side:
+    """One side by seed: the runs that enter, their value, how many of them are censored, and why a seed has no value.
+
+    `seeds` are those planned, `lost` those that a diverged run costs, `absent` is as in Contrast.
+    """
+
+    spec: Side
+    seeds: frozenset[int]
+    absent: tuple[str, ...] = ()
+    runs: dict[int, list[RunRecord]] = field(default_factory=dict)
+    reasons: dict[int, str] = field(default_factory=dict)
+    lost: set[int] = field(default_factory=set)
+    values: dict[int, float] = field(default_factory=dict)
+    censored: dict[int, int] = field(default_factory=dict)
 
 
 def contrast(part: PartSpec, results: Results) -> Contrast:
     """A part's values from the complete runs."""
-    chosen = [_chosen(side, results) for side in part.sides]
-    goal = _goal(chosen)
-    taken = [_by_seed(part, own, goal) for own in chosen]
-    planned = [own.seeds for own in chosen if own.seeds]
+    taken = [_chosen(side, results) for side in part.sides]
+    goal = _goal(taken)
+    for side in taken:
+        _read_values(part, side, goal)
+    planned = [side.seeds for side in taken if side.seeds]
     seeds = sorted(frozenset.intersection(*planned)) if planned else []  # studies may have other numbers of seeds
     complete = [seed for seed in seeds if all(seed in side.values for side in taken)]
     sides = tuple({seed: side.values[seed] for seed in complete} for side in taken)
+    runs = [[run for seed in complete for run in side.runs[seed]] for side in taken]
+    counted = [name for name, output in results.outputs.items() if output.counted]
     signs = (1, -1, -1, 1)
     return Contrast(
         values={seed: sum(sign * side[seed] for sign, side in zip(signs, sides, strict=False)) for seed in complete},
         sides=sides,
-        left_out=dict(Counter(_why(seed, taken) for seed in seeds if seed not in complete)),
-        absent=tuple(dict.fromkeys(name for own in chosen for name in own.absent)),
-        censored=tuple(sum(side.censored.get(seed, 0) for seed in complete) for side in taken),
-        runs=sum(side.counted.get(seed, 0) for side in taken for seed in complete),
-        diverged=len(set[int]().union(*(side.diverged for side in taken))),
-        collapsed=tuple(_collapsed(own, complete) for own in chosen),
+        left_out=dict(Counter(_reason(seed, taken) for seed in seeds if seed not in complete)),
+        absent=tuple(dict.fromkeys(name for side in taken for name in side.absent)),
+        censored=tuple(sum(side.censored[seed] for seed in complete) for side in taken),
+        runs=sum(map(len, runs)),
+        diverged=len(set[int]().union(*(side.lost for side in taken))),
+        counts={name: tuple(_count(name, own) for own in runs) for name in counted},
         goal=goal,
     )
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    """A side's planned seeds, and by seed the runs that enter or why none does; `absent` as in Contrast."""
-
-    side: Side
-    absent: tuple[str, ...]
-    seeds: frozenset[int]
-    runs: dict[int, list[RunRecord]]
-    whys: dict[int, str]
-    diverged: frozenset[int] = frozenset()
+def _reason(seed: int, taken: Sequence[_Side]) -> str:
+    reasons = [side.reasons.get(seed, "no run") for side in taken if seed not in side.values]
+    return ", ".join(dict.fromkeys(reasons))
 
 
-@dataclass(frozen=True)
-class _Side:
-    """One side by seed: its value or why there is none, its runs, those of them that are censored, seeds lost to
-    divergence."""
-
-    values: dict[int, float]
-    whys: dict[int, str]
-    counted: dict[int, int]
-    censored: dict[int, int]
-    diverged: set[int]
+def _count(metric: str, runs: Sequence[RunRecord]) -> tuple[int, int]:
+    """How many runs have a 1 by this metric, of how many that say so."""
+    found = [quantities.value(Quantity(metric=metric), run).value for run in runs]
+    return found.count(1.0), len(found) - found.count(None)
 
 
-def _why(seed: int, taken: Sequence[_Side]) -> str:
-    whys = [side.whys.get(seed, "no run") for side in taken if seed not in side.values]
-    return ", ".join(dict.fromkeys(whys))
-
-
-def _chosen(side: Side, results: Results) -> _Chosen:
+def _chosen(side: Side, results: Results) -> _Side:
+    """The runs that enter by seed, or why none does."""
     runs = results.where(side.studies, side.frameworks, side.at)
     present = {(run.study, run.framework) for run in runs}
     absent = tuple(f"{f} in {s}" for s in side.studies for f in side.frameworks if (s, f) not in present)
-    planned = [
-        (spec["seed"], _cell(study, spec))
-        for study in side.studies
-        for spec in results.planned.get(study, {}).values()
-        if among(spec["framework"], side.frameworks) and holds(spec, side.at)
-    ]
-    seeds, cells = frozenset(seed for seed, _ in planned), {cell for _, cell in planned}
+    planned = results.planned_where(side.studies, side.frameworks, side.at)
+    seeds = frozenset(spec["seed"] for _, _, spec in planned)
     if absent:
-        return _Chosen(side=side, absent=absent, seeds=seeds, runs={}, whys={})
-    own = {seed: [run for run in runs if run.seed == seed] for seed in sorted(seeds)}
-    lacking = {seed for seed in seeds if {_cell(run.study, run.spec) for run in own[seed]} != cells}
-    whys = dict.fromkeys(lacking, "a setting is missing" if side.tuned else "a run is missing")
-    whole = {seed: runs for seed, runs in own.items() if seed not in lacking}
-    return (
-        _tuned(side, seeds, whole, whys)
-        if side.tuned
-        else _Chosen(side=side, absent=(), seeds=seeds, runs=whole, whys=whys)
-    )
+        return _Side(side, seeds, absent)
+    cells = {_cell(study, spec) for study, _, spec in planned}
+    by_seed = {seed: [run for run in runs if run.seed == seed] for seed in sorted(seeds)}
+    lacking = {s for s, own in by_seed.items() if {_cell(run.study, run.spec) for run in own} != cells}
+    reasons = dict.fromkeys(lacking, "a setting is missing" if side.tuned else "a run is missing")
+    whole = {seed: own for seed, own in by_seed.items() if seed not in lacking}
+    if not side.tuned:
+        return _Side(side, seeds, runs=whole, reasons=reasons)
+    candidates = [run for own in whole.values() for run in own]
+    chosen = {run.seed: [run] for run in cross_fitted(candidates, results.selection)}
+    without = whole.keys() - chosen.keys()
+    reasons |= dict.fromkeys(without, "the other seeds choose no setting")
+    lost = without if any(run.status == "diverged" for run in candidates) else ()
+    return _Side(side, seeds, runs=chosen, reasons=reasons, lost=set(lost))
 
 
-def _tuned(side: Side, seeds: frozenset[int], whole: dict[int, list[RunRecord]], whys: dict[int, str]) -> _Chosen:
-    """For each seed with all of its runs the one run whose setting is chosen."""
-    runs = [run for own in whole.values() for run in own]
-    chosen = {run.seed: [run] for run in cross_fitted(runs)}
-    without = frozenset(whole) - frozenset(chosen)
-    whys = {**whys, **dict.fromkeys(without, "the other seeds choose no setting")}
-    diverged = any(run.status == "diverged" for run in runs)
-    return _Chosen(
-        side=side, absent=(), seeds=seeds, runs=chosen, whys=whys, diverged=without if diverged else frozenset()
-    )
+def _cell(study: str, spec: Mapping[str, Any]) -> tuple[str, str, str]:
+    return study, str(spec["framework"]), condition_key(spec["condition"])
 
 
-def cross_fitted(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """For each seed its run of the setting that the other seeds' validation scores choose, if there are others."""
+def cross_fitted(runs: Sequence[RunRecord], metric: str) -> list[RunRecord]:
+    """For each seed its run of the setting that the other seeds choose by this metric, if there are others."""
     table: dict[tuple[Any, ...], dict[int, RunRecord]] = defaultdict(dict)
     for run in runs:
-        table[tuple(run.field(name) for name in SETTING)][run.seed] = run
+        table[tuple(run.setting(name) for name in SETTING)][run.seed] = run
     seeds = sorted({run.seed for run in runs})
     chosen = []
     for seed in seeds:
         others = [other for other in seeds if other != seed]
-        means = {setting: mean_validation(own, others) for setting, own in table.items()}
+        means = {setting: mean_score(own, others, metric) for setting, own in table.items()}
         best = min(means, key=lambda setting: means[setting])
         if math.isfinite(means[best]) and seed in table[best]:
             chosen.append(table[best][seed])
     return chosen
 
 
-def mean_validation(own: Mapping[int, RunRecord], seeds: Sequence[int]) -> float:
-    """A setting's mean validation score over these seeds; infinite if one has none, or there are no seeds."""
-    scores = [quantities.value(Quantity(metric=VALIDATION), own[seed]).value for seed in seeds if seed in own]
+def mean_score(own: Mapping[int, RunRecord], seeds: Sequence[int], metric: str) -> float:
+    """A setting's mean score over these seeds; infinite if one has none, or there are no seeds."""
+    scores = [quantities.value(Quantity(metric=metric), own[seed]).value for seed in seeds if seed in own]
     known = [score for score in scores if score is not None]
     return math.fsum(known) / len(known) if seeds and len(known) == len(seeds) else math.inf
 
 
-def _collapsed(chosen: _Chosen, seeds: Sequence[int]) -> tuple[int, int]:
-    found = [quantities.value(Quantity(metric="collapsed"), run).value for s in seeds for run in chosen.runs[s]]
-    known = [value for value in found if value is not None]
-    return sum(value == 1 for value in known), len(known)
-
-
-def _goal(chosen: Sequence[_Chosen]) -> float | None:
+def _goal(taken: Sequence[_Side]) -> float | None:
     """The score to be reached: a number from the part, or the median of the last values of all runs compared."""
-    timed = [(own.side.quantity, own.runs) for own in chosen if own.side.quantity and own.side.quantity.curve]
+    timed = [(side.spec.quantity, side.runs) for side in taken if side.spec.quantity and side.spec.quantity.curve]
     stated = timed[0][0].reach if timed else None
     if stated != "median":
         return stated
     last = [
         moments[-1][1]
-        for quantity, own in timed
-        for runs in own.values()
+        for quantity, by_seed in timed
+        for runs in by_seed.values()
         for run in runs
         if (moments := quantities.points(quantity.curve or "", run))
     ]
     return statistics.median(last) if last else None
 
 
-def _by_seed(part: PartSpec, chosen: _Chosen, goal: float | None) -> _Side:
-    quantity = chosen.side.quantity or Quantity(metric=VALIDATION)
+def _read_values(part: PartSpec, side: _Side, goal: float | None) -> None:
+    """Put the value of each seed into a side, or the reason why it has none."""
+    quantity = side.spec.quantity
+    assert quantity is not None  # a part's sides have one
     if quantity.reach == "median":
         quantity = quantity.model_copy(update={"reach": math.nan if goal is None else goal})
-    taken = _Side(values={}, whys={**chosen.whys}, counted={}, censored={}, diverged={*chosen.diverged})
-    for seed, own in chosen.runs.items():
-        found = [quantities.value(quantity, run) for run in own]
+    for seed, runs in side.runs.items():
+        found = [quantities.value(quantity, run) for run in runs]
         scaled = [None if each.value is None else _scaled(part.scale, each.value) for each in found]
         numbers = [x for x in scaled if x is not None]
-        if len(numbers) == len(own):
-            taken.values[seed] = _reduced(part.per_doubling, own, numbers)
-            taken.counted[seed], taken.censored[seed] = len(own), sum(each.censored for each in found)
+        if len(numbers) == len(runs):
+            side.values[seed] = _reduced(part.per_doubling, runs, numbers)
+            side.censored[seed] = sum(each.censored for each in found)
             continue
-        whys = dict.fromkeys(each.why for each in found if each.value is None)
-        taken.whys[seed] = ", ".join(whys) or "a value is not positive and has no logarithm"
-        if any(run.status == "diverged" for run, x in zip(own, scaled, strict=True) if x is None):
-            taken.diverged.add(seed)
-    return taken
-
-
-def _cell(study: str, spec: Mapping[str, Any]) -> tuple[str, str, str]:
-    return study, str(spec["framework"]), str(spec["condition"])
+        reasons = dict.fromkeys(each.why for each in found if each.value is None)
+        side.reasons[seed] = ", ".join(reasons) or "a value is not positive and has no logarithm"
+        if any(run.status == "diverged" for run, x in zip(runs, scaled, strict=True) if x is None):
+            side.lost.add(seed)
 
 
 def _scaled(scale: str, x: float) -> float | None:
@@ -353,10 +325,10 @@ def _scaled(scale: str, x: float) -> float | None:
     return math.log2(x) if x > 0 else None
 
 
-def _reduced(field: str | None, runs: Sequence[RunRecord], values: Sequence[float]) -> float:
+def _reduced(dotted: str | None, runs: Sequence[RunRecord], values: Sequence[float]) -> float:
     """The mean of values, or their least-squares slope over log2 of a field of the runs' specs."""
-    if field is None:
+    if dotted is None:
         return math.fsum(values) / len(values)
-    doublings = np.log2([float(run.field(field)) for run in runs])
+    doublings = np.log2([float(run.setting(dotted)) for run in runs])
     away = doublings - doublings.mean()
     return float(away @ np.asarray(values) / (away @ away))

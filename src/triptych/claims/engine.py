@@ -36,6 +36,11 @@ from triptych.text import capital, count, listed
 
 KEYS = ("protocols", "claims")
 JUDGED = ("holds", "holds in part", "holds where decided", "does not hold", "undecided")
+RECORDED = (
+    *("id", "claim", "statement", "protocol", "quantity", "unit", "expects", "estimate", "low", "high", "n", "p"),
+    *("margin", "censored", "verdict", "sentence"),
+)
+"""What claims.json says of a part; the quantity goes by the name "metric" there."""
 VERBS = {
     "supported": ("supports it", "support it"),
     "contradicted": ("contradicts it", "contradict it"),
@@ -125,7 +130,7 @@ def check(claims: Sequence[ClaimSpec], studies: Mapping[str, StudySpec], file: s
             check_part(f"{file}, {claim.id}.{place}", part, plans)
 
 
-def judge(claims: Sequence[ClaimSpec], results: Results) -> list[Claim]:
+def judge_claims(claims: Sequence[ClaimSpec], results: Results) -> list[Claim]:
     """Every claim with its verdicts, from the complete runs."""
     return [_judged(claim, judge_parts(claim.id, _parts(claim, results.studies), results)) for claim in claims]
 
@@ -160,22 +165,7 @@ def records(claims: Sequence[Claim]) -> list[dict[str, Any]]:
     """The content of claims.json: one record for each part, with the verdict on its claim."""
     return [
         {
-            "id": part.id,
-            "claim": claim.id,
-            "statement": part.statement,
-            "protocol": part.protocol,
-            "metric": part.quantity,
-            "unit": part.unit,
-            "expects": part.expects,
-            "estimate": part.estimate,
-            "low": part.low,
-            "high": part.high,
-            "n": part.n,
-            "p": part.p,
-            "margin": part.margin,
-            "censored": part.censored,
-            "verdict": part.verdict,
-            "sentence": part.sentence,
+            **{{"quantity": "metric"}.get(name, name): getattr(part, name) for name in RECORDED},
             "claim_verdict": claim.verdict,
             "claim_others": claim.others,
         }
@@ -205,13 +195,15 @@ def _judged(spec: ClaimSpec, parts: tuple[Part, ...]) -> Claim:
 
 def votes(parts: Sequence[Part]) -> list[str]:
     """What parts that expect something say: ["1 of 2 comparisons supports it", "1 is undecided"]."""
-    numbers, total = Counter(part.verdict for part in parts if part.expects), len([p for p in parts if p.expects])
-    if len(numbers) == 1:
-        (verdict,) = numbers
-        every = "the one comparison" if total == 1 else f"all {total} comparisons"
-        return [f"{every} {VERBS[verdict][total > 1]}"]
-    found = [f"{numbers[v]} {verbs[numbers[v] > 1]}" for v, verbs in VERBS.items() if numbers[v]]
-    return [found[0].replace(" ", f" of {total} comparisons ", 1), *found[1:]] if found else []
+    numbers = Counter(part.verdict for part in parts if part.expects)
+    total, said = numbers.total(), list[str]()
+    for verdict, verbs in VERBS.items():
+        if n := numbers[verdict]:
+            who = str(n) if said else f"{n} of {total} comparisons"
+            if n == total:
+                who = "the one comparison" if n == 1 else f"all {n} comparisons"
+            said.append(f"{who} {verbs[n > 1]}")
+    return said
 
 
 def _tally(phrase: str, parts: Sequence[Part]) -> str:

@@ -23,35 +23,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from triptych.claims import contrasts, quantities
-from triptych.claims.contrasts import Contrast, Expectation, PartSpec, Side, contrast
-from triptych.claims.results import Results, among, holds
+from triptych.claims.contrasts import Contrast, Expectation, PartSpec, contrast
+from triptych.claims.results import Results
 from triptych.spec import StudySpec
-from triptych.text import count, number
+from triptych.text import count, interval, number, p_value
 from triptych.verdicts import stats
 from triptych.verdicts.stats import Estimate
 
 ALPHA = 0.05
 FIELDS = {"optimiser.rate": "the learning rate"}
 """Fields of a spec in words."""
-
-
 Compared = tuple[Any, ...]
 """A comparison: for each side its planned runs and its quantity, then the field of a slope."""
+Aside = Literal["margin", "goal", "counts", "censored", "left out", "diverged"]
 
 
 @dataclass(frozen=True)
 class Part:
-    """One comparison and its answer; `verdict` and `sentence` follow from the numbers next to them.
+    """One comparison and its answer; `verdict` and the words follow from the numbers next to them.
 
     `p` is the adjusted p of what the verdict says (of the support, where it is undecided); `verdict` is supported,
-    contradicted, undecided, undefined or measured; `needs` names the metrics' outputs that it is read from; `compared`
-    says which runs are compared by which quantity.
+    contradicted, undecided, undefined or measured; `finding` is the answer up to its p-value, and `asides` are what a
+    reader must know as well; `needs` names the metrics' outputs that it is read from; `compared` says which runs are
+    compared by which quantity.
     """
 
     id: str
@@ -69,9 +69,19 @@ class Part:
     margin: float | None
     censored: int
     verdict: str
-    sentence: str
+    finding: str
+    asides: dict[Aside, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     compared: Compared = ()
+
+    @property
+    def sentence(self) -> str:
+        """The answer with its numbers, in one sentence."""
+        return self.said(*self.asides)
+
+    def said(self, *asides: Aside) -> str:
+        """The finding with only these of its asides."""
+        return "; ".join([self.finding, *(self.asides[name] for name in asides if name in self.asides)]) + "."
 
 
 @dataclass(frozen=True)
@@ -107,16 +117,14 @@ def judge_table(name: str, specs: Sequence[PartSpec], results: Results, known: I
 
 def compared(spec: PartSpec, results: Results) -> Compared:
     """Which runs a part compares by which quantity, however they are named."""
-
-    def runs(side: Side) -> frozenset[tuple[str, str]]:
-        return frozenset(
-            (study, run)
-            for study in side.studies
-            for run, planned in results.planned.get(study, {}).items()
-            if among(planned["framework"], side.frameworks) and holds(planned, side.at)
+    sides = (
+        (
+            frozenset((study, run) for study, run, _ in results.planned_where(side.studies, side.frameworks, side.at)),
+            side,
         )
-
-    return (*((runs(side), side.tuned, side.quantity) for side in spec.sides), spec.per_doubling)
+        for side in spec.sides
+    )
+    return (*((runs, side.tuned, side.quantity) for runs, side in sides), spec.per_doubling)
 
 
 def stability(
@@ -227,7 +235,8 @@ def _part(claim: str, draft: _Draft, adjusted: tuple[float, float] | None, resul
         margin=draft.margin if spec.expects else None,
         censored=sum(found.censored),
         verdict=verdict,
-        sentence=_sentence(draft, estimate, verdict, p, results),
+        finding=_finding(draft, estimate, verdict, p, results),
+        asides=_asides(draft, verdict, results) if estimate else {},
         needs=spec.needs,
         compared=compared(spec, results),
     )
@@ -252,23 +261,21 @@ def unit_of(spec: PartSpec, results: Results) -> str:
     if spec.scale == "log2":
         unit = "doublings"
     elif quantity and (study or not quantity.metric):
-        unit = contrasts.unit_of(quantity, (study and study.scoring.metrics) or ())
+        unit = contrasts.unit_of(quantity, results.outputs)
     if not spec.per_doubling:
         return unit
     return f"{unit} per doubling of {FIELDS.get(spec.per_doubling, spec.per_doubling)}".strip()
 
 
-def _sentence(draft: _Draft, estimate: Estimate | None, verdict: str, p: float | None, results: Results) -> str:
-    """The answer with its numbers, in one sentence."""
+def _finding(draft: _Draft, estimate: Estimate | None, verdict: str, p: float | None, results: Results) -> str:
+    """The answer with its numbers, or why there is none."""
     spec, found = draft.spec, draft.found
     if estimate is None:
         missing = f"there is no such run of {', '.join(found.absent)}" if found.absent else ""
-        return f"Undefined: {missing or '; '.join(found.left_out)}."
-    details = [_interval(spec, estimate), count(estimate.n, "seed") if estimate.n > 1 else "1 seed, and no interval"]
-    if p is not None:
-        details.append("p < 0.001" if p < 0.001 else f"p = {p:.2g}")
-    text = f"{verdict.capitalize()}: {_effect(spec, found, estimate, results)} ({', '.join(filter(None, details))})"
-    return text + _asides(draft, verdict) + "."
+        return f"Undefined: {missing or '; '.join(found.left_out)}"
+    seeds = count(estimate.n, "seed") if estimate.n > 1 else "1 seed, and no interval"
+    details = ", ".join(filter(None, [_interval(spec, estimate), seeds, p_value(p)]))
+    return f"{verdict.capitalize()}: {_effect(spec, found, estimate, results)} ({details})"
 
 
 def _effect(spec: PartSpec, found: Contrast, estimate: Estimate, results: Results) -> str:
@@ -289,30 +296,35 @@ def _effect(spec: PartSpec, found: Contrast, estimate: Estimate, results: Result
 def _interval(spec: PartSpec, estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return "" if estimate.n == 1 else "the same in every seed"
-    show = (lambda x: number(2**x, 3)) if spec.scale == "log2" else (lambda x: number(x, 3))
-    if spec.scale == "log2" and spec.per_doubling:
-        show = _percent
-    return f"95 % interval {show(estimate.low)} to {show(estimate.high)}"
+    log = spec.scale == "log2"
+    show = _percent if log and spec.per_doubling else lambda x: _level(x, log)
+    return f"95 % interval {interval(estimate.low, estimate.high, show)}"
 
 
-def _asides(draft: _Draft, verdict: str) -> str:
-    """What a reader must know as well: margin, runs that collapsed, a score to reach, censored runs, lost seeds."""
-    spec, found, text = draft.spec, draft.found, ""
+def _asides(draft: _Draft, verdict: str, results: Results) -> dict[Aside, str]:
+    """What a reader must know as well: margin, a score to reach, runs that collapsed, censored runs, lost seeds."""
+    spec, found, said = draft.spec, draft.found, dict[Aside, str]()
     if draft.margin is not None and spec.expects:
-        least = number(draft.margin, 3)
-        if spec.scale == "log2":
-            least = f"{number(100 * (2**draft.margin - 1), 2)} %"
-        text += f"; smallest effect of interest: {least}"
+        log = spec.scale == "log2"
+        least = f"{number(100 * (2**draft.margin - 1), 2)} %" if log else number(draft.margin, 3)
+        said["margin"] = f"smallest effect of interest: {least}"
     if found.goal is not None:
-        text += f"; the score to be reached is {number(found.goal, 3)}"
-    if spec.metric and spec.metric != "collapsed" and any(n for n, _ in found.collapsed):
-        text += "; collapsed: " + " against ".join(f"{n} of {count(of, 'run')}" for n, of in found.collapsed)
+        said["goal"] = f"the score to be reached is {number(found.goal, 3)}"
+    counts = {name: sides for name, sides in found.counts.items() if name != spec.metric and any(n for n, _ in sides)}
+    if counts and spec.metric:
+        said["counts"] = "; ".join(
+            f"{results.outputs[name].label.lower()}: "
+            + " against ".join(f"{n} of {count(of, 'run')}" for n, of in sides)
+            for name, sides in counts.items()
+        )
     if any(found.censored):
-        text += f"; {sum(found.censored)} of {count(found.runs, 'run')} never got there and count with their budget"
-    text += "".join(f"; {count(seeds, 'seed')} left out ({why})" for why, seeds in found.left_out.items())
+        censored = f"{sum(found.censored)} of {count(found.runs, 'run')}"
+        said["censored"] = f"{censored} never got there and count with their budget"
+    if found.left_out:
+        said["left out"] = "; ".join(f"{count(n, 'seed')} left out ({why})" for why, n in found.left_out.items())
     if found.diverged and verdict == "undecided":
-        text += "; a diverged run is not lost by chance, so the remaining seeds cannot support it"
-    return text
+        said["diverged"] = "a diverged run is not lost by chance, so the remaining seeds cannot support it"
+    return said
 
 
 def _level(x: float, log: bool) -> str:

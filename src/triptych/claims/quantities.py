@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import model_validator
 
-from triptych.claims.results import RunRecord
+from triptych.directory import RunRecord
 from triptych.spec import Frozen, ScoringSpec
 from triptych.text import finite, number
 
@@ -135,7 +136,7 @@ def _reached(curve: str, goal: float, unit: str, run: RunRecord) -> Value:
         return Value(None, run.scores.get(curve, {}).get("undefined") or f"{curve} has no curve")
     sign = -1 if run.scores[curve].get("better") == "higher" else 1
     place = next((i for i, (_, y) in enumerate(moments) if sign * y <= sign * goal), None)
-    images = max(float(run.field("training.images")), moments[-1][0]) if place is None else moments[place][0]
+    images = max(float(run.setting("training.images")), moments[-1][0]) if place is None else moments[place][0]
     if place:
         (x0, y0), (x1, y1) = moments[place - 1 : place + 1]
         images = x0 + (x1 - x0) * (y0 - goal) / (y0 - y1)
@@ -169,3 +170,8 @@ def outputs(metrics: tuple[str, ...] = ()) -> dict[str, Output]:
 
     names = dict.fromkeys([*plugins.names("metrics"), *metrics])
     return {output.metric: output for metric in load(names) for output in metric.outputs}
+
+
+def selection(known: Mapping[str, Output]) -> str:
+    """The output by which settings are chosen: a study's own, which comes after the built-in one, or that one."""
+    return [name for name, output in known.items() if output.selects_settings][-1]

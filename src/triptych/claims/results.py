@@ -1,7 +1,8 @@
 """The complete runs of one or more studies, read from their directories; nothing is computed here.
 
-A directory is that of one study, or holds one folder per study. A run counts once its manifest is written. A run
-directory that is not in the plan of its study.toml, such as one of another version, does not count.
+A directory is that of one study, or holds one folder per study. A run counts once it has been committed and its files
+are as they were then. A run directory that is not in the plan of its study.toml, such as one of another version, does
+not count.
 """
 
 from __future__ import annotations
@@ -10,62 +11,40 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from triptych import store
-from triptych.directory import RunDirectory, StudyDirectory
+from triptych.claims import quantities
+from triptych.directory import RunDirectory, RunRecord, StudyDirectory
 from triptych.errors import InputError
-from triptych.spec import StudySpec
+from triptych.spec import StudySpec, field_of
+
+if TYPE_CHECKING:
+    from triptych.evaluation.metrics import Output
 
 Names = str | tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class RunRecord:
-    """One finished or diverged run; `scores` are its rows of scores.jsonl by metric."""
-
-    study: str
-    id: str
-    framework: str
-    seed: int
-    status: str
-    spec: dict[str, Any]
-    outcome: dict[str, Any]
-    scores: dict[str, dict[str, Any]]
-    folder: Path
-
-    @cached_property
-    def log(self) -> list[dict[str, Any]]:
-        """The rows of log.jsonl, in order of images."""
-        return store.read_lines(RunDirectory(self.folder).log_jsonl)
-
-    @cached_property
-    def timing(self) -> list[dict[str, Any]]:
-        """The rows of timing.jsonl, in order of images."""
-        return store.read_lines(RunDirectory(self.folder).timing_jsonl)
-
-    def field(self, dotted: str) -> Any:
-        """The value of a dotted field of the run's spec, such as "optimiser.rate"; None if it has no such field."""
-        return field_of(self.spec, dotted)
+Plan = dict[str, dict[str, dict[str, Any]]]
+"""The spec of every run that each study plans, by study and the run's id."""
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """All complete runs of the studies, by the studies' names."""
+    """All complete runs of the studies, the studies by name, and all the runs that they plan."""
 
-    folder: Path
     runs: tuple[RunRecord, ...]
     studies: dict[str, StudySpec]
+    planned: Plan
 
     @cached_property
-    def planned(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """The spec of every run that each study plans, by study and the run's id; InputError for an invalid study."""
-        from triptych.study.plan import runs_of
+    def outputs(self) -> dict[str, Output]:
+        """The outputs of every metric there is, those of the studies' own included, by name."""
+        return quantities.outputs(
+            tuple(name for study in self.studies.values() for name in study.scoring.metrics or ())
+        )
 
-        return {
-            name: {run.id: run.model_dump(mode="json") for run in runs_of(study)}
-            for name, study in self.studies.items()
-        }
+    @cached_property
+    def selection(self) -> str:
+        """The output by which settings are chosen."""
+        return quantities.selection(self.outputs)
 
     def where(
         self, study: Names | None = None, framework: Names | None = None, at: Mapping[str, Any] | None = None
@@ -78,10 +57,26 @@ class Results:
         ]
         return sorted(found, key=lambda run: run.seed)
 
+    def planned_where(
+        self, studies: Names, framework: Names, at: Mapping[str, Any]
+    ) -> list[tuple[str, str, dict[str, Any]]]:
+        """Study, id and spec of the runs that are planned there, whether or not they are complete."""
+        return [
+            (study, name, spec)
+            for study in as_tuple(studies)
+            for name, spec in self.planned.get(study, {}).items()
+            if among(spec["framework"], framework) and holds(spec, at)
+        ]
+
+
+def as_tuple(names: Names | None) -> tuple[str, ...]:
+    """One name or several as several."""
+    return (names,) if isinstance(names, str) else names or ()
+
 
 def among(name: str, names: Names | None) -> bool:
     """Whether a name is the one or one of those asked for; None asks for any."""
-    return names is None or name in ((names,) if isinstance(names, str) else names)
+    return names is None or name in as_tuple(names)
 
 
 def holds(spec: Mapping[str, Any], at: Mapping[str, Any]) -> bool:
@@ -97,19 +92,13 @@ def _matches(found: Any, wanted: Any) -> bool:
     return found in wanted if listed else found == wanted
 
 
-def field_of(spec: Mapping[str, Any], dotted: str) -> Any:
-    """The value at a dotted field of nested tables; None if there is no such field."""
-    found: Any = spec
-    for part in dotted.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
-
-
 def open_results(folder: Path, names: Sequence[str] = ()) -> Results:
     """Read one study, or the studies in the folders below, in the order of `names` if given; else by folder name.
 
     A single study goes by its own name, others by that of their folders. Raises InputError when there is no study.
     """
+    from triptych.study.plan import runs_of
+
     if StudyDirectory(folder).study_toml.exists():
         found = {StudyDirectory(folder).load().name: StudyDirectory(folder)}
     else:
@@ -119,33 +108,17 @@ def open_results(folder: Path, names: Sequence[str] = ()) -> Results:
     if not found:
         place = f"It should hold one or more of {', '.join(names)}" if names else "Name a study, or a folder of studies"
         raise InputError("holds no study", where=str(folder), hint=f"{place}, each with a study.toml.")
-    results = Results(folder, (), {name: directory.load() for name, directory in found.items()})
-    planned = [(name, found[name].run(run)) for name, runs in results.planned.items() for run in runs]
-    complete = tuple(_read(name, run) for name, run in planned if run.manifest_json.exists())
-    read = replace(results, runs=complete)
-    vars(read)["planned"] = results.planned  # planning takes a while and is done once
-    return read
+    studies = {name: directory.load() for name, directory in found.items()}
+    planned = {name: {run.id: run.model_dump(mode="json") for run in runs_of(study)} for name, study in studies.items()}
+    directories = [(name, found[name].run(run)) for name, runs in planned.items() for run in runs]
+    return Results(tuple(_read(name, run) for name, run in directories if run.is_complete()), studies, planned)
 
 
 def _read(study: str, run: RunDirectory) -> RunRecord:
-    folder = run.path
     try:
-        spec, outcome = store.read_json(run.spec_json), store.read_json(run.outcome_json)
-        scores = {row["metric"]: row for row in store.read_lines(run.scores_jsonl)}
-        return RunRecord(
-            study=study,
-            id=folder.name,
-            framework=spec["framework"],
-            seed=spec["seed"],
-            status=outcome["status"],
-            spec=spec,
-            outcome=outcome,
-            scores=scores,
-            folder=folder,
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"a run that cannot be read ({type(error).__name__}: {error})",
-            where=str(folder),
-            hint="Delete this run's directory, and the same command computes it again.",
-        ) from None
+        record = replace(run.read(complete=True), study=study)
+        _ = record.log, record.timing, record.scores  # read now, so that what is wrong with them is reported at once
+    except InputError as error:
+        hint = "Delete this run's directory, and the same command computes it again."
+        raise InputError(f"a run that cannot be read ({error.what})", where=error.where, hint=hint) from None
+    return record

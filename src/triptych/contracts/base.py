@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +12,7 @@ import torch
 
 from triptych import plugins
 from triptych.errors import InputError
+from triptych.spec import without_preset
 
 
 class Broken(AssertionError):
@@ -45,7 +45,8 @@ class Result:
 
 
 def checks_of(name: str) -> list[Check]:
-    """The checks of a plug-in: a built-in name, one with a preset ("vaegan@pythae"), or "package.module:Name".
+    """The checks of a plug-in: a built-in name, one with a preset ("vaegan@pythae"), "package.module:Name", or
+    "package.module" for the object of the usual name in it.
 
     Raises InputError for a name that there is not, and for an object that is no plug-in of any kind.
     """
@@ -57,15 +58,15 @@ def checks_of(name: str) -> list[Check]:
         "sources": sources.checks,
         "features": extractors.checks,
     }
-    bare = name.partition("@")[0]
+    bare = without_preset(name)
     for kind, checks in kinds.items():
-        if ":" not in name and bare in plugins.names(kind):
+        if not plugins.is_outside(bare) and bare in plugins.names(kind):
             return checks(name)
-    if ":" not in name:
+    if not plugins.is_outside(bare):
         known = [choice for kind in kinds for choice in plugins.names(kind)]
-        hint = plugins.suggest(bare, known) + ' From outside the package: "package.module:Name".'
+        hint = plugins.suggest(bare, known) + ' From outside the package: "package.module:Name" or "package.module".'
         raise InputError("no such plug-in", where="NAME", value=name, hint=hint)
-    found: Any = plugins.find("frameworks", bare, where="NAME")
+    found: Any = plugins.find("frameworks", bare, where="NAME") if ":" in bare else _only_plug_in(bare, kinds)
     kind = _kind_of(found, bare)
     if kind is None:
         raise InputError(
@@ -75,6 +76,21 @@ def checks_of(name: str) -> list[Check]:
             hint="It must be a Framework class, a Metric, or a function called load or extractor.",
         )
     return kinds[kind](name)
+
+
+def _only_plug_in(module: str, kinds: Iterable[str]) -> object:
+    """The object of a module from outside that one of the kinds would use; raises InputError where there is none."""
+    known = {plugins.KINDS[kind].attribute: kind for kind in kinds}
+    loaded = plugins.module_of("frameworks", module, where="NAME")
+    for attribute in known:
+        if hasattr(loaded, attribute):
+            return getattr(loaded, attribute)
+    raise InputError(
+        f"the module defines none of {', '.join(known)}",
+        where="NAME",
+        value=module,
+        hint=f'Define one, or name the object: "{module}:Name".',
+    )
 
 
 def _kind_of(found: Any, name: str) -> str | None:
@@ -112,11 +128,8 @@ def run_checks(checks: list[Check], on_result: Callable[[Result], None] = lambda
 
 def _raised(error: Exception) -> str:
     """An exception in one sentence, with the last place in the plug-in's own code."""
-    torch_folder = torch.__path__[0]
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((torch_folder, "<"))]
-    last = next((f for f in reversed(frames) if "/triptych/" not in f.filename), frames[-1] if frames else None)
-    place = f" ({last.filename}, line {last.lineno})" if last else ""
-    return f"It raised {type(error).__name__}: {error}{place}."
+    place = plugins.raised_at(error, torch.__path__[0])
+    return f"It raised {type(error).__name__}: {error}{f' ({place})' if place else ''}."
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from triptych import networks
 from triptych.contracts.abilities import abilities, sampler
 from triptych.contracts.base import Broken, Check, global_generator_untouched
 from triptych.contracts.signs import signs
-from triptych.contracts.subject import Subject, answer_of, phases, turns, uses, whole
+from triptych.contracts.subject import Subject, answer_of, turns, uses, whole
 from triptych.study.plan import validate
+from triptych.training.cost import phases
 from triptych.training.state import State, digest, from_files, to_files
 from triptych.training.step import Examples, batch_of, batches_per_step, play, set_modes, step, update_groups
 
@@ -45,7 +46,7 @@ def checks(name: str) -> list[Check]:
 def fits(subject: Subject) -> None:
     validate([subject.spec()])
     state = subject.state()
-    moved = {player for _, players in phases(state) for player in players}
+    moved = {player for players in phases(state.framework) for player in players}
     if idle := [player for player in state.framework.players if player not in moved]:
         raise Broken(f"the player {idle[0]!r} is never active", "active_players() leaves it out at every moment")
 
@@ -148,7 +149,7 @@ def gradients_are_the_players_own(subject: Subject) -> None:
     state = subject.state()
     state.nets.double()
     spec = subject.spec()
-    for progress, _ in phases(state):
+    for progress, _ in phases(state.framework).values():
         groups = update_groups(spec, state.framework, progress)
         set_modes(state, groups)
         for place, turn in enumerate(groups):

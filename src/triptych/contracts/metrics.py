@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -12,6 +12,7 @@ from triptych.evaluation.features._extractor import Extractor
 from triptych.evaluation.metrics import Metric, load, score
 from triptych.evaluation.observations import Observations
 from triptych.rng import stream
+from triptych.spec import checked
 from triptych.verdicts.scales import is_legal_margin
 
 COUNT, SIZE = 120, 16
@@ -86,14 +87,21 @@ def _values(metric: Metric, noise: float) -> dict[str, float | None]:
 
 
 def gives(metric: Metric) -> None:
-    for row in score(observations(0.3), [metric]):
-        reason = row["undefined"]
-        if reason == "the metric gave no such value":
-            raise Broken(f"compute() leaves out {row['metric']}", "another name in the result than in the Output")
-        if reason and reason.split(":")[0].isidentifier() and reason.split(":")[0].endswith("Error"):
-            raise Broken(
-                f"compute() raised {reason}", "a mistake in the code; what cannot be computed is a ValueError with why"
-            )
+    options = () if metric.options is None else (checked(metric.options, {}, f"scoring.options.{metric.name}"),)
+    try:
+        values = metric.compute(observations(0.3), *options)
+    except Exception as error:
+        if type(error) is ValueError:  # the reason why there are no values
+            return
+        raise Broken(
+            f"compute() raised {type(error).__name__}: {error}",
+            "a mistake in the code; what cannot be computed is a ValueError with why",
+        ) from error
+    if not isinstance(values, Mapping):
+        raise Broken(f"compute() gives a {type(values).__name__}", "the value itself, not in a dictionary by its name")
+    for output in metric.outputs:
+        if output.metric not in values:
+            raise Broken(f"compute() leaves out {output.metric}", "another name in the result than in the Output")
 
 
 def repeats(metric: Metric) -> None:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from triptych.contracts.base import Broken, NotApplicable
-from triptych.contracts.subject import Subject, answer_of, phases, uses, whole
+from triptych.contracts.subject import Subject, answer_of, uses, whole
+from triptych.training.cost import phases
 from triptych.training.state import State
 from triptych.training.step import batch_of, set_modes, update_groups
 
@@ -26,7 +27,7 @@ def signs(subject: Subject) -> None:
     makers, critics = _makers_and_critics(subject, state)
     if not critics:
         raise NotApplicable("no player is only a critic")
-    for progress, players in phases(state):
+    for players, (progress, _) in phases(state.framework).items():
         set_modes(state, update_groups(subject.spec(), state.framework, progress))
         for critic in critics & set(players):
             for maker in makers & set(players):
@@ -44,14 +45,14 @@ def _helps(subject: Subject, state: State, progress: float, critic: str, maker: 
     """Whether one term of the maker pulls the way of the critic's loss."""
     parameters, spec = state.parameters(maker), subject.spec()
 
-    def loss(player: str, moving: tuple[str, ...], only: str = "") -> Tensor:
-        batch = whole(batch_of(state, spec, subject.examples(), moving, 0, progress))
+    def loss(player: str, active: tuple[str, ...], only: str = "") -> Tensor:
+        batch = whole(batch_of(state, spec, subject.examples(), active, 0, progress))
         terms, weights = state.framework.terms(state.nets, batch), state.framework.losses[player]
         chosen = {only: weights[only]} if only else weights
         return sum((weight * terms[term] for term, weight in chosen.items()), torch.zeros(()))
 
-    def slope(player: str, moving: tuple[str, ...], only: str = "") -> Tensor:
-        return _flat(loss(player, moving, only), parameters)
+    def slope(player: str, active: tuple[str, ...], only: str = "") -> Tensor:
+        return _flat(loss(player, active, only), parameters)
 
     active = state.framework.active_players(progress)
     try:
@@ -97,7 +98,7 @@ def _makers_and_critics(subject: Subject, state: State) -> tuple[set[str], set[s
     handles = [network.register_forward_pre_hook(noting(name)) for name, network in state.nets.items()]
     model = subject.model(state)
     for ability, use in uses(subject, model, 2).items():
-        if ability != "features" and model.can(ability):
+        if ability != "discriminator_features" and model.can(ability):
             with torch.no_grad():
                 answer_of(use)
     for handle in handles:

@@ -21,7 +21,7 @@ def _raw(name: str) -> Raw:
     try:
         return load(DataSpec(source=name))
     except InputError as error:
-        if error.where.startswith(("data.path", "data.options")):
+        if error.where in ("data.path", "data.options"):  # the fields that such a source needs
             raise NotApplicable(f"it cannot be loaded without a path or options ({error})") from error
         raise Broken(error.what, "an exception inside load(), or no `return`") from error
 

@@ -13,6 +13,7 @@ from triptych.frameworks import Ability, Batch
 from triptych.rng import stream
 from triptych.spec import RunSpec, StudySpec, checked
 from triptych.study.plan import runs_of
+from triptych.training.cost import phases
 from triptych.training.model import Model
 from triptych.training.state import State, initial, set_evaluation
 from triptych.training.step import Examples, batch_of, set_modes, update_groups
@@ -52,19 +53,10 @@ class Subject:
         return Model.of(self.spec(), state, self.channels, CLASSES)
 
 
-def phases(state: State) -> Iterator[tuple[float, tuple[str, ...]]]:
-    """The first moment at which each group of active players is trained."""
-    first: dict[tuple[str, ...], float] = {}
-    for percent in range(100):
-        first.setdefault(state.framework.active_players(percent / 100), percent / 100)
-    for players, progress in first.items():
-        yield progress, players
-
-
 def turns(subject: Subject, state: State) -> Iterator[Batch]:
     """A batch for each turn of each phase, with the networks in the modes of training."""
     spec = subject.spec()
-    for progress, _ in phases(state):
+    for progress, _ in phases(state.framework).values():
         groups = update_groups(spec, state.framework, progress)
         set_modes(state, groups)
         for place, turn in enumerate(groups):
@@ -87,7 +79,7 @@ def uses(subject: Subject, model: Model, count: int) -> dict[Ability, Callable[[
         "encode": lambda: model.encode(images, labels),
         "posterior": lambda: model.posterior(images, labels),
         "reconstruct": lambda: model.reconstruct(images, labels),
-        "features": lambda: model.features(images),
+        "discriminator_features": lambda: model.discriminator_features(images),
     }
 
 

@@ -18,13 +18,25 @@ from typing import Literal
 import numpy as np
 import torch
 
-from triptych.data.prepare import COMMIT, SPLITS, prepare
+from triptych.data.prepare import SPLITS, prepare
 from triptych.data.sources import guess_source
+from triptych.directory import DATA_JSON, images_file, labels_file
 from triptych.errors import InputError
 from triptych.rng import stream
 from triptych.spec import DataSpec
 
-__all__ = ["Dataset", "Split", "batch_indices", "epoch_order", "load_images", "open", "prepare", "scale"]
+__all__ = [
+    "Dataset",
+    "Split",
+    "batch_indices",
+    "epoch_order",
+    "evenly_spaced",
+    "load_images",
+    "open",
+    "prepare",
+    "scale",
+    "to_uint8",
+]
 
 
 RESIDENT_BYTES = 2 * 2**30
@@ -93,6 +105,17 @@ def scale(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.to(torch.float32).mul_(2).sub_(255).mul_(1 / 255)
 
 
+def to_uint8(images: torch.Tensor) -> torch.Tensor:
+    """Images in [-1, 1], clipped to that, as the nearest uint8 pixels on the CPU: the inverse of `scale`; NaN is 0."""
+    return ((images.detach().float().cpu().nan_to_num(-1.0).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def evenly_spaced(total: int, most: int) -> torch.Tensor:
+    """At most `most` indices below `total`, evenly spaced: a LongTensor."""
+    count = min(most, total)
+    return torch.arange(count) * total // max(count, 1)
+
+
 def open(folder: Path, device: str | torch.device = "cpu", resident_bytes: int = RESIDENT_BYTES) -> Dataset:
     """The data that `prepare` wrote into a folder; memory-mapped if all splits together exceed
     `resident_bytes`.
@@ -100,9 +123,9 @@ def open(folder: Path, device: str | torch.device = "cpu", resident_bytes: int =
     Raises InputError when the folder holds no prepared data, or incomplete ones.
     """
     try:
-        record = json.loads((folder / COMMIT).read_text(encoding="utf-8"))
-        mapped = {name: np.load(folder / f"{name}-images.npy", mmap_mode="r") for name in SPLITS}
-        labels = {name: np.load(folder / f"{name}-labels.npy") for name in SPLITS} if record["label_names"] else {}
+        record = json.loads((folder / DATA_JSON).read_text(encoding="utf-8"))
+        mapped = {name: np.load(folder / images_file(name), mmap_mode="r") for name in SPLITS}
+        labels = {name: np.load(folder / labels_file(name)) for name in SPLITS} if record["label_names"] else {}
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise InputError(
             f"no prepared data, or incomplete ({error})", where=str(folder), hint="Prepare the data again."

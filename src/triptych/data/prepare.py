@@ -14,7 +14,8 @@ Dequantised images (Uria et al. 2013, arXiv:1306.0186) are 256 x + u - 32768 in 
 a byte drawn uniformly, once, from a stream of the split: the pixel stands for (x + (u + 1/2) / 256) / 256 on [0, 1].
 
 Writing follows the rule of this project: temporary files next to the final ones, fsync, rename, and
-`data.json` last as the commit. A preparation killed at any moment is simply done again.
+`data.json` last as the commit. A preparation killed at any moment is simply done again. While it is under way, the
+folder holds the mark `.preparing`: nothing is removed from a folder that has neither this mark nor our `data.json`.
 """
 
 from __future__ import annotations
@@ -34,40 +35,46 @@ from torch.nn import functional as F
 
 from triptych import store
 from triptych.data.sources import Raw, RawSplit, load
-from triptych.directory import DATA_JSON
+from triptych.directory import DATA_JSON, PREPARING, holds_prepared_data, images_file, labels_file
 from triptych.errors import InputError
 from triptych.rng import stream
 from triptych.spec import DataSpec
 
 SPLITS = ("train", "validation", "test")
-FILES = tuple(f"{split}-{kind}.npy" for split in SPLITS for kind in ("images", "labels"))
+FILES = tuple(file(split) for split in SPLITS for file in (images_file, labels_file))
 FEWEST = 20  # 16 + 2 + 2: every split then has the two images that a variance or a pair needs
 LUMA = (0.299, 0.587, 0.114)
-COMMIT = DATA_JSON
 
 Part = tuple[RawSplit, np.ndarray]
 
 
-def prepare(spec: DataSpec, folder: Path, progress: Callable[[int, int], None] | None = None) -> None:
+def prepare(
+    spec: DataSpec, folder: Path, progress: Callable[[int, int], None] | None = None, replace: bool = False
+) -> None:
     """Write the images of `spec` into `folder` as `{train,validation,test}-images.npy` (uint8 [N, C, S, S], int16
     when dequantised), `-labels.npy` (int64 [N], where there are labels) and `data.json`; do nothing if just that is
     there already.
 
-    `progress(done, total)` is called after every batch, in images. Raises InputError for images that cannot
-    be used as the specification says, and when the folder holds other prepared data.
+    `progress(done, total)` is called after every batch, in images. With `replace`, other prepared data in the folder
+    give way, but only once the new images have been read. Raises InputError for images that cannot be used as the
+    specification says, and when the folder holds files of somebody else or, without `replace`, other prepared data.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if _is_done(spec, folder):
+    if folder.is_dir() and any(folder.iterdir()) and not holds_prepared_data(folder):
+        raise InputError(
+            "holds files that triptych has not written",
+            where=str(folder),
+            hint="Choose another folder: prepared images would take the place of files of their names.",
+        )
+    if _is_done(spec, folder, replace):
+        (folder / PREPARING).unlink(missing_ok=True)  # of a process killed just before that
         return
-    store.remove_partials(folder)
-    for left_over in (*folder.glob(".*.tmp"), *(folder / file for file in FILES)):
-        left_over.unlink(missing_ok=True)
     where = spec.path or spec.source
     raw = load(spec)
     sizes = sum((split.sizes for split in raw.splits().values()), Counter())
     _check_sizes(sizes, spec, where)
     parts = split_up(raw, where)
     channels, notes = channels_of(spec, raw)
+    _begin(folder)
     writer = _Writer(folder)
     _write(parts, spec, channels, writer, progress)
     record = {
@@ -86,17 +93,29 @@ def prepare(spec: DataSpec, folder: Path, progress: Callable[[int, int], None] |
     writer.commit(record)
 
 
-def _is_done(spec: DataSpec, folder: Path) -> bool:
-    """Whether the folder holds just these data, finished; raises InputError if it holds others."""
-    if not (folder / COMMIT).exists():
+def _is_done(spec: DataSpec, folder: Path, replace: bool) -> bool:
+    """Whether the folder holds just these data, finished; raises InputError if it holds others that are to stay."""
+    if not (folder / DATA_JSON).exists():
         return False
-    if json.loads((folder / COMMIT).read_text(encoding="utf-8"))["spec"] != spec.model_dump(mode="json"):
+    if json.loads((folder / DATA_JSON).read_text(encoding="utf-8"))["spec"] == spec.model_dump(mode="json"):
+        return True
+    if not replace:
         raise InputError(
             "holds data prepared from another specification",
             where=str(folder),
             hint="Choose another folder, or delete this one to prepare it again.",
         )
-    return True
+    return False
+
+
+def _begin(folder: Path) -> None:
+    """Mark the folder as one that images are prepared in, and remove what was prepared there before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    store.creating(folder / PREPARING).close()
+    store.flush(folder)  # the mark is there before anything that it stands for
+    for left_over in (folder / DATA_JSON, *folder.glob(".*.tmp"), *(folder / file for file in FILES)):
+        left_over.unlink(missing_ok=True)
+    store.remove_partials(folder)
 
 
 def _write(
@@ -111,7 +130,7 @@ def _write(
     for name, (split, indices) in parts.items():
         shape = (len(indices), channels, spec.size, spec.size)
         noise = stream(0, f"data/dequantise/{name}") if spec.dequantise else None
-        with writer.array(f"{name}-images.npy", shape, "|u1" if noise is None else "<i2") as write:
+        with writer.array(images_file(name), shape, "|u1" if noise is None else "<i2") as write:
             for batch in split.read(indices):
                 images = resize(batch, spec.size, channels, spec.fit)
                 write(images if noise is None else dequantise(images, noise))
@@ -119,7 +138,7 @@ def _write(
                 if progress:
                     progress(done, total)
         if split.labels is not None:
-            with writer.array(f"{name}-labels.npy", (len(indices),), "<i8") as write:
+            with writer.array(labels_file(name), (len(indices),), "<i8") as write:
                 write(split.labels[indices].astype("<i8"))
 
 
@@ -215,23 +234,27 @@ class _Writer:
     @contextmanager
     def array(self, name: str, shape: tuple[int, ...], dtype: str) -> Iterator[Callable[[np.ndarray], None]]:
         """An .npy file of that shape, open for the `with` block; yields what appends the next rows."""
+        path = self.folder / name  # named in errors: that of a full disk names no file
         with store.creating(self.folder / f".{name}.tmp") as file:
             header = {"descr": dtype, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
 
             def write(rows: np.ndarray) -> None:
                 data = np.ascontiguousarray(rows).data
-                file.write(data)
+                with store.named(path):
+                    file.write(data)
                 self.hash.update(data)
 
             yield write
-            file.flush()
-            os.fsync(file.fileno())
+            with store.named(path):
+                file.flush()
+                os.fsync(file.fileno())
         self.written.append(name)
 
     def commit(self, record: dict[str, Any]) -> None:
-        """Rename all arrays into place, then write `data.json`, which makes them count."""
+        """Rename all arrays into place, then write `data.json`, which makes them count, and take the mark away."""
         for name in self.written:
             os.replace(self.folder / f".{name}.tmp", self.folder / name)
         store.flush(self.folder)  # the arrays are there before what says so
-        store.write(self.folder / COMMIT, store.to_json(record))
+        store.write(self.folder / DATA_JSON, store.to_json(record))
+        (self.folder / PREPARING).unlink(missing_ok=True)

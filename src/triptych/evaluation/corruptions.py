@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from triptych.data.dataset import evenly_spaced
 from triptych.data.transforms import translate
 from triptych.evaluation.features import BATCH
 from triptych.evaluation.observations import Observations
@@ -56,8 +57,7 @@ def subset(observed: Observations, most: int) -> Tensor:
     images = observed.real
     direction = torch.randn(images[0].numel(), generator=stream(0, "probe/order"), dtype=torch.float64)
     keys = torch.cat([part.flatten(1).double() @ direction for part in images.split(BATCH)])
-    count = min(most, len(images))
-    return keys.argsort()[torch.arange(count) * len(images) // max(count, 1)]
+    return keys.argsort()[evenly_spaced(len(images), most)]
 
 
 def _signs(count: int, generator: Generator) -> Tensor:

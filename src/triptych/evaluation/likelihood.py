@@ -160,11 +160,11 @@ def anneal(target: Target, plan: Plan, chains: int, generator: torch.Generator) 
     point = target.at(target.prior(chains, generator))
     weights = torch.zeros_like(point.log_likelihood)
     betas = plan.betas.tolist()
-    for place, beta in enumerate(betas[1:]):
-        weights = weights + (beta - betas[place]) * point.log_likelihood
+    for index, beta in enumerate(betas[1:]):
+        weights = weights + (beta - betas[index]) * point.log_likelihood
         yield beta, weights
         if beta < 1:
-            point, _ = move(target, point, beta, plan.steps[place], plan.leapfrog, generator)
+            point, _ = move(target, point, beta, plan.steps[index], plan.leapfrog, generator)
 
 
 def ais(target: Target, plan: Plan, chains: int, generator: torch.Generator) -> Tensor:
@@ -181,10 +181,10 @@ def reverse_ais(target: Target, plan: Plan, latents: Tensor, chains: int, genera
     point = target.at(latents.expand(chains, -1, -1).contiguous())
     weights = torch.zeros_like(point.log_likelihood)
     betas = plan.betas.tolist()
-    for place in reversed(range(len(betas) - 1)):
-        weights = weights + (betas[place + 1] - betas[place]) * point.log_likelihood
-        if place:
-            point, _ = move(target, point, betas[place], plan.steps[place - 1], plan.leapfrog, generator)
+    for index in reversed(range(len(betas) - 1)):
+        weights = weights + (betas[index + 1] - betas[index]) * point.log_likelihood
+        if index:
+            point, _ = move(target, point, betas[index], plan.steps[index - 1], plan.leapfrog, generator)
     return weights
 
 
@@ -239,7 +239,7 @@ def by_sigma(
 def importance_bound(
     target: Target, mean: Tensor, log_variance: Tensor, samples: int, generator: torch.Generator
 ) -> Tensor:
-    """The importance-weighted lower bound [N] with `samples` latents an image from N(mean, exp(log_variance)).
+    """The importance-weighted lower bound [N] with `samples` latents per image from N(mean, exp(log_variance)).
 
     `mean` and `log_variance` [N, L] are the encoder's (Burda et al. 2016, arXiv:1509.00519, equation 8).
     """

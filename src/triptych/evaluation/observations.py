@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from triptych import store
+from triptych.data.dataset import evenly_spaced
 from triptych.evaluation.features import BATCH, Extractor, in_batches
 
 ImageSet = Literal["real", "samples", "reconstructions", "training", "validation"]
@@ -52,14 +53,14 @@ class Measured(NamedTuple):
 
 
 def mean_of(values: Tensor | np.ndarray, **details: Any) -> Measured:
-    """The mean of values [N], one an image, with its standard error, which one value alone does not have."""
+    """The mean of values [N], one per image, with its standard error, which one value alone does not have."""
     array = np.asarray(values, np.float64)
     error = float(array.std(ddof=1) / len(array) ** 0.5) if len(array) > 1 else None
     return Measured(float(array.mean()), error, n=len(array), **details)
 
 
 def ratio_of_means(above: Tensor | np.ndarray, below: Tensor | np.ndarray, **details: Any) -> Measured:
-    """mean(above) / mean(below) of pairs [N], one an image, with its standard error by the delta method."""
+    """mean(above) / mean(below) of pairs [N], one per image, with its standard error by the delta method."""
     a, b = np.asarray(above, np.float64), np.asarray(below, np.float64)
     ratio = float(a.mean() / b.mean())
     error = float((a - ratio * b).std(ddof=1) / (abs(b.mean()) * len(a) ** 0.5)) if len(a) > 1 else None
@@ -76,8 +77,9 @@ class Observations:
     differentiable in the latents, and `dis_l(images)` features [B, F] of the discriminator; each is None for a
     framework that has no such thing, and `lacks` says why. `labels` [N] are those of the real images; `training` and
     `validation` draw from those splits; `log` holds the rows of the training log, `history` the observations of earlier
-    moments by the images seen until then. `cache` is a folder that keeps the features of real and training images,
-    which all runs of a study share; None keeps nothing.
+    moments by the images seen until then: look at one moment after another, for each access may open its networks.
+    `cache` is a folder that keeps the features of real and training images, which all runs of a study share; None keeps
+    nothing.
     """
 
     real: Tensor
@@ -95,7 +97,7 @@ class Observations:
     training: Draw | None = None
     validation: Draw | None = None
     log: list[dict[str, Any]] = field(default_factory=list, repr=False)
-    history: dict[int, Observations] = field(default_factory=dict, repr=False)
+    history: Mapping[int, Observations] = field(default_factory=dict, repr=False)
     n: int = 0
     cache: Path | None = None
     _features: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
@@ -182,7 +184,7 @@ class Observations:
     def dis_l_of(self, images: Tensor) -> Tensor:
         """Dis_l features [B, F] of any images; raises ValueError without a discriminator."""
         if self.dis_l is None:
-            raise ValueError(self.lacks.get("features", "no discriminator"))
+            raise ValueError(self.lacks.get("discriminator_features", "no discriminator"))
         return in_batches(self.dis_l, images)
 
     def labelled(self) -> Tensor:
@@ -192,9 +194,9 @@ class Observations:
         return self.labels
 
     def training_images(self, most: int) -> tuple[Tensor, Tensor | None]:
-        """At most so many training images and their labels; raises ValueError where they are not at hand."""
+        """At most so many training images and their labels; raises ValueError where they are not available."""
         if self.training is None:
-            raise ValueError("the training images are not at hand")
+            raise ValueError("the training images are not available")
         return self.training(most)
 
     def validation_images(self, most: int) -> tuple[Tensor, Tensor | None]:
@@ -206,8 +208,7 @@ class Observations:
 
     def some(self, most: int) -> Tensor:
         """Indices of at most `most` real images, evenly spaced, for what is too dear to do with all."""
-        count = min(most, len(self.real))
-        return torch.arange(count) * len(self.real) // count
+        return evenly_spaced(len(self.real), most)
 
     def features(self, of: ImageSet) -> np.ndarray:
         """Features [N, d] in float64 of one set of images: of as many training images as the extractor can afford, of

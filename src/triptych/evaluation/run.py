@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from triptych import store
 from triptych.data.dataset import scale
-from triptych.directory import RunDirectory
+from triptych.directory import RunDirectory, weights_file
 from triptych.errors import InputError
 from triptych.evaluation.features import in_batches
 from triptych.frameworks import Ability
-from triptych.training.model import Model, prior_labels, prior_latents
+from triptych.training.model import NEEDS_LABELS, Model, prior_labels, prior_latents
 from triptych.training.state import initial, load_weights, set_evaluation
 
 if TYPE_CHECKING:
@@ -34,16 +34,16 @@ class Run:
     """A finished or diverged run. `networks` are in evaluation mode and ask for no gradient."""
 
     def __init__(self, folder: Path | str, device: str = "cpu") -> None:
-        """Raises InputError when there is no run in `folder`, or one that has not come to its end."""
+        """Raises InputError when there is no run in `folder`, or one that has not finished."""
         self.folder, self.device = Path(folder), device
         self.files = RunDirectory(folder)
         self.weights = self.files.weights
         self.spec = self.files.load_spec()
         if not self.files.outcome_json.exists():
             raise InputError(
-                "this run has not come to its end",
+                "this run has not finished",
                 where=str(self.folder),
-                hint="Run its study again to go on.",
+                hint="Run its study again to resume it.",
             )
         self.outcome: dict[str, Any] = store.read_json(self.files.outcome_json)
 
@@ -55,7 +55,7 @@ class Run:
         """The trained networks, in evaluation mode, as what they can be asked for."""
         state = initial(self.spec, self.channels, self.device, self.classes)
         for name, network in state.nets.items():
-            load_weights(network, (self.weights / f"{name}.safetensors").read_bytes())
+            load_weights(network, (self.weights / weights_file(name)).read_bytes())
         set_evaluation(state.nets, state.framework.batchnorm_mode)
         state.nets.requires_grad_(False)
         return Model.of(self.spec, state, self.channels, self.classes)
@@ -97,11 +97,12 @@ class Run:
         """n samples [n, C, S, S] in [-1, 1]; the run's own seed unless another is given.
 
         A conditional framework draws labels as frequent as among training images, unless `label` names one class.
-        Raises ValueError for a framework that cannot sample, and InputError for an unknown class.
+        Raises InputError for a framework that cannot sample, and for an unknown class.
         """
         seed = self.spec.seed if seed is None else seed
-        latents = prior_latents(seed, n, self.model.latent)
-        return self._over(self.model.sample, latents, self._labels(n, seed, label))
+        labels = self._labels(n, seed, label)
+        self._require("sample", labels)
+        return self._over(self.model.sample, prior_latents(seed, n, self.model.latent), labels)
 
     def _labels(self, n: int, seed: int, label: int | None) -> Tensor | None:
         if not self.model.framework.conditional:
@@ -116,25 +117,37 @@ class Run:
         return torch.full((n,), label)
 
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images [B, C, S, S] in [-1, 1] from codes [B, D]; raises ValueError without a decoder."""
+        """Images [B, C, S, S] in [-1, 1] from codes [B, D]; raises InputError without a decoder, and for a conditional
+        framework without labels.
+        """
+        self._require("decode", labels)
         return self._over(self.model.decode, latents, labels)
 
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Codes [B, D] of images [B, C, S, S], floats in [-1, 1] or pixels as they are stored.
 
-        Raises InputError for images of another shape, and for a framework without an encoder.
+        Raises InputError for images of another shape, for a framework without an encoder, and for a conditional one
+        without labels.
         """
-        return self._over(self.model.encode, self._checked(images, "encode"), labels)
+        self._require("encode", labels)
+        return self._over(self.model.encode, self._checked(images), labels)
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Reconstructions of images [B, C, S, S]; raises InputError for a framework that has none."""
-        return self._over(self.model.reconstruct, self._checked(images, "reconstruct"), labels)
+        """Reconstructions of images [B, C, S, S]; raises InputError as `encode` does."""
+        self._require("reconstruct", labels)
+        return self._over(self.model.reconstruct, self._checked(images), labels)
 
-    def _checked(self, images: Tensor, ability: Ability) -> Tensor:
-        if reason := self.lacks.get(ability):
+    def _require(self, ability: Ability, labels: Tensor | None) -> None:
+        """Raise InputError, with the reason, for what this framework cannot do, or not without labels."""
+        reason = self.lacks.get(ability)
+        if reason is None and self.model.framework.conditional and labels is None:
+            reason = NEEDS_LABELS
+        if reason is not None:
             raise InputError(
                 f"this framework cannot {ability} ({reason})", where=str(self.folder), value=self.spec.framework
             )
+
+    def _checked(self, images: Tensor) -> Tensor:
         expected = (self.channels, self.spec.data.size, self.spec.data.size)
         if tuple(images.shape[1:]) != expected:
             raise InputError(f"images must be [B, {', '.join(map(str, expected))}]", value=list(images.shape))
@@ -153,16 +166,16 @@ class Run:
         mean, log_variance = self.model.posterior(images, labels)
         return mean.cpu(), log_variance.cpu()
 
-    def features(self, images: Tensor) -> Tensor:
+    def discriminator_features(self, images: Tensor) -> Tensor:
         """Dis_l features [B, F] of images [B, C, S, S] in [-1, 1], as one batch."""
-        return self.model.features(images).cpu()
+        return self.model.discriminator_features(images).cpu()
 
     def render(self, latents: Tensor) -> Tensor:
         """Images [B, C, S, S] of codes [B, D] as one batch, differentiable in the codes."""
         return self.model.decode(latents).cpu()
 
     def log(self) -> pandas.DataFrame:
-        """What was logged, a row per interval: images, every term, loss and gradient norm, seconds, memory."""
+        """What was logged, one row per interval: images, every term, loss and gradient norm, seconds, memory."""
         import pandas
 
         lines = store.read_lines(self.files.log_jsonl)
@@ -173,7 +186,7 @@ class Run:
         return log.merge(timing, on="images", how="left")
 
     def scores(self) -> pandas.DataFrame:
-        """The run's scores, a row per metric."""
+        """The run's scores, one row per metric."""
         import pandas
 
         return pandas.DataFrame(store.read_lines(self.files.scores_jsonl))

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from triptych import plugins, store
-from triptych.data.dataset import Dataset, Split
+from triptych.data.dataset import Dataset, Split, evenly_spaced
+from triptych.directory import baseline_file
 from triptych.errors import InputError
 from triptych.evaluation import features, metrics
 from triptych.evaluation.features import BATCH, Extractor
@@ -38,9 +39,9 @@ MOST_BYTES = 2 * 2**30
 
 def metrics_of(scoring: ScoringSpec) -> list[Metric]:
     """The metrics that a study asks for, all there are if it names none; InputError for an unknown one or option."""
-    found = metrics.load(scoring.metrics if scoring.metrics is not None else plugins.names("metrics"))
-    metrics.check_options(found, scoring.options)
-    return found
+    asked = metrics.load(scoring.metrics if scoring.metrics is not None else plugins.names("metrics"))
+    metrics.check_options(asked, scoring.options)
+    return asked
 
 
 def describe(scoring: ScoringSpec, extractors: Sequence[Extractor]) -> list[Row]:
@@ -57,55 +58,91 @@ def describe(scoring: ScoringSpec, extractors: Sequence[Extractor]) -> list[Row]
             if metric.per_feature_space
             for o in metric.outputs_in(extractor.name)
         ]
-    own, scale_of = scoring.smallest_effect, {output["metric"]: output["scale"] for output in outputs}
-    for name, effect in own.items():
+    margins, scale_of = scoring.smallest_effect, {output["metric"]: output["scale"] for output in outputs}
+    for name, effect in margins.items():
         where = f"scoring.smallest_effect.{name}"
         if name not in scale_of:
             raise InputError("no such metric is computed", where=where, hint=plugins.suggest(name, scale_of))
         if effect and not is_legal_margin(scale_of[name], effect):
             legal = "a factor above 1, such as 1.1" if scale_of[name] == "factor" else "positive"
             hint = "Give 0 if no effect is too small to matter."
-            raise InputError(f"the smallest effect of interest must be {legal}", where=where, value=effect, hint=hint)
-    return [{**output, "smallest_effect": own.get(output["metric"], output["smallest_effect"])} for output in outputs]
+            raise InputError(f"must be {legal}", where=where, value=effect, hint=hint)
+    return [
+        {**output, "smallest_effect": margins.get(output["metric"], output["smallest_effect"])} for output in outputs
+    ]
 
 
 def observe(run: Run, dataset: Dataset, images: int, extractor: Extractor, cache: Path | None = None) -> Observations:
     """What may be observed of a run: as many samples as test images, at most `images` of each."""
-    real, labels = drawn(dataset.test)(images)
-    history = {seen: _observed(run.at(seen), real, extractor) for seen in run.snapshots}
+    real, labels = draws_from(dataset.test)(images)
     return dataclasses.replace(
         _observed(run, real, extractor),
         labels=labels,
-        training=drawn(dataset.train),
-        validation=drawn(dataset.validation),
+        training=draws_from(dataset.train),
+        validation=draws_from(dataset.validation),
         log=store.read_lines(run.files.log_jsonl),
-        history=history,
+        history=History(run.snapshots, lambda seen: _observed(run.at(seen), real, extractor)),
         cache=cache,
     )
 
 
+class History(Mapping[int, Observations]):
+    """The observations of earlier moments by the images seen until then.
+
+    Each access opens the networks of that moment again, so that those of one moment at a time are in memory.
+    """
+
+    def __init__(self, moments: Sequence[int], observe_at: Callable[[int], Observations]) -> None:
+        self._moments, self._observe_at = tuple(moments), observe_at
+
+    def __getitem__(self, images: int) -> Observations:
+        if images not in self._moments:
+            raise KeyError(images)
+        return self._observe_at(images)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._moments)
+
+    def __len__(self) -> int:
+        return len(self._moments)
+
+
 def _observed(run: Run, real: Tensor, extractor: Extractor) -> Observations:
-    """What the networks of a run show by themselves."""
+    """What the networks of a run show by themselves; what a metric cannot have raises ValueError with the reason."""
     model = run.model
     lacks, conditional = dict(run.lacks), model.framework.conditional
     if conditional:  # metrics have a class for real images, and none for latents of their own
         lacks.setdefault("decode", lacks.get("likelihood", "its decoder needs a class"))
     return Observations(
         real=real,
-        sample=run.sample,
+        sample=run.sample if model.can("sample") else _raising(lacks["sample"]),
         extractor=extractor,
-        reconstruct=run.reconstruct if model.can("reconstruct") else None,
+        reconstruct=_on_cpu(model.reconstruct) if model.can("reconstruct") else None,
         posterior=run.posterior if model.can("posterior") else None,
-        encode=run.encode if model.can("encode") and not model.can("posterior") else None,
+        encode=_on_cpu(model.encode) if model.can("encode") and not model.can("posterior") else None,
         decode=run.render if "decode" not in lacks else None,
-        dis_l=run.features if model.can("features") else None,
+        dis_l=run.discriminator_features if model.can("discriminator_features") else None,
         lacks=lacks,
         latent=model.latent if "decode" not in lacks else 0,
         seed=run.spec.seed,
     )
 
 
-def drawn(split: Split, left_out: int = 0) -> Draw:
+def _on_cpu(answer: Callable[[Tensor, Tensor | None], Tensor]) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """The answer of a model to a batch of images and their labels, on the CPU."""
+    return lambda images, labels: answer(images, labels).cpu()
+
+
+def _raising(reason: str) -> Callable[[int], Tensor]:
+    """In the place of samples that there cannot be."""
+
+    def sample(n: int) -> Tensor:
+        raise ValueError(reason)
+
+    return sample
+
+
+def draws_from(split: Split, left_out: int = 0) -> Draw:
     """The images of a split and their labels, at most so many, evenly spaced.
 
     Spread over the whole set, since its parts may differ, as the two halves of MNIST's test images do. With
@@ -113,25 +150,19 @@ def drawn(split: Split, left_out: int = 0) -> Draw:
     """
     indices = torch.arange(len(split))
     if left_out:
-        indices = indices[~torch.isin(indices, _spread(len(split), left_out))]
+        indices = indices[~torch.isin(indices, evenly_spaced(len(split), left_out))]
 
     def draw(most: int) -> tuple[Tensor, Tensor | None]:
         shape = split.pixels.shape[1:]
         held = max(BATCH, MOST_BYTES // (4 * int(torch.tensor(shape).prod())))
-        chosen = indices[_spread(len(indices), min(most, held))]
+        chosen = indices[evenly_spaced(len(indices), min(most, held))]
         images = [split.images(part).cpu() for part in chosen.split(1000)]
         return torch.cat(images or [torch.empty(0, *shape)]), None if split.labels is None else split.labels[chosen]
 
     return draw
 
 
-def _spread(total: int, most: int) -> Tensor:
-    """At most `most` indices below `total`, evenly spaced."""
-    count = min(most, total)
-    return torch.arange(count) * total // max(count, 1)
-
-
-def score(
+def score_run(
     run: Run,
     dataset: Dataset,
     scoring: ScoringSpec,
@@ -186,7 +217,7 @@ def references(
     values: dict[str, dict[str, float | None]] = {}
 
     def compute(baseline: str, observe_baseline: Callable[[Dataset, int, Extractor, Path], Observations]) -> None:
-        path = folder / f"{baseline}-{name}.json"
+        path = folder / baseline_file(baseline, name)
         try:
             values[baseline] = store.read_json(path)
         except (OSError, ValueError):
@@ -214,8 +245,8 @@ def _code(metric: Metric) -> str:
 
 def _real(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> Observations:
     """Real images in the place of samples: training images, which are then not among the training images."""
-    real, labels = drawn(dataset.test)(images)
-    others = drawn(dataset.train)(len(real))[0]
+    real, labels = draws_from(dataset.test)(images)
+    others = draws_from(dataset.train)(len(real))[0]
 
     def sample(n: int) -> Tensor:  # with fewer training than test images, some stand twice
         return others if n == len(others) else others[torch.arange(n) % len(others)]
@@ -227,14 +258,14 @@ def _real(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> O
         reconstruct=lambda images, labels: images,
         labels=labels,
         cache=cache,
-        training=drawn(dataset.train, left_out=len(real)),
-        validation=drawn(dataset.validation),
+        training=draws_from(dataset.train, left_out=len(real)),
+        validation=draws_from(dataset.validation),
     )
 
 
 def _noise(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> Observations:
     """Uniform noise in the place of samples and of reconstructions."""
-    real, labels = drawn(dataset.test)(images)
+    real, labels = draws_from(dataset.test)(images)
 
     def noise(n: int) -> Tensor:
         return torch.rand(n, *real.shape[1:], generator=stream(0, "reference/noise")).mul_(2).sub_(1)
@@ -249,6 +280,6 @@ def _noise(dataset: Dataset, images: int, extractor: Extractor, cache: Path) -> 
         reconstruct=reconstruct,
         labels=labels,
         cache=cache,
-        training=drawn(dataset.train),
-        validation=drawn(dataset.validation),
+        training=draws_from(dataset.train),
+        validation=draws_from(dataset.validation),
     )

@@ -29,5 +29,5 @@ def framework_class(name: str) -> type[Framework]:
 
 def framework_of(spec: RunSpec) -> Framework:
     """The framework that a run plays, with its options validated."""
-    kind = framework_class(spec.game)
+    kind = framework_class(spec.base_framework)
     return kind(checked(kind.Options, spec.options, f"options of {spec.framework}"))

@@ -36,22 +36,22 @@ class Options(Frozen):
 
     `game`: which of the three trainers.
     `reduction`: of the VAE's and the VAE-GAN's terms; "mean" is an effective beta of (pixels / latents) / 2 in the VAE.
-    `gamma`, `encoder_weight`: VAE-GAN's Dec descends gamma * llike - gan, its Enc prior + encoder_weight * llike.
-    `generator`: GAN's Dec descends -log(1 - Dis) of its samples, by which it learns to be "recognised" as fake, or the
-    "minimax" opposite of Dis's cost.
+    `gamma`, `encoder_weight`: VAE-GAN's Dec minimises gamma * llike - gan, its Enc prior + encoder_weight * llike.
+    `generator`: GAN's Dec minimises -log(1 - Dis) of its samples, the "inverted" loss, by which it learns to be taken
+    for fake; or the "minimax" opposite of Dis's cost.
     `cross_entropy`: of a "sigmoid", which is rounded to 0 or 1 and its logarithm cut off at -100, so that gradients
     vanish; or of the "logits", where they do not.
     `dis_batches`: whether Dis sees data and generated images in separate batches or joined in one.
     `redraw`: whether networks that are recomputed within an iteration see new noise, or the same as before.
-    `statistics`: samples and reconstructions with the statistics of their own "batch", for want of an evaluation mode,
-    or with the "running" ones.
+    `statistics`: samples and reconstructions with the statistics of their own "batch", because the notebook has no
+    evaluation mode, or with the "running" ones.
     """
 
     game: Literal["vae", "gan", "vaegan"] = "vaegan"
     reduction: Reduction = "mean"
     gamma: float = Field(default=15.0, ge=0)
     encoder_weight: float = Field(default=5.0, ge=0)
-    generator: Literal["recognised", "minimax"] = "recognised"
+    generator: Literal["inverted", "minimax"] = "inverted"
     cross_entropy: Literal["sigmoid", "logits"] = "sigmoid"
     dis_batches: Literal["separate", "joint"] = "separate"
     redraw: bool = True
@@ -95,7 +95,7 @@ class AsPublished(Framework):
         if o.game == "vae":
             return {"vae": {"prior": 1.0, "reconstruction": 1.0}}
         if o.game == "gan":
-            return {"dec": {"recognised": 1.0} if o.generator == "recognised" else {"gan": -1.0}, "dis": {"gan": 1.0}}
+            return {"dec": {"judged_fake": 1.0} if o.generator == "inverted" else {"gan": -1.0}, "dis": {"gan": 1.0}}
         return {
             "enc": {"prior": 1.0, "llike": o.encoder_weight},
             "dec": {"llike": o.gamma, "gan": -1.0},
@@ -125,8 +125,8 @@ class AsPublished(Framework):
     def _gan(self, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
         x_p = batch.cut(nets["dec"](batch.noise("z_p")))
         (real, _), (fake, _) = judge(nets["dis"], [batch.images, x_p], self.options.dis_batches)
-        recognised = self._is_fake(fake)
-        return {"gan": self._is_real(real) + recognised, "recognised": recognised}
+        judged_fake = self._is_fake(fake)
+        return {"gan": self._is_real(real) + judged_fake, "judged_fake": judged_fake}
 
     def _vaegan(self, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
         prior, z = self._encode(nets, batch)

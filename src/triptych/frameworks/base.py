@@ -1,6 +1,6 @@
-"""The framework contract: which networks there are, what the terms are, who descends what, and what can be asked.
+"""The framework contract: which networks there are, what the terms are, who minimises what, and what can be asked.
 
-A framework is a game. Each player owns networks of its own and descends its own weighted sum of shared terms. Data
+A framework is a game. Each player owns networks of its own and minimises its own weighted sum of shared terms. Data
 order, noise, initial weights, optimisers, budget and logging belong to the trainer, so that they are the same for all
 frameworks. A framework is one file that defines `FRAMEWORK`, a subclass of `Framework`;
 `docs/how-to/add-a-framework/README.md` builds several, and `triptych check` tests one against this contract.
@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Cut = Callable[[Tensor], Tensor]
 """`cut(images)`: the same images as a place where the graph may be cut; gradients pass as if it were not there."""
 
-Ability = Literal["sample", "decode", "encode", "posterior", "reconstruct", "features", "likelihood"]
+Ability = Literal["sample", "decode", "encode", "posterior", "reconstruct", "discriminator_features", "likelihood"]
 
 
 class Noise:
@@ -51,13 +51,13 @@ class Noise:
 class Batch:
     """What terms see: images [B, C, S, S] in [-1, 1], and labels [B] (int64) if the data have any.
 
-    `moving` are the players that this update moves, `progress` is the share of the budget used so far, 0 to 1.
+    `active` are the players that this update moves, `progress` is the share of the budget used so far, 0 to 1.
     """
 
     images: Tensor
     noise: Noise
     cut: Cut
-    moving: tuple[str, ...]
+    active: tuple[str, ...]
     labels: Tensor | None = None
     progress: float = 0.0
 
@@ -105,25 +105,28 @@ class Context:
 
 @contextmanager
 def seeded(generator: torch.Generator) -> Iterator[None]:
-    """PyTorch's global generator seeded from another one, and put back as it was afterwards.
+    """PyTorch's global CPU generator seeded from another one, and put back as it was afterwards.
 
-    PyTorch's layers draw their initial weights from the global generator and take no other.
+    PyTorch's layers draw their initial weights from the global generator and take no other. The generators of GPUs are
+    left alone: weights are made on the CPU.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator.initial_seed())
+        torch.default_generator.manual_seed(generator.initial_seed())  # torch.manual_seed would seed the GPUs' too
         yield
 
 
-_NEEDS: dict[Ability, tuple[tuple[str, str], ...]] = {
-    "decode": (("dec", "no decoder from latents"),),
-    "sample": (("dec", "no decoder from latents"),),
-    "likelihood": (("dec", "no decoder from latents"),),
-    "encode": (("enc", "no encoder"),),
-    "posterior": (("enc", "no encoder"),),
-    "reconstruct": (("enc", "no encoder"), ("dec", "no decoder from latents")),
-    "features": (("dis", "no discriminator"),),
+_USES: dict[str, tuple[str, ...]] = {
+    "decode": ("dec",),
+    "sample": ("decode",),
+    "likelihood": ("decode",),
+    "encode": ("posterior",),
+    "posterior": ("enc",),
+    "reconstruct": ("encode", "decode"),
+    "discriminator_features": ("dis",),
 }
-"""The shared networks that the default form of each ability uses, and what is said where one is missing."""
+"""What the default form of each ability uses: shared networks, and other abilities."""
+_WITHOUT = {"dec": "no decoder from latents", "enc": "no encoder", "dis": "no discriminator"}
+"""What is said where one of these networks is missing."""
 
 
 class Framework(ABC):
@@ -209,17 +212,20 @@ class Framework(ABC):
     def lacks(self) -> dict[Ability, str]:
         """The abilities that this framework does not have, each with the reason in a few words.
 
-        An ability whose method a framework overrides is there; the others derive from the shared networks.
+        An ability whose method a framework overrides, or inherits from one that does, is there. The others depend on
+        what their default methods call: other abilities, and in the end the shared networks.
         """
-        reasons: dict[Ability, str] = {}
-        for ability, needs in _NEEDS.items():
-            method = "decode" if ability == "likelihood" else ability
-            if getattr(type(self), method) is not getattr(Framework, method):
-                continue
-            missing = [reason for network, reason in needs if network not in self.networks]
-            if missing and not (ability == "sample" and "decode" in vars(type(self))):
-                reasons[ability] = missing[0]
+        reasons: dict[Ability, str] = {name: why for name in get_args(Ability) if (why := self._missing(name))}
         return reasons | self.cannot
+
+    def _missing(self, name: str) -> str:
+        """Why there is no ability or shared network of this name, "" where there is one."""
+        if name in _WITHOUT:
+            return "" if name in self.networks else _WITHOUT[name]
+        default = getattr(Framework, name, None)  # the likelihood has no method of its own: it uses `decode`
+        if default is not None and getattr(type(self), name) is not default:
+            return ""
+        return next((reason for used in _USES[name] if (reason := self._missing(used))), "")
 
     def latent_size(self, context: Context) -> int:
         """The number of latent dimensions D that `sample` takes; the study's by default."""
@@ -248,6 +254,6 @@ class Framework(ABC):
         """Images [B, C, S, S] from images: by default the decoded codes."""
         return self.decode(nets, self.encode(nets, images, labels), labels)
 
-    def features(self, nets: nn.ModuleDict, images: Tensor) -> Tensor:
+    def discriminator_features(self, nets: nn.ModuleDict, images: Tensor) -> Tensor:
         """Dis_l features [B, F] of images [B, C, S, S]."""
         return nets["dis"](images)[1]

@@ -1,7 +1,7 @@
 """The generative adversarial network (Goodfellow et al. 2014, arXiv:1406.2661).
 
-Dis descends the cross entropy of telling data from samples; Dec, the generator, climbs the same (minimax) or descends
--log Dis(Dec(z)) (non-saturating, their section 3, which keeps its gradient when Dis is sure).
+Dis minimises the cross entropy of telling data from samples; Dec, the generator, maximises the same (minimax) or
+minimises -log Dis(Dec(z)) (non-saturating, their section 3, which keeps its gradient when Dis is sure).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The terms that players descend, as pure functions named after the mathematics.
+"""The terms that players minimise, as pure functions named after the mathematics.
 
 Every function returns one value per image, [B]; the mean over the batch is the framework's. `reduction` says what
 happens inside one image: "sum" adds over its dimensions, as the likelihoods of the papers do; "mean" averages them,

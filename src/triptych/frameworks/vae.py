@@ -1,6 +1,6 @@
 """The variational autoencoder (Kingma and Welling 2014, arXiv:1312.6114), with a Gaussian likelihood.
 
-One player owns Enc and Dec and descends  beta * KL(q(z|x) || p(z)) - E log p(x|z).  The default is the bound itself:
+One player owns Enc and Dec and minimises  beta * KL(q(z|x) || p(z)) - E log p(x|z).  The default is the bound itself:
 sums over pixels and latent dimensions, beta 1. `sigma` fixes the likelihood's standard deviation, for images in
 [-1, 1]; "learned" learns it as one scalar (Rybkin et al. 2021, arXiv:2006.13202).
 """
@@ -69,8 +69,8 @@ class VAE(Framework):
         return self.options.sigma == "learned"
 
     def build(self, context: Context) -> dict[str, nn.Module]:
-        own = {"likelihood": context.own("likelihood", Scale)} if self._learns_sigma else {}
-        return {"enc": context.shared("enc"), "dec": context.shared("dec"), **own}
+        extra = {"likelihood": context.own("likelihood", Scale)} if self._learns_sigma else {}
+        return {"enc": context.shared("enc"), "dec": context.shared("dec"), **extra}
 
     def terms(self, nets: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
         x = batch.images

@@ -27,12 +27,16 @@ from triptych.spec import Frozen
 
 
 class Options(Frozen):
-    """`gamma` weighs the Dis_l error against beta times the prior; `pretraining` is a share of the budget."""
+    """`gamma` weighs the Dis_l error against beta times the prior.
+
+    `discriminator`: Dis is trained together with Enc and Dec ("simultaneous"), or before them ("pretrained") for the
+    share `pretraining` of the budget.
+    """
 
     beta: float = Field(default=1.0, ge=0)
     gamma: float = Field(default=10.0, ge=0)
     reduction: Reduction = "sum"
-    discriminator: Literal["beside", "pretrained"] = "beside"
+    discriminator: Literal["simultaneous", "pretrained"] = "simultaneous"
     pretraining: float = Field(default=0.5, gt=0, lt=1)
 
 
@@ -58,8 +62,8 @@ class VAEDisl(Framework):
         }
 
     def build(self, context: Context) -> dict[str, nn.Module]:
-        own = {"gen": copy.deepcopy(context.shared("dec"))} if self._pretrains else {}
-        return {**{name: context.shared(name) for name in ("enc", "dec", "dis")}, **own}
+        generator = {"gen": copy.deepcopy(context.shared("dec"))} if self._pretrains else {}
+        return {**{name: context.shared(name) for name in ("enc", "dec", "dis")}, **generator}
 
     def active_players(self, progress: float) -> tuple[str, ...]:
         if not self._pretrains:

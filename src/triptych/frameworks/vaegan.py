@@ -29,11 +29,11 @@ from triptych.spec import Frozen
 class Options(Frozen):
     """Where paper, authors' code and later code disagree.
 
-    `beta`, `encoder_weight`: Enc descends beta * prior + encoder_weight * llike.
-    `gamma`, `adversarial_weight`: Dec descends gamma * llike - adversarial_weight * gan.
+    `beta`, `encoder_weight`: Enc minimises beta * prior + encoder_weight * llike.
+    `gamma`, `adversarial_weight`: Dec minimises gamma * llike - adversarial_weight * gan.
     `dis_sees_reconstructions`: whether Dis learns to tell reconstructions, as well as samples, from data.
     `gan_sign`: "as-printed" takes the paper's L_GAN literally, which trains Dis and Dec backwards.
-    `adversarial`: what Dec descends: "minimax" -gan; "non-saturating" -log Dis of its images; "leaked" what a
+    `adversarial`: what Dec minimises: "minimax" -gan; "non-saturating" -log Dis of its images; "leaked" what a
     well-known library applies, where Dis's own gradient is left in Dec's: (1 - adversarial_weight) * gan.
     `reduction`: sums, or means over latent dimensions and features.
     `dis_batches`: whether Dis sees data and generated images in separate batches or joined in one.

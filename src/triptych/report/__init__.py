@@ -6,6 +6,8 @@ its own content-security policy forbids it. No PyTorch is imported, and the same
 
 from __future__ import annotations
 
+import re
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +34,16 @@ from triptych.verdicts.wording import declared_names, display
 __all__ = ["write"]
 
 
-def write(study_dir: Path) -> Path:
+def write(study_dir: Path, complete: Set[str] = frozenset()) -> Path:
     """Write report.html, figures/*.pdf, table.csv and table.tex into a study's directory; the page's path.
 
-    Raises InputError when the directory is no study's or a symbolic link lies in it. A study still under way gives a
-    report that says so.
+    `complete` are the ids of runs that are known to be complete; the files of all others are checked here. Raises
+    InputError when the directory is no study's or a symbolic link lies in it. A study still under way gives a report
+    that says so.
     """
     directory = StudyDirectory(study_dir)
     store.refuse_links(directory.path)  # before anything in figures/ is deleted, which might be a folder elsewhere
-    study = collect(directory.path)
+    study = collect(directory.path, complete)
     with declared_names(study.names):
         _write(directory, study)
     return directory.report_html
@@ -59,13 +62,17 @@ def _plotted(study: Study) -> list[Row]:
     return headlines.directed(study, "primary") or headlines.directed(study)
 
 
+_OUR_FIGURE = re.compile(r"(curves|scores|responses|samples|reconstructions)(_\d+)?\.pdf")
+
+
 def _figures(study: Study, cells: dict[str, Cells], folder: Path) -> None:
-    """One PDF a kind of figure and condition; those of an earlier report are taken away first."""
+    """One PDF per kind of figure and condition; those of an earlier report are removed first, and no other files."""
     folder.mkdir(exist_ok=True)
-    for old in folder.glob("*.pdf"):
-        old.unlink()
-    for place, condition in enumerate(study.conditions, start=1):
-        tail = f"_{place}" if len(study.conditions) > 1 else ""
+    for old in list(folder.iterdir()):
+        if _OUR_FIGURE.fullmatch(old.name):
+            old.unlink()
+    for number, condition in enumerate(study.conditions, start=1):
+        tail = f"_{number}" if len(study.conditions) > 1 else ""
         sheets = {
             "curves": figures.curves(study, condition),
             "scores": figures.scores(study, cells[condition], _plotted(study)),
@@ -143,7 +150,7 @@ _ABILITY = {"samples": "sample", "reconstructions": "reconstruct"}
 
 
 def _pictures(study: Study, condition: str, album: pictures.Album) -> dict[int, dict[str, list[dict[str, Any]]]]:
-    """Seed to its sample and reconstruction grids, a framework each, with the reason where there is none."""
+    """Seed to its sample and reconstruction grids, one of each per framework, with the reason where there is none."""
     by_seed: dict[int, dict[str, list[dict[str, Any]]]] = {}
     for seed in study.seeds:
         runs = [r for r in study.of(condition) if r.seed == seed]
@@ -152,7 +159,7 @@ def _pictures(study: Study, condition: str, album: pictures.Album) -> dict[int, 
             for kind, entries in kinds.items():
                 last = pictures.final(getattr(run, kind))
                 uri = album.get(last[1]) if last else None
-                path = f"runs/{run.id}/{kind}/{last[1].name}" if last else ""
+                path = last[1].relative_to(run.directory.path.parents[1]).as_posix() if last and run.directory else ""
                 lacks = (run.outcome.get("lacks") or {}).get(_ABILITY[kind], "")
                 entries.append(
                     {"run": run, "lacks": lacks, "images": last[0] if last else None, "uri": uri, "path": path}

@@ -7,12 +7,14 @@ A report may be asked for while runs are still going, so any file may be absent,
 from __future__ import annotations
 
 import itertools
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from triptych.directory import Reader, Row, RunRecord, StudyDirectory
+from triptych.directory import RunRecord, StudyDirectory
 from triptych.errors import InputError
+from triptych.store import Reader, Row
 from triptych.text import condition as text_of
 from triptych.text import condition_key
 
@@ -22,7 +24,8 @@ class Study:
     """All that the report shows, before it is made into words, tables and figures.
 
     `points` are the points of the study's grid by their text (`triptych.text.condition`); the texts, in the grid's
-    order, are the `conditions` by which everything else is asked for.
+    order, are the `conditions` by which everything else is asked for. A point is the same in whatever order a file
+    names its fields.
     """
 
     toml: str
@@ -52,24 +55,31 @@ class Study:
         return [
             r
             for r in self.runs
-            if text_of(r.condition) == condition and framework in (None, r.framework) and r.status != "missing"
+            if self._is_at(condition, r.condition) and framework in (None, r.framework) and r.status != "missing"
         ]
 
     def scores_of(self, condition: str) -> dict[tuple[str, str], list[Row]]:
         """(metric, framework) to its lines of scores.jsonl under one condition, by seed."""
         found: dict[tuple[str, str], list[Row]] = {}
         for row in sorted(self.scores, key=lambda s: s.get("seed", 0)):
-            if text_of(_point(row)) == condition:
+            if self._is_at(condition, _point(row)):
                 found.setdefault((row["metric"], row["framework"]), []).append(row)
         return found
 
     def verdicts_of(self, metric: str | None, condition: str) -> list[Row]:
         """The verdicts on one metric, or on all (None), under one condition."""
-        return [v for v in self.verdicts if metric in (None, v["metric"]) and text_of(_point(v)) == condition]
+        return [v for v in self.verdicts if metric in (None, v["metric"]) and self._is_at(condition, _point(v))]
+
+    def _is_at(self, condition: str, point: Row) -> bool:
+        """Whether a point of the grid is the one that goes by this text."""
+        return condition in self.points and condition_key(point) == condition_key(self.points[condition])
 
 
-def collect(study_dir: Path) -> Study:
-    """Read a study's directory; raises InputError when it is none (no study.toml and no runs)."""
+def collect(study_dir: Path, complete: Set[str] = frozenset()) -> Study:
+    """Read a study's directory; raises InputError when it is none (no study.toml and no runs).
+
+    `complete` are the ids of runs that are known to be complete; the files of all others are checked here.
+    """
     directory, problems = StudyDirectory(study_dir), []
     reader = Reader(problems)
     toml = reader.text(directory.study_toml)
@@ -79,7 +89,7 @@ def collect(study_dir: Path) -> Study:
     scores = reader.lines(directory.scores_jsonl, {"framework", "metric"})
     verdicts = reader.tables(directory.verdicts_json, {"metric", "a", "b", "verdict"})
     metrics = reader.tables(directory.metrics_json, {"metric"})
-    runs = _runs(directory, problems)
+    runs = _runs(directory, problems, complete)
     frameworks = _frameworks(config, [r.framework for r in runs] + [s["framework"] for s in scores])
     points = _points(config, [*(r.condition for r in runs), *map(_point, scores)])
     seeds = sorted({*_reached(config, {r.seed for r in runs}), *(r.seed for r in runs)}) or [0]
@@ -103,12 +113,12 @@ def collect(study_dir: Path) -> Study:
     )
 
 
-def _runs(directory: StudyDirectory, problems: list[str]) -> list[RunRecord]:
+def _runs(directory: StudyDirectory, problems: list[str], complete: Set[str]) -> list[RunRecord]:
     """Every run that can be read, with its logs."""
     runs: list[RunRecord] = []
     for each in directory.run_directories():
         try:
-            run = each.read(problems)
+            run = each.read(problems, True if each.id in complete else None)
         except InputError as error:
             problems.append(f"{error.where}: {error.what}; it is left out.")
             continue
@@ -128,25 +138,26 @@ def _points(config: Row, seen: list[Row]) -> dict[str, Row]:
     grid = config.get("grid")
     grid = {key: values for key, values in grid.items() if isinstance(values, list)} if isinstance(grid, dict) else {}
     planned = [dict(zip(grid, point, strict=True)) for point in itertools.product(*grid.values())]
-    order = {condition_key(point): place for place, point in enumerate(planned)}
+    known = {condition_key(point): point for point in planned}
     points = {condition_key(point): point for point in seen} or {condition_key({}): {}}
-    return {text_of(points[key]): points[key] for key in sorted(points, key=lambda key: order.get(key, len(order)))}
+    order = {key: place for place, key in enumerate(known)}
+    keys = sorted(points, key=lambda key: order.get(key, len(order)))
+    return {text_of(point): point for point in (known.get(key, points[key]) for key in keys)}
 
 
 def _with_missing(
     runs: list[RunRecord], frameworks: list[str], seeds: list[int], points: dict[str, Row]
 ) -> list[RunRecord]:
     """The runs in reading order, with a stand-in for each that was planned and has left no directory."""
-    there = {(text_of(r.condition), r.framework, r.seed) for r in runs}
-    planned = itertools.product(points, frameworks, seeds)
+    there = {(condition_key(r.condition), r.framework, r.seed) for r in runs}
     missing = [
-        RunRecord(id="", framework=f, seed=s, condition=points[c], status="missing")
-        for c, f, s in planned
-        if (c, f, s) not in there
+        RunRecord(id="", framework=f, seed=s, condition=point, status="missing")
+        for point, f, s in itertools.product(points.values(), frameworks, seeds)
+        if (condition_key(point), f, s) not in there
     ]
     place = {f: i for i, f in enumerate(frameworks)}
-    order = {c: i for i, c in enumerate(points)}
-    return sorted(runs + missing, key=lambda r: (order[text_of(r.condition)], place[r.framework], r.seed, r.id))
+    order = {condition_key(point): i for i, point in enumerate(points.values())}
+    return sorted(runs + missing, key=lambda r: (order[condition_key(r.condition)], place[r.framework], r.seed, r.id))
 
 
 def _frameworks(config: Row, seen: list[str]) -> list[str]:

@@ -24,7 +24,7 @@ from triptych.report.plotting import (
     Track,
     dash,
     drawing,
-    dress,
+    style_axes,
     svg,
     svgs,
     ticker,
@@ -42,7 +42,7 @@ FEW = 12
 
 
 def curves(study: Study, condition: str, group: str = "terms") -> list[Panel]:
-    """One panel a term (or a player's gradient norm): each framework's mean over seeds and its range."""
+    """One panel per term (or per player, of its gradient norm): each framework's mean over seeds and its range."""
     runs = study.of(condition)
     panels = []
     for name in dict.fromkeys(name for run in runs for row in run.log for name in row.get(group) or {}):
@@ -65,12 +65,12 @@ def responses(study: Study, condition: str) -> dict[Topic, list[Panel]]:
             series = {f: track for f in own if (track := track_of([_points(row) for row in own[f]]))}
             if series:
                 label, axis = str(metric.get("label") or metric["metric"]), str(metric.get("axis") or "x")
-                told = "; ".join(
+                ends = "; ".join(
                     f"{display(f)} from {number(t[0][1])} at {number(t[0][0])} to {number(t[-1][1])} at "
                     f"{number(t[-1][0])}"
                     for f, t in series.items()
                 )
-                panel = Panel(label, f"{label} against {axis}: {told}.", _curve(study, series, axis=axis))
+                panel = Panel(label, f"{label} against {axis}: {ends}.", _curve(study, series, axis=axis))
                 found.setdefault(topic, []).append(panel)
     return found
 
@@ -95,9 +95,9 @@ def _curve(study: Study, series: dict[str, Track], ends: dict[str, list[int]] | 
         lowest = min(low for track in series.values() for _, _, low, _ in track)
         highest = max(high for track in series.values() for _, _, _, high in track)
         for framework, track in series.items():
-            place = study.frameworks.index(framework)
-            colour, style = ink.series[place % len(ink.series)], dash(place)
-            marker = MARKERS[place % len(MARKERS)] if len(track) <= FEW else ""
+            index = study.frameworks.index(framework)
+            colour, style = ink.series[index % len(ink.series)], dash(index)
+            marker = MARKERS[index % len(MARKERS)] if len(track) <= FEW else ""
             x, mean, low, high = zip(*track, strict=True)
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
             axes.plot(x, mean, color=colour, linestyle=style, linewidth=LINE, marker=marker, markersize=4.5, mew=0)
@@ -108,7 +108,7 @@ def _curve(study: Study, series: dict[str, Track], ends: dict[str, list[int]] | 
                 axes.plot([p[0] for p in crossed], [p[1] for p in crossed], "x", color=colour, markersize=7, mew=2)
         if lowest > 0 and highest / lowest > 60:
             axes.set_yscale("log")
-        dress(axes, ink)
+        style_axes(axes, ink)
         if not axis:
             axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(ticker().MaxNLocator(4, integer=not axis, steps=[1, 2, 2.5, 5, 10]))
@@ -118,7 +118,7 @@ def _curve(study: Study, series: dict[str, Track], ends: dict[str, list[int]] | 
 
 
 def scores(study: Study, cells: Cells, rows: list[Row]) -> list[Panel]:
-    """One panel a metric: every seed's value, their mean and its 95 % t interval, a framework a line."""
+    """One panel per metric: every seed's value, their mean and its 95 % t interval, one line per framework."""
     panels = []
     for metric in rows:
         shown = [(f, cells[metric["metric"], f]) for f in study.frameworks]
@@ -135,19 +135,19 @@ def scores(study: Study, cells: Cells, rows: list[Row]) -> list[Panel]:
 
 
 def _dots(study: Study, shown: list[tuple[str, Cell]], share: bool) -> Draw:
-    """Seeds, mean and interval, a framework a line; the interval of a share is drawn no further than 0 and 1."""
+    """Seeds, mean and interval, one line per framework; the interval of a share is drawn no further than 0 and 1."""
 
     def draw(axes: Any, ink: Ink) -> None:
         for line, (framework, cell) in enumerate(shown):
-            place = study.frameworks.index(framework)
-            colour, marker = ink.series[place % len(ink.series)], MARKERS[place % len(MARKERS)]
+            index = study.frameworks.index(framework)
+            colour, marker = ink.series[index % len(ink.series)], MARKERS[index % len(MARKERS)]
             values = [value for _, value in cell.values]
             axes.plot(values, [line] * len(values), marker, color=colour, alpha=0.45, markersize=4, mew=0)
             if cell.low is not None and cell.high is not None:
                 low, high = (max(cell.low, 0.0), min(cell.high, 1.0)) if share else (cell.low, cell.high)
                 axes.plot([low, high], [line, line], color=colour, linewidth=1.6)
             axes.plot([cell.mean], [line], marker, color=colour, markersize=7.5, mew=0)
-        dress(axes, ink)
+        style_axes(axes, ink)
         axes.set_yticks(range(len(shown)), [display(f) for f, _ in shown])
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
@@ -163,8 +163,8 @@ def pdf(panels: list[Panel], path: Path, frameworks: list[str]) -> None:
         from matplotlib.lines import Line2D
 
         figure = figure_of(figsize=(3.4 * columns, 0.4 + panels[0].height * rows), layout="constrained")
-        for place, panel in enumerate(panels, start=1):
-            axes = figure.add_subplot(rows, columns, place)
+        for index, panel in enumerate(panels, start=1):
+            axes = figure.add_subplot(rows, columns, index)
             panel.draw(axes, ON_PAPER)
             axes.set_title(panel.title, fontsize=9, loc="left")
         keys = [
@@ -186,9 +186,9 @@ def pictures_pdf(pictures: list[tuple[str, Path]], path: Path) -> None:
     """Grids side by side under their titles."""
     with drawing() as figure_of:
         figure = figure_of(figsize=(2.6 * len(pictures), 2.9), layout="constrained")
-        for place, (title, source) in enumerate(pictures, start=1):
-            axes = figure.add_subplot(1, len(pictures), place)
-            with imagefile.opened(source) as image:
+        for index, (title, source) in enumerate(pictures, start=1):
+            axes = figure.add_subplot(1, len(pictures), index)
+            with imagefile.open_image(source) as image:
                 axes.imshow(image.convert("RGB"), interpolation="none")
             axes.set_title(title, fontsize=9)
             axes.set_axis_off()

@@ -15,7 +15,7 @@ _LATENTS = "latents of the sample grids"
 
 
 def certificate(study: Study, condition: str) -> list[dict[str, Any]]:
-    """One row a thing that must match: per seed a short value and who shares it, or each one's own.
+    """One row per thing that must match: per seed a short value and who shares it, or each one's own.
 
     A network is compared among the frameworks that have it; all else among all that left an outcome.
     """

@@ -43,7 +43,7 @@ def _encoded(path: Path, rows: int) -> tuple[str, bytes]:
     from PIL import Image
 
     try:
-        with imagefile.opened(path) as file:
+        with imagefile.open_image(path) as file:
             image = file.convert("L" if file.mode in ("1", "L", "LA") else "RGB")
     except (OSError, InputError):
         return "", b""

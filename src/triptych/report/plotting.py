@@ -77,9 +77,9 @@ def track_of(lines: list[list[tuple[float, float]]]) -> Track:
     return [(x, sum(v) / len(v), min(v), max(v)) for x, v in sorted(points.items())]
 
 
-def dash(place: int) -> Any:
+def dash(index: int) -> Any:
     """A framework's line style, as Matplotlib takes it."""
-    style = DASHES[place % len(DASHES)]
+    style = DASHES[index % len(DASHES)]
     return (0, style) if style else "-"
 
 
@@ -89,7 +89,7 @@ def ticker() -> Any:
     return matplotlib.ticker
 
 
-def dress(axes: Any, ink: Ink) -> None:
+def style_axes(axes: Any, ink: Ink) -> None:
     """Quiet axes: hair lines, secondary ink, short numbers without mathematics."""
     short = ticker().FuncFormatter(lambda value, _: number(value, 3, short=True))
     for axis in (axes.xaxis, axes.yaxis):
@@ -145,7 +145,7 @@ def svgs(panels: list[Panel], place: str) -> list[tuple[str, Markup]]:
     return [(panel.title, svg(panel, f"{place}/{number}")) for number, panel in enumerate(panels)]
 
 
-def alone(svg: str) -> str:
+def standalone(svg: str) -> str:
     """An inline `<svg>` as a document: real colours for the page's variables, on white, with its own size and font."""
     inks = {"ink": ON_PAPER.text, "muted": ON_PAPER.muted, "line": ON_PAPER.line}
     for name, colour in [*inks.items(), *((f"f{i}", colour) for i, colour in enumerate(ON_PAPER.series))]:

@@ -95,8 +95,8 @@ def _flip(label: str, orders: list[Order], a: str, b: str) -> Flip | None:
         return None
     sides, sure = [], []
     for x, y in ((a, b), (b, a)):
-        told = [f"{o.space} ({'decided' if (x, y) in o.won else 'not decided'})" for o in ahead[x]]
-        sides.append(f"{display(x)} is ahead of {display(y)} in {listed(told)}")
+        spaces = [f"{o.space} ({'decided' if (x, y) in o.won else 'not decided'})" for o in ahead[x]]
+        sides.append(f"{display(x)} is ahead of {display(y)} in {listed(spaces)}")
         sure.append(any((x, y) in o.won for o in ahead[x]))
     return Flip(f"By {label}, {'; '.join(sides)}.", all(sure))
 

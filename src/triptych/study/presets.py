@@ -1,4 +1,4 @@
-"""The scales at which the same study can be run, and the study that `triptych compare` writes."""
+"""The scales at which the same study can be run, the study that `triptych compare` writes, and one from a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from triptych.data.sources import guess_source
+from triptych.data.sources import guess_source, path_is_file
 from triptych.errors import InputError
 from triptych.plugins import suggest
 from triptych.spec import (
@@ -17,6 +17,7 @@ from triptych.spec import (
     StudySpec,
     TrainingSpec,
     checked,
+    load_study,
 )
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -75,3 +76,19 @@ def comparison(
         for part, table in layer.items():
             values[part] = {**values.get(part, {}), **{key: v for key, v in table.items() if v is not None}}
     return checked(StudySpec, values, "the comparison asked for")
+
+
+def from_file(
+    path: Path, device: str | None = None, workers: int | None = None, threads: int | None = None
+) -> StudySpec:
+    """A study from its file, paths in it taken from where the file lies, execution as asked for here."""
+    study = load_study(path)
+    own = {"device": device, "workers": workers, "threads": threads}
+    execution = study.execution.model_copy(update={key: value for key, value in own.items() if value is not None})
+    data = study.data
+    known = "source" in data.model_fields_set
+    if data.path is not None and not (known and not path_is_file(data.source)):
+        absolute = str((path.parent / data.path).resolve())
+        source = data.source if known else guess_source(absolute)[0]
+        data = data.model_copy(update={"path": absolute, "source": source})
+    return study.model_copy(update={"execution": execution, "data": data})

@@ -1,12 +1,13 @@
 """A study in its directory: check it, prepare the data, compute the runs, score them, and summarise.
 
-Every command that computes runs, on the command line and in Python, goes through `run_study` or `score_study`; what a
-person sees meanwhile is the business of an `Observer`. Each stage reads the files of the one before and can be run
-again alone. What has been done is what the run directories say; nothing else remembers it.
+Every command that computes runs, on the command line and in Python, goes through `run_study` here, or `score_study` in
+`rescoring.py`; what a person sees meanwhile is the business of an `Observer`. Each stage reads the files of the one
+before and can be run again alone. What has been done is what the run directories say; nothing else remembers it.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,58 +17,31 @@ from typing import Any
 
 from triptych import report, store
 from triptych.data import dataset
-from triptych.data.prepare import FILES
-from triptych.directory import LOCK, Reader, RunDirectory, StudyDirectory
+from triptych.directory import LOCK, RunDirectory, StudyDirectory
 from triptych.errors import InputError
 from triptych.evaluation import features
-from triptych.evaluation.scoring import describe, metrics_of
-from triptych.spec import RunSpec, ScoringSpec, StudySpec, to_toml
+from triptych.evaluation.scoring import describe
+from triptych.spec import RunSpec, StudySpec, flat_fields, to_toml
+from triptych.study.costing import CostedPlan, DataFacts, costed
 from triptych.study.executors import Event, Job
 from triptych.study.observer import SILENT, Observer, Progress
-from triptych.study.plan import (
-    Estimate,
-    ResolvedExecution,
-    check_labels,
-    estimate,
-    resolve_execution,
-    runs_of,
-    validate,
-)
-from triptych.study.rescoring import rescoring
+from triptych.study.plan import Plan, planned, runs_of
 from triptych.text import condition_key
-from triptych.training.cost import Cost, costs
 from triptych.verdicts import comparisons
 from triptych.verdicts.wording import declared_names
 
 
 @dataclass(frozen=True)
-class PreparedStudy:
-    """A study that has a directory, data, and a resolved execution."""
+class PreparedStudy(CostedPlan):
+    """A study that has a directory and prepared data, too."""
 
     directory: StudyDirectory
-    spec: StudySpec
-    runs: list[RunSpec]
-    execution: ResolvedExecution
     data: dataset.Dataset
-    costs: dict[str, Cost]
 
     def until(self, look: int) -> PreparedStudy:
         """The study with the runs of its first seeds only."""
         seeds = set(self.spec.seeds[:look])
         return replace(self, runs=[run for run in self.runs if run.seed in seeds])
-
-    def estimate(self) -> Estimate:
-        """What all its runs will take."""
-        size = sum(file.stat().st_size for file in self.directory.data.iterdir())
-        return estimate(
-            self.runs,
-            self.costs,
-            self.data.channels,
-            self.data.classes,
-            self.execution,
-            size,
-            self.spec.scoring.images,
-        )
 
 
 @dataclass(frozen=True)
@@ -98,14 +72,15 @@ def run_study(spec: StudySpec, folder: Path, observer: Observer = SILENT, until:
     Raises InputError, and touches nothing, for what cannot be run, or not in this directory.
     """
     check(folder, spec)
+    new = _missing(folder)
     with study_lock(folder):
-        with observer.preparing() as progress:
+        with observer.preparing() as progress, _removed_if_refused(new):
             study = prepare(folder, spec, progress, observer.note)
         observer.prepared(study)
         results: dict[str, str] = {}
         for look in spec.looks or (len(spec.seeds),):
             results |= compute(study.until(look), observer)
-            outcome = _end(study, results, look)
+            outcome = conclude(study, results, look)
             settled = outcome.verdicts is None or is_settled(outcome.verdicts)
             if outcome.verdicts is None or look == until or (settled and until is None):
                 break
@@ -119,23 +94,9 @@ def is_settled(verdicts: list[dict[str, Any]]) -> bool:
     return not any(row["role"] == "primary" and row["verdict"] == "undecided" for row in verdicts)
 
 
-def score_study(
-    folder: Path, wanted: ScoringSpec, runs: Sequence[str] | None = None, observer: Observer = SILENT
-) -> Outcome:
-    """Score the trained runs of a study again, all or those named, and summarise it; `rescore` says how.
-
-    Raises InputError, and touches nothing, for what cannot be scored so, and where no run is trained.
-    """
-    load(folder)
-    with study_lock(folder):
-        study, jobs = rescore(folder, wanted, runs, observer.note)
-        if not jobs:
-            raise InputError("holds no finished run to score", where=str(folder), hint="Run the study first.")
-        return _end(study, execute(study, jobs, observer))
-
-
-def _end(study: PreparedStudy, results: dict[str, str], look: int | None = None) -> Outcome:
-    verdicts = None if "stopped" in results.values() else summarise(study.directory.path, look)
+def conclude(study: PreparedStudy, results: dict[str, str], look: int | None = None) -> Outcome:
+    """Summarise a study whose runs have ended so, unless one was stopped; for who holds the study's lock."""
+    verdicts = None if "stopped" in results.values() else _summarise(study.directory, look)
     return Outcome(directory=study.directory, results=results, verdicts=verdicts)
 
 
@@ -155,22 +116,32 @@ def load(folder: Path) -> tuple[StudySpec, list[RunSpec]]:
 
 
 def check(folder: Path, study: StudySpec) -> None:
-    """Raise InputError, and touch nothing, if the directory is another study's or something else's, or if a symbolic
-    link in it leads elsewhere.
+    """Raise InputError, and touch nothing, if the directory is another study's or something else's, if it holds the
+    images that the study is to read, or if a symbolic link in it leads elsewhere.
     """
     directory = StudyDirectory(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError("is a file, not a directory", where=str(folder), hint="Choose another --out.")
+    source = Path(study.data.path or "").resolve()
+    if study.data.path and source.exists() and source.is_relative_to(folder.resolve()):
+        raise InputError(
+            "holds the images that this study reads, and results could take their place",
+            where=str(folder),
+            value=study.data.path,
+            hint="Choose another --out.",
+        )
     if not directory.study_toml.exists():
-        if folder.exists() and any(path.name not in directory.before_claim() for path in folder.iterdir()):
-            raise InputError("holds something else than a study", where=str(folder), hint="Choose another --out.")
+        if not directory.may_be_claimed():
+            raise InputError(
+                "contains files that do not belong to a study", where=str(folder), hint="Choose another --out."
+            )
         store.refuse_links(folder)
         return
     store.refuse_links(folder)
     if differences := _differences(directory.load(), study):
-        only_scoring = all(text.startswith("scoring.") for text in differences)
+        only_scoring = all(key.startswith("scoring.") for key in differences)
         raise InputError(
-            f"holds another study, which differs in {', '.join(differences)}",
+            f"holds another study, which differs in {', '.join(differences.values())}",
             where=str(folder),
             hint="`triptych score` changes how a study is scored; `triptych run` resumes what its study.toml says."
             if only_scoring
@@ -178,21 +149,14 @@ def check(folder: Path, study: StudySpec) -> None:
         )
 
 
-def _differences(one: StudySpec, other: StudySpec) -> list[str]:
-    """The fields in which two studies differ, how they are executed left out."""
-    left, right = _flat(one.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
-    return [
-        f"{key} ({left.get(key)!r} there, {right.get(key)!r} here)"
+def _differences(one: StudySpec, other: StudySpec) -> dict[str, str]:
+    """The fields in which two studies differ, with both values in words; how they are executed is left out."""
+    left, right = flat_fields(one.model_dump(mode="json")), flat_fields(other.model_dump(mode="json"))
+    return {
+        key: f"{key} ({left.get(key)!r} there, {right.get(key)!r} here)"
         for key in sorted(left.keys() | right.keys())
         if left.get(key) != right.get(key) and not key.startswith("execution.")
-    ]
-
-
-def _flat(table: dict[str, Any], before: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
-    return flat
+    }
 
 
 def prepare(
@@ -207,59 +171,58 @@ def prepare(
     fails here can be corrected and given again.
     """
     directory = StudyDirectory(folder)
-    try:
-        runs = runs_of(study)
-        validate(runs)
-        metrics_of(study.scoring)
-        execution = resolve_execution(study.execution, len(runs))
+    with _removed_if_refused(_missing(folder)):
+        plan = planned(study)
         check(folder, study)
-        if not directory.study_toml.exists():
-            _remove_other_data(directory, study)
-        dataset.prepare(study.data, directory.data, progress)
-    except InputError:
-        _remove_if_empty(directory.data, folder)
-        raise
-    return _claim(directory, study, runs, execution, note)
+        dataset.prepare(study.data, directory.data, progress, replace=not directory.study_toml.exists())
+    prepared = with_data(plan, directory, note)
+    write_study(prepared)
+    return prepared
 
 
-def _claim(
-    directory: StudyDirectory,
-    study: StudySpec,
-    runs: list[RunSpec],
-    execution: ResolvedExecution,
-    note: Callable[[str], None],
-) -> PreparedStudy:
-    """Open the data, check what only they can tell, and write the study into its directory."""
+def with_data(plan: Plan, directory: StudyDirectory, note: Callable[[str], None]) -> PreparedStudy:
+    """The plan with its prepared data opened, and the feature extractors made that it needs.
+
+    Raises InputError for what only the data can tell: labels that are missing, a batch too large, an unknown score.
+    """
     data = dataset.open(directory.data, resident_bytes=0)
-    check_labels(runs, data.classes)
-    for run in runs:
+    size = sum(file.stat().st_size for file in directory.data.iterdir())
+    known = costed(plan, DataFacts(channels=data.channels, classes=data.classes, size=size))
+    for run in plan.runs:
         dataset.batch_indices(run.seed, 0, len(data.train), run.training.batch_size)
     store.remove_partials(directory.features)
-    describe(study.scoring, features.choose(study.scoring.features, data, directory.features, note))
-    store.write(directory.study_toml, to_toml(study).encode())
+    describe(plan.spec.scoring, features.choose(plan.spec.scoring.features, data, directory.features, note))
     return PreparedStudy(
+        spec=plan.spec,
+        runs=plan.runs,
+        execution=plan.execution,
+        facts=known.facts,
+        costs=known.costs,
         directory=directory,
-        spec=study,
-        runs=runs,
-        execution=execution,
         data=data,
-        costs=costs(runs, data.channels, data.classes),
     )
 
 
-def _remove_other_data(directory: StudyDirectory, study: StudySpec) -> None:
-    """Remove what a command that came no further has prepared here, if this one needs other data."""
-    record = directory.data_json
-    if record.exists() and store.read_json(record)["spec"] != study.data.model_dump(mode="json"):
-        for path in (record, *(directory.data / name for name in FILES)):
-            path.unlink(missing_ok=True)
+def write_study(study: PreparedStudy) -> None:
+    """Write the study into its directory, which it claims so."""
+    store.write(study.directory.study_toml, to_toml(study.spec).encode())
 
 
-def _remove_if_empty(*folders: Path) -> None:
-    for folder in folders:
-        # A directory that the user reaches through a link stays; its link is not ours to remove.
-        if folder.is_dir() and not folder.is_symlink() and {path.name for path in folder.iterdir()} <= {LOCK}:
-            shutil.rmtree(folder)
+def _missing(folder: Path) -> list[Path]:
+    """A study's directory and its folder of data, the inner one first, as far as they are still to be made."""
+    return [path for path in (StudyDirectory(folder).data, folder) if not os.path.lexists(path)]
+
+
+@contextmanager
+def _removed_if_refused(new: list[Path]) -> Iterator[None]:
+    """Remove these folders, made for a study that is refused, unless something is in them; a lock is nothing."""
+    try:
+        yield
+    except InputError:
+        for path in new:
+            if path.is_dir() and {inside.name for inside in path.iterdir()} <= {LOCK}:
+                shutil.rmtree(path)
+        raise
 
 
 def compute(study: PreparedStudy, observer: Observer = SILENT) -> dict[str, str]:
@@ -269,7 +232,7 @@ def compute(study: PreparedStudy, observer: Observer = SILENT) -> dict[str, str]
     """
     complete = {run.id: "finished" for run in study.runs if study.directory.run(run.id).is_complete()}
     waiting = sorted(study.runs, key=lambda run: study.costs[run.id].flops, reverse=True)
-    jobs = [_job(study, run) for run in waiting if run.id not in complete]
+    jobs = [job_of(study, run) for run in waiting if run.id not in complete]
     return complete | execute(study, jobs, observer, list(complete))
 
 
@@ -300,7 +263,8 @@ def _record_failure(run: RunDirectory, message: str) -> None:
         store.write(run.error_txt, f"{message}\n".encode())
 
 
-def _job(study: PreparedStudy, run: RunSpec) -> Job:
+def job_of(study: PreparedStudy, run: RunSpec) -> Job:
+    """What a worker needs to bring a run to its end."""
     return {
         "id": run.id,
         "folder": str(study.directory.run(run.id).path),
@@ -315,53 +279,30 @@ def _job(study: PreparedStudy, run: RunSpec) -> Job:
     }
 
 
-def rescore(
-    folder: Path,
-    wanted: ScoringSpec,
-    runs: Sequence[str] | None = None,
-    note: Callable[[str], None] = lambda text: None,
-) -> tuple[PreparedStudy, list[Job]]:
-    """What it takes to score the trained runs again, all or those named; until then, they are not complete.
-
-    The fields set in `wanted` change the study's scoring: its metrics and features join those that the study has, and
-    then only these metrics, or those that look at features, are computed and all other scores stay; another number
-    of images makes all scores again. Raises InputError, and touches nothing, for what cannot be scored so, and for
-    another scoring of some runs only, which then could not be compared with the others.
-    """
-    store.refuse_links(folder)
-    directory = StudyDirectory(folder)
-    study, planned = load(folder)
-    scoring, only = rescoring(study.scoring, wanted, dataset.open(directory.data, resident_bytes=0))
-    if runs is not None and scoring != study.scoring:
-        hint = "Score the whole study."
-        raise InputError("would score some of the study's runs in another way", where="scoring", hint=hint)
-    execution = resolve_execution(study.execution, len(runs or planned))
-    prepared = _claim(directory, study.model_copy(update={"scoring": scoring}), planned, execution, note)
-    chosen = [
-        run for run in planned if directory.run(run.id).outcome_json.exists() and (runs is None or run.id in runs)
-    ]
-    for run in chosen:  # so that, after a kill, no run counts as complete with its earlier scores
-        directory.run(run.id).manifest_json.unlink(missing_ok=True)
-    return prepared, [{**_job(prepared, run), "only": only} for run in chosen]
-
-
-def summarise(folder: Path, look: int | None = None) -> list[dict[str, Any]]:
+def summarise(folder: Path) -> list[dict[str, Any]]:
     """Collect the scores of the complete runs, judge every comparison, and write the report; returns the verdicts.
 
-    With `look`, verdicts are made from so many first seeds; without, from all seeds that have a complete run.
-    Reads the directory alone. Raises InputError, and touches nothing, where no run is one of the study, and where
-    anything in the directory is a symbolic link.
+    Reads the directory alone. Raises InputError, and touches nothing, where no run is one of the study, where another
+    process is at work in the directory, and where anything in it is a symbolic link.
     """
     store.refuse_links(folder)
-    directory = StudyDirectory(folder)
-    study, runs = load(folder)
+    load(folder)
+    with study_lock(folder):
+        return _summarise(StudyDirectory(folder))
+
+
+def _summarise(directory: StudyDirectory, look: int | None = None) -> list[dict[str, Any]]:
+    """As `summarise`, for who holds the study's lock; with `look`, verdicts are made from so many first seeds."""
+    store.refuse_links(directory.path)
+    study, runs = load(directory.path)
     there = [run.id for run in directory.run_directories()]
     if there and set(there).isdisjoint(run.id for run in runs):
         raise InputError(
             f"none of the {len(there)} runs is one of the study.toml next to them",
-            where=str(folder),
+            where=str(directory.path),
             hint="Choose another --out, which leaves them as they are.",
         )
+    directory.remove_partials()
     complete = [(run, files) for run in runs if (files := directory.run(run.id)).is_complete()]
     scores = [line for _, files in complete for line in store.read_lines(files.scores_jsonl)]
     store.write(directory.scores_jsonl, store.to_lines(scores))
@@ -374,19 +315,12 @@ def summarise(folder: Path, look: int | None = None) -> list[dict[str, Any]]:
         if outcome["status"] == "diverged":
             diverged.setdefault((run.framework, condition_key(run.condition)), {})[run.seed] = "diverged"
     asked = comparisons.comparisons_for(study.frameworks, described, study.conditions())
-    with declared_names({run.game: outcome.get("name", "") for run, outcome in outcomes}):
-        answers = [
-            verdict.to_dict()
-            for verdict in comparisons.judge(
-                [line for line in scores if line["seed"] in study.seeds[:look]],
-                asked,
-                failures=diverged,
-                looks=study.looks,
-                seeds=study.seeds,
-            )
-        ]
+    with declared_names({run.base_framework: outcome.get("name", "") for run, outcome in outcomes}):
+        seen = [line for line in scores if line["seed"] in study.seeds[:look]]
+        judged = comparisons.judge(seen, asked, failures=diverged, looks=study.looks, seeds=study.seeds)
+        answers = [verdict.to_dict() for verdict in judged]
     store.write(directory.verdicts_json, store.to_json(answers))
-    report.write(folder)
+    report.write(directory.path, {run.id for run, _ in complete})
     return answers
 
 
@@ -398,7 +332,7 @@ def status(folder: Path) -> list[dict[str, Any]]:
 
 def run_status(files: RunDirectory, run: RunSpec) -> dict[str, Any]:
     """One row of `status`; its state is one of `RunDirectory.status`."""
-    lines = Reader([]).lines(files.log_jsonl)
+    lines = store.Reader([]).lines(files.log_jsonl)
     state = files.status()
     done = store.read_json(files.outcome_json)["images"] if state in ("finished", "diverged") else None
     images = done if done is not None else lines[-1].get("images", 0) if lines else 0

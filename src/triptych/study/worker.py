@@ -63,10 +63,10 @@ def _attempt(job: dict[str, Any], stop: threading.Event) -> None:
     """Do a job, and say how it ended."""
     folder = Path(job["folder"])
     try:
-        tell("finished" if compute(job, folder, stop) else "stopped")
+        emit("finished" if compute(job, folder, stop) else "stopped")
     except Exception as error:
         _note(folder, traceback.format_exc())
-        tell("failed", message=f"{type(error).__name__}: {error}")
+        emit("failed", message=f"{type(error).__name__}: {error}")
 
 
 def _note(folder: Path, text: str) -> None:
@@ -90,14 +90,14 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
     from triptych.data import dataset
     from triptych.directory import RunDirectory
     from triptych.evaluation.run import Run
-    from triptych.evaluation.scoring import score
+    from triptych.evaluation.scoring import score_run
     from triptych.spec import RunSpec, ScoringSpec
-    from triptych.training.environment import choose_device, environment, make_exact
+    from triptych.training.environment import available_cores, choose_device, environment, make_exact
     from triptych.training.loop import train
 
     files = RunDirectory(folder)
     device = choose_device(job["device"])  # "auto" is what this machine has, not the one that sent the job
-    torch.set_num_threads(job["threads"])
+    torch.set_num_threads(job["threads"] or available_cores())
     torch.manual_seed(0)  # nothing here uses the global generator; a plug-in that does must not see the run before
     store.refuse_link(folder.parent, folder)
     store.refuse_links(folder)
@@ -125,13 +125,13 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
         def watch(metric: str) -> None:
             if stop.is_set():
                 raise Stopped
-            tell("scoring", metric=metric)
+            emit("scoring", metric=metric)
 
         scoring = ScoringSpec.model_validate(job["scoring"])
         only = job.get("only") if files.scores_jsonl.exists() else None
         make_exact(device)  # training has done so, unless it was done in a process before
         try:
-            score(Run(folder, device), data, scoring, Path(job["fitted"]), only, watch)
+            score_run(Run(folder, device), data, scoring, Path(job["fitted"]), only, watch)
         except Stopped:
             return False
         store.drop_checkpoints(folder)
@@ -139,12 +139,13 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
         return True
 
 
-def tell(event: str, **values: Any) -> None:
+def emit(event: str, **values: Any) -> None:
+    """Write one event to the parent process."""
     print(json.dumps({"event": event, **values}), file=_events, flush=True)
 
 
 def _throttled(seconds: float = 0.2) -> Any:
-    """A progress callback that speaks at most that often."""
+    """A progress callback that emits at most that often."""
     last = 0.0
 
     def progress(images: int, trained: float) -> None:
@@ -152,7 +153,7 @@ def _throttled(seconds: float = 0.2) -> Any:
         now = time.monotonic()
         if now - last >= seconds:
             last = now
-            tell("training", images=images, seconds=trained)
+            emit("training", images=images, seconds=trained)
 
     return progress
 

@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: what it does, images a second, and the time left."""
+"""What a person sees while a study runs: what it does, images per second, and the time left."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Display:
         self.finished = 0
         self.tasks: dict[str, TaskID] = {}
         self.scored_by: dict[str, str] = {}  # the metric under way
-        self.began = self.spoke = time.monotonic()
+        self.began = self.last_printed = time.monotonic()
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(24),
@@ -73,7 +73,7 @@ class Display:
         else:
             self._end(name, kind, event.get("message", ""))
         self.bars.update(self.whole, completed=self._flops(), speed=f"{self.finished} of {len(self.costs)} runs")
-        self._speak()
+        self._print_status()
 
     def _end(self, name: str, kind: str, message: str) -> None:
         if name in self.tasks:
@@ -97,12 +97,12 @@ class Display:
             else f"{name} {done:,} of {images:,} images"
         )
 
-    def _speak(self) -> None:
-        """Where there is no terminal: a line now and then."""
+    def _print_status(self) -> None:
+        """Print a line now and then where there is no terminal."""
         now = time.monotonic()
-        if self.console.is_terminal or now - self.spoke < QUIET_SECONDS:
+        if self.console.is_terminal or now - self.last_printed < QUIET_SECONDS:
             return
-        self.spoke, done = now, self._flops()
+        self.last_printed, done = now, self._flops()
         worked = done - self.skipped
         # FLOPs are those of training: what scoring takes, they do not tell.
         left = (now - self.began) * (self.total - done) / worked / 60 if worked > 0 else float("nan")

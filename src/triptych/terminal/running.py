@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,11 +24,11 @@ FAILED, STOPPED = 3, 75
 class Terminal:
     """The observer (`triptych.study.observer`) that prints to a console; the first Ctrl-C stops the runs.
 
-    With `show_plan`, what the study will run and what that will cost is said before the runs.
+    With `show_plan`, what the study will run and what that will cost is said before the runs, and then each of `notes`.
     """
 
-    def __init__(self, console: Console, show_plan: bool = True) -> None:
-        self.console, self.show_plan = console, show_plan
+    def __init__(self, console: Console, show_plan: bool = True, notes: Sequence[str] = ()) -> None:
+        self.console, self.show_plan, self.notes = console, show_plan, notes
 
     def note(self, text: str) -> None:
         self.console.print(text)
@@ -39,7 +39,8 @@ class Terminal:
     def prepared(self, study: PreparedStudy) -> None:
         tables.data(self.console, study)
         if self.show_plan:
-            tables.plan(self.console, study.runs, study.costs, study.execution, study.estimate())
+            tables.plan(self.console, study)
+            tables.notes(self.console, self.notes)
 
     @contextmanager
     def computing(
@@ -64,5 +65,5 @@ def failures(console: Console, failed: list[RunDirectory]) -> None:
 
 def stopped(console: Console, out: Path) -> int:
     """Say how a study that was stopped is resumed; the exit code."""
-    console.print(f"Stopped. The same command goes on from here ({out}).", markup=False)
+    console.print(f"Stopped. Run the same command to resume ({out}).", markup=False)
     return STOPPED

@@ -12,24 +12,27 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from triptych.text import condition, count, duration, number
+from triptych.text import condition, count, duration, interval, number, p_value
 from triptych.verdicts import wording
 
 if TYPE_CHECKING:
+    from triptych.claims.engine import Claim
+    from triptych.claims.judging import Part
     from triptych.contracts import Result
     from triptych.spec import RunSpec
-    from triptych.study.plan import Estimate, ResolvedExecution
+    from triptych.study.costing import CostedPlan
     from triptych.study.runner import PreparedStudy
     from triptych.training.cost import Cost
 
 STATES = {"missing": "waiting", "unfinished": "begun", "incomplete": "trained, not scored"}
 """How a run's status is worded while its study may still be running; the others are words already."""
 COLOURS = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided": "yellow", "undefined": "dim"}
+PART_COLOURS = {**COLOURS, "supported": "green", "contradicted": "red", "measured": "cyan"}
 
 
 @contextmanager
 def preparing(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A bar for the preparation of the data; yields what it is told the images done and in all."""
+    """A bar for the preparation of the data; yields a function that is called with the images done and the total."""
     bar = Progress(
         TextColumn("preparing images"),
         BarColumn(24),
@@ -51,25 +54,26 @@ def data(console: Console, study: PreparedStudy) -> None:
     shape = f"{images.size} x {images.size} pixels, {'colour' if images.channels == 3 else 'grey'}"
     source = study.spec.data.path or study.spec.data.source
     console.print(f"Data: {source}: {counts}; {shape}{labels}", highlight=False, markup=False)
-    for note in images.notes:
-        console.print(f"  note: {note}", highlight=False, markup=False)
+    notes(console, images.notes)
 
 
-def plan(
-    console: Console,
-    runs: list[RunSpec],
-    costs: dict[str, Cost],
-    execution: ResolvedExecution,
-    estimate: Estimate,
-) -> None:
+def notes(console: Console, texts: Sequence[str]) -> None:
+    """What a user should know about what is printed above, one line each."""
+    for line in texts:
+        console.print(f"  note: {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def plan(console: Console, study: CostedPlan) -> None:
     """One line of what will be run, and one of what it will cost."""
+    runs, execution, estimate = study.runs, study.execution, study.estimate()
     frameworks = list(dict.fromkeys(run.framework for run in runs))
     seeds = len({run.seed for run in runs})
-    images = sorted({costs[run.id].images for run in runs})
+    images = sorted({study.costs[run.id].images for run in runs})
+    threads = f" with {count(execution.threads, 'thread')}" if execution.threads else ""
     budget = f"{images[0]:,}" if len(images) == 1 else f"{images[0]:,} to {images[-1]:,}"
     console.print(
         f"{count(len(runs), 'run')}: {', '.join(frameworks)}; {count(seeds, 'seed')}; {budget} images each; "
-        f"{count(execution.workers, 'worker')} with {count(execution.threads, 'thread')} on {execution.device_here}",
+        f"{count(execution.workers, 'worker')}{threads} on {execution.device_here}",
         highlight=False,
         markup=False,
     )
@@ -88,14 +92,19 @@ def _table(*columns: str, title: str = "") -> Table:
     return table
 
 
+def _add(table: Table, *cells: str | Text, style: str | None = None) -> None:
+    """A row of plain text: in a str, rich would take "[1, 2]" or ":x:" of a name for markup."""
+    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), style=style)
+
+
 def runs(console: Console, planned: list[RunSpec], costs: dict[str, Cost]) -> None:
     """Every run of a study, with what a training step costs."""
-    table = _table("run", "condition", "images", "GFLOP an image", "parameters")
+    table = _table("run", "condition", "images", "GFLOP per image", "parameters")
     for run in planned:
         cost = costs[run.id]
         parameters = f"{sum(cost.parameters.values()):,}"
-        table.add_row(
-            run.id, condition(run.condition), f"{cost.images:,}", f"{cost.flops_per_image / 1e9:.3f}", parameters
+        _add(
+            table, run.id, condition(run.condition), f"{cost.images:,}", f"{cost.flops_per_image / 1e9:.3f}", parameters
         )
     console.print(table)
 
@@ -111,10 +120,11 @@ def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
         a, b = answer["names"]
         colour = COLOURS[answer["verdict"]]
         where = f" ({condition(answer['condition'])})" if answer["condition"] else ""
-        table.add_row(
+        _add(
+            table,
             f"{answer['label'] or answer['metric']}{where}",
-            f"[{colour}]{escape(_answer(answer['verdict'], a, b))}[/]",
-            escape(f"{a} {answer['effect_text']} {answer['direction']}" if answer["effect_text"] else ""),
+            Text(_answer(answer["verdict"], a, b), colour),
+            f"{a} {answer['effect_text']} {answer['direction']}" if answer["effect_text"] else "",
             answer["interval_text"],
             _number(answer["p_adjusted"]),
         )
@@ -131,20 +141,47 @@ def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
     )
 
 
+def claims(console: Console, judged: Sequence[Claim]) -> None:
+    """Each claim with its verdict, a table of its parts, and what it means."""
+    for claim in judged:
+        console.print(f"{claim.id} {claim.verdict}: {claim.statement}", style="bold", markup=False, highlight=False)
+        console.print(_parts(claim.parts))
+        text = f"{claim.summary} {claim.meaning}".strip()
+        console.print(f"{text}\n", markup=False, highlight=False)
+
+
+def _parts(parts: Sequence[Part]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=True)
+    table.add_column("part", no_wrap=True)
+    table.add_column("comparison", ratio=3)
+    table.add_column("estimate (95 % interval)", ratio=2)
+    for name in ("seeds", "p", "verdict"):
+        table.add_column(name, no_wrap=True)
+    for part in parts:
+        between = interval(part.low, part.high)
+        estimate = number(part.estimate, 3) + (f" ({between})" if between else "")
+        estimate = f"{estimate} {part.unit}".strip() if part.estimate is not None else estimate
+        verdict = Text(part.verdict, style=PART_COLOURS[part.verdict])
+        p = p_value(part.p, symbol="")
+        table.add_row(part.id, escape(part.statement), escape(estimate), str(part.n), p, verdict)
+    return table
+
+
 def scores(console: Console, lines: list[dict[str, Any]]) -> None:
     """One run's scores, each with its standard error over images and both baselines."""
     table = _table("score", "value", "standard error", "real images", "noise", "unit", "n", "features")
     for line in lines:
         value = _number(line["value"]) if line["undefined"] is None else f"undefined: {line['undefined']}"
         numbers = (_number(line.get(key)) for key in ("error", "real_baseline", "noise_baseline"))
-        table.add_row(line["metric"], value, *numbers, line["unit"], f"{line['n']:,}", line["features"])
+        _add(table, line["metric"], value, *numbers, line["unit"], f"{line['n']:,}", line["features"])
     console.print(table)
 
 
 def status(console: Console, rows: list[dict[str, Any]]) -> None:
     table = _table("run", "state", "images")
     for row in rows:
-        table.add_row(row["run"], STATES.get(row["state"], row["state"]), f"{row['images']:,} of {row['of']:,}")
+        state: str = row["state"]
+        _add(table, row["run"], STATES.get(state, state), f"{row['images']:,} of {row['of']:,}")
     console.print(table)
 
 
@@ -156,9 +193,9 @@ def networks(console: Console, described: dict[str, list[dict[str, Any]]], title
             table.add_column(column, justify="left" if column in ("layer", "output") else "right")
         for layer in layers:
             shape = " x ".join(map(str, layer["shape"]))
-            table.add_row(layer["kind"], shape, f"{layer['parameters']:,}", f"{layer['flops'] / 1e6:,.1f}")
+            _add(table, layer["kind"], shape, f"{layer['parameters']:,}", f"{layer['flops'] / 1e6:,.1f}")
         parameters, flops = sum(x["parameters"] for x in layers), sum(x["flops"] for x in layers)
-        table.add_row("total", "", f"{parameters:,}", f"{flops / 1e6:,.1f}", style="bold")
+        _add(table, "total", "", f"{parameters:,}", f"{flops / 1e6:,.1f}", style="bold")
         console.print(table)
 
 
@@ -179,7 +216,7 @@ def checks(console: Console, name: str, results: Sequence[Result]) -> None:
 def environment(console: Console, found: dict[str, Any]) -> None:
     table = _table("", "")
     for name, value in found.items():
-        table.add_row(name, "not installed" if value is None else str(value))
+        _add(table, name, "not installed" if value is None else str(value))
     console.print(table)
 
 

@@ -1,13 +1,12 @@
 """What a run costs, counted and not measured: parameters, FLOPs, memory.
 
-FLOPs are PyTorch's own count (two a multiply-add, in matrix products and convolutions) of one whole training step on
+FLOPs are PyTorch's own count (two per multiply-add, in matrix products and convolutions) of one whole training step on
 the meta device, where shapes exist and numbers do not; so the paper's size is counted in a moment on any machine.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from triptych import networks
-from triptych.frameworks import framework_of
+from triptych.frameworks import Framework, framework_of
 from triptych.plugins import is_outside
 from triptych.spec import NetworkSpec, RunSpec
 from triptych.training.state import initial
@@ -63,7 +62,7 @@ def costs(runs: list[RunSpec], channels: int, classes: int = 0) -> dict[str, Cos
 
 
 def kind(spec: RunSpec) -> str:
-    """What decides the arithmetic of a training step, as a key: runs of one kind cost the same an image."""
+    """What decides the arithmetic of a training step, as a key: runs of one kind cost the same per image."""
     irrelevant: Any = {
         "seed": True,
         "condition": True,
@@ -93,21 +92,30 @@ def flops_per_image(spec: RunSpec, channels: int, classes: int = 0) -> int:
     return _counted[key]
 
 
+def phases(framework: Framework) -> dict[tuple[str, ...], tuple[float, int]]:
+    """Each group of players that trains together: when it first does, as a share of the budget, and in how many % of
+    it.
+    """
+    found: dict[tuple[str, ...], tuple[float, int]] = {}
+    for percent in range(100):
+        first, percents = found.get(players := framework.active_players(percent / 100), (percent / 100, 0))
+        found[players] = first, percents + 1
+    return found
+
+
 def _count(spec: RunSpec, channels: int, classes: int) -> int:
     state = initial(spec, channels, "meta", classes)
     framework = state.framework
     images = torch.empty(BATCH, channels, spec.data.size, spec.data.size, device="meta")
     labels = torch.empty(BATCH, dtype=torch.int64, device="meta") if classes else None
-    phases = Counter(framework.active_players(percent / 100) for percent in range(100))
     total = 0.0
-    for active, percents in phases.items():
-        progress = next(p / 100 for p in range(100) if framework.active_players(p / 100) == active)
+    for progress, percents in phases(framework).values():
         turns = update_groups(spec, framework, progress)
         set_modes(state, turns)
         with FlopCounter() as counter:
-            for place, turn in enumerate(turns):
+            for index, turn in enumerate(turns):
                 if turn.players:
-                    play(state, batch_of(state, spec, Examples(images, labels), turn.players, place, progress))
+                    play(state, batch_of(state, spec, Examples(images, labels), turn.players, index, progress))
         total += counter.total * percents / 100
     return round(total / BATCH / batches_per_step(framework))
 
@@ -130,7 +138,7 @@ class FlopCounter(TorchDispatchMode):
 
 
 def forward_flops(module: nn.Module, *inputs: torch.Tensor) -> int:
-    """FLOPs of one forward call on inputs of the meta device, an image."""
+    """FLOPs per image of one forward call on inputs of the meta device."""
     with FlopCounter() as counter, torch.no_grad():
         module.eval()(*inputs)
     return round(counter.total / len(inputs[0]))

@@ -48,6 +48,11 @@ def environment(device: str) -> dict[str, str | int | None]:
     }
 
 
+def available_cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def choose_device(name: str) -> str:
     """The device that "auto" means here: the first GPU, or else the CPU; raises InputError for one that is not here."""
     if name == "auto":

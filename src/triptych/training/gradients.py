@@ -1,8 +1,8 @@
 """One step of a game: every player's gradient of its own loss, on one graph, with the least arithmetic.
 
-A player's loss is a weighted sum of terms. So each term is swept back once, for all players that descend it, as far as
+A player's loss is a weighted sum of terms. So each term is swept back once, for all players that minimise it, as far as
 the generated images where the framework has cut the graph; there every player's share is summed, and one more sweep
-takes it on to that player's parameters. For VAE-GAN at the paper's size this is 17.96 GFLOP an image, where three
+takes it on to that player's parameters. For VAE-GAN at the paper's size this is 17.96 GFLOP per image, where three
 separate gradients take 19.7.
 
 `torch.autograd.grad` returns gradients instead of adding them to `.grad`, so that no player can receive another's.
@@ -19,11 +19,11 @@ from torch.nn import Parameter
 
 
 class Unreached(ValueError):
-    """A player's loss does not depend on some of its parameters, `places` in the order of its parameters."""
+    """A player's loss does not depend on some of its parameters, `indices` in the order of its parameters."""
 
-    def __init__(self, player: str, places: list[int], total: int) -> None:
-        super().__init__(f"the loss of player {player!r} does not reach {len(places)} of its {total} parameters")
-        self.player, self.places = player, places
+    def __init__(self, player: str, indices: list[int], total: int) -> None:
+        super().__init__(f"the loss of player {player!r} does not reach {len(indices)} of its {total} parameters")
+        self.player, self.indices = player, indices
 
 
 Losses = dict[str, dict[str, float]]
@@ -80,28 +80,28 @@ def gradients(terms: dict[str, Tensor], losses: Losses, parameters: Parameters, 
         term, ends = terms[name], reached(terms[name])
         weights = {player: loss[name] for player, loss in losses.items() if loss.get(name, 0) != 0}
         crossed = {
-            (player, place)
+            (player, index)
             for player in weights
-            for place, leaf in enumerate(cuts.leaves)
-            if id(leaf) in ends and owned[player] & behind[place]
+            for index, leaf in enumerate(cuts.leaves)
+            if id(leaf) in ends and owned[player] & behind[index]
         }
         if not crossed:
             for player, weight in weights.items():
                 roots[player].append((term, torch.full_like(term, weight)))
             continue
-        places = sorted({place for _, place in crossed})
+        indices = sorted({index for _, index in crossed})
         direct = [p for player in weights for p in parameters[player] if id(p) in ends]
-        swept = torch.autograd.grad(term, [cuts.leaves[place] for place in places] + direct, retain_graph=True)
+        swept = torch.autograd.grad(term, [cuts.leaves[index] for index in indices] + direct, retain_graph=True)
         for player, weight in weights.items():
-            for place, share in zip(places, swept, strict=False):
-                if (player, place) in crossed:
-                    _add(shares, (player, place), weight * share)
-            for parameter, gradient in zip(direct, swept[len(places) :], strict=True):
+            for index, share in zip(indices, swept, strict=False):
+                if (player, index) in crossed:
+                    _add(shares, (player, index), weight * share)
+            for parameter, gradient in zip(direct, swept[len(indices) :], strict=True):
                 if id(parameter) in owned[player]:
                     _add(total[player], id(parameter), weight * gradient)
 
-    for (player, place), share in shares.items():
-        roots[player].append((cuts.images[place], share))
+    for (player, index), share in shares.items():
+        roots[player].append((cuts.images[index], share))
     for player, pairs in roots.items():
         _sweep(pairs, parameters[player], total[player])
     return {player: _complete(player, parameters[player], total[player]) for player in losses}
@@ -123,7 +123,7 @@ def _sweep(pairs: list[tuple[Tensor, Tensor]], parameters: list[Parameter], tota
 def _complete(player: str, parameters: Iterable[Parameter], total: dict[int, Tensor]) -> list[Tensor]:
     """The player's gradients in order; a loss that forgets a parameter of its player raises."""
     gradients = [total.get(id(parameter)) for parameter in parameters]
-    missing = [place for place, gradient in enumerate(gradients) if gradient is None]
+    missing = [index for index, gradient in enumerate(gradients) if gradient is None]
     if missing:
         raise Unreached(player, missing, len(gradients))
     return [gradient for gradient in gradients if gradient is not None]

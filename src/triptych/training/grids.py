@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from triptych.data.dataset import to_uint8
 from triptych.rng import stream
 from triptych.training.model import Model
 from triptych.training.state import set_evaluation
@@ -56,7 +57,7 @@ def pictures(
 
 def png(images: Tensor) -> bytes:
     """Images [B, C, S, S] in [-1, 1] as one PNG, SIDE to a row, one black pixel between them."""
-    pixels = ((images.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    pixels = to_uint8(images)
     batch, channels, size, _ = pixels.shape
     rows = -(-batch // SIDE)
     sheet = torch.zeros(channels, rows * (size + 1) - 1, SIDE * (size + 1) - 1, dtype=torch.uint8)

@@ -21,13 +21,14 @@ from triptych import store
 from triptych.data.dataset import Dataset, batch_indices, epoch_order
 from triptych.data.transforms import background, random_translate
 from triptych.directory import RunDirectory
+from triptych.errors import InputError
 from triptych.rng import stream
 from triptych.spec import RunSpec
 from triptych.training import cost, grids
 from triptych.training.environment import environment, make_exact
 from triptych.training.model import Model
-from triptych.training.state import digest, fingerprint, from_files, initial, is_finite, to_files, weights
-from triptych.training.step import Diverged, Examples, Measured, batches_per_step, step
+from triptych.training.state import content_of, digest, fingerprint, from_files, initial, is_finite, to_files, weights
+from triptych.training.step import Diverged, Examples, StepValues, batches_per_step, step
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Interval:
     sums: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
 
-    def add(self, measured: Measured) -> None:
+    def add(self, measured: StepValues) -> None:
         self.steps += 1
         for kind in ("terms", "losses", "gradient_norms"):
             sums = self.sums.setdefault(kind, {})
@@ -94,7 +95,7 @@ class Training:
 
     def next_examples(self) -> list[Examples]:
         """The batches of this step, which (seed, step) decides."""
-        return [self._examples(self.state.step * self.batches + place) for place in range(self.batches)]
+        return [self._examples(self.state.step * self.batches + index) for index in range(self.batches)]
 
     def _examples(self, number: int) -> Examples:
         """The batch of that number, from 0, in the order of the seed."""
@@ -105,7 +106,7 @@ class Training:
             images = random_translate(images, share, stream(self.spec.seed, "translation", number), self.fill)
         return Examples(images, None if train.labels is None else train.labels[indices].to(images.device))
 
-    def play(self) -> Measured:
+    def play(self) -> StepValues:
         return step(self.state, self.spec, self.next_examples(), self.state.step / self.steps)
 
     def advance(self) -> None:
@@ -167,11 +168,12 @@ class Training:
             "seconds": self.seconds,
             "marked": self.marked,
             "interval": dataclasses.asdict(self.interval),
+            "data": self.dataset.fingerprint,
         }
         store.save_checkpoint(self.folder, self.state.step, to_files(self.state, extra))
 
     def resume(self) -> None:
-        """Go back to the newest checkpoint, or make the first one."""
+        """Go back to the newest checkpoint, or make the first one; raises InputError for one made with other images."""
         files = store.load_checkpoint(self.folder)
         if files is None:
             for path in self.files.logs:
@@ -179,6 +181,7 @@ class Training:
             self.draw()
             self.save()
             return
+        refuse_other_images(self.folder, content_of(files)["data"], self.dataset)
         content = from_files(self.state, files)
         self.seconds, self.marked = content["seconds"], tuple(content["marked"])
         self.interval = Interval(**content["interval"])
@@ -187,7 +190,7 @@ class Training:
                 file.truncate(length)
 
     def go_back(self) -> None:
-        """Undo a step that has broken the weights: the newest checkpoint, played on up to that step.
+        """Undo a step that has broken the weights, or ended halfway: the newest checkpoint, played on up to that step.
 
         So the weights left do not depend on when a checkpoint was written.
         """
@@ -197,13 +200,16 @@ class Training:
         while self.state.step < number:
             self.play()
 
-    def finish(self, status: str, message: str) -> None:
-        """Write the weights, then the outcome, which says that training is over."""
+    def finish(self, status: str, message: str, is_halfway: bool = False) -> None:
+        """Write the weights, then the outcome, which says that training is over.
+
+        `is_halfway` says that the last step has ended between two turns; it is then undone.
+        """
         if self.interval.steps:
             self.log()
         for path in self.files.logs:  # on disk before the outcome that stands for them
             store.flush(path)
-        if not is_finite(self.state):
+        if is_halfway or not is_finite(self.state):
             self.go_back()
             message += f"; the weights are those after {self.images} images, the last that were finite"
         self.draw()
@@ -253,13 +259,15 @@ def train(
 
     `progress(images, seconds)` is called after every step. Returns False when `should_stop` asked to stop, with a
     checkpoint of that moment left behind; the same call goes on from there, to the same bits. A run that diverges has
-    come to its end: its outcome says so, and its weights are its last finite ones. Raises InputError, and writes
-    nothing, if anything in the directory is a symbolic link.
+    ended: its outcome says so, and its weights are its last finite ones. Raises InputError, and changes nothing, if the
+    directory holds another run or one of other images, or if anything in it is a symbolic link.
     """
     store.refuse_links(folder)
     files = RunDirectory(folder)
+    refuse_other_run(files, spec, dataset)
     if files.outcome_json.exists():
         return True
+    store.remove_partials(folder)
     training = Training(folder, spec, dataset)
     store.write(files.spec_json, store.to_json(spec.model_dump(mode="json")))
     if not files.environment_json.exists():
@@ -270,7 +278,7 @@ def train(
         try:
             training.advance()
         except Diverged as reason:
-            training.finish("diverged", str(reason))
+            training.finish("diverged", str(reason), reason.is_halfway)
             return True
         progress(training.images, training.seconds)
         stop = should_stop()
@@ -281,6 +289,33 @@ def train(
             return False
     training.finish("finished", "")
     return True
+
+
+def refuse_other_run(files: RunDirectory, spec: RunSpec, dataset: Dataset) -> None:
+    """Raise InputError if the directory holds a run of another specification, or a trained one of other images."""
+    if files.spec_json.exists():
+        other = files.load_spec()
+        if other.model_dump(mode="json") != spec.model_dump(mode="json"):  # as on disk, where a tuple is a list
+            raise InputError(
+                "holds another run",
+                where=str(files.path),
+                value=other.id,
+                hint=f"Choose another directory for {spec.id}, or delete this one.",
+            )
+    if files.outcome_json.exists():
+        certificate = store.read_json(files.outcome_json)["certificate"]
+        refuse_other_images(files.path, certificate["data"], dataset)
+
+
+def refuse_other_images(folder: Path, fingerprint: str, dataset: Dataset) -> None:
+    """Raise InputError unless the run in the folder was trained on these very images, as their fingerprint says."""
+    if fingerprint != dataset.fingerprint:
+        raise InputError(
+            "holds a run that was trained on other images",
+            where=str(folder),
+            value=fingerprint,
+            hint=f"Choose another directory, or delete this one; the images here are {dataset.fingerprint}.",
+        )
 
 
 def peak_memory(device: torch.device) -> int:

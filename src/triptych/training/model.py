@@ -17,6 +17,8 @@ from triptych.rng import stream
 from triptych.spec import RunSpec
 from triptych.training.state import State, context_of
 
+NEEDS_LABELS = "a conditional framework needs labels, and these images have none"
+
 
 @dataclass(frozen=True)
 class Model:
@@ -75,16 +77,16 @@ class Model:
         self.require("reconstruct")
         return self.framework.reconstruct(self.nets, images.to(self.device), self._labels(labels))
 
-    def features(self, images: Tensor) -> Tensor:
+    def discriminator_features(self, images: Tensor) -> Tensor:
         """Dis_l features [B, F] of images."""
-        self.require("features")
-        return self.framework.features(self.nets, images.to(self.device))
+        self.require("discriminator_features")
+        return self.framework.discriminator_features(self.nets, images.to(self.device))
 
     def _labels(self, labels: Tensor | None) -> Tensor | None:
         if not self.framework.conditional:
             return None
         if labels is None:
-            raise ValueError("a conditional framework needs labels, and these images have none")
+            raise ValueError(NEEDS_LABELS)
         return labels.to(self.device)
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from triptych.directory import STATE_JSON, moments_file, weights_file
 from triptych.errors import InputError
 from triptych.frameworks import Context, Framework, framework_of
 from triptych.frameworks.base import seeded
@@ -63,7 +64,7 @@ def initial(spec: RunSpec, channels: int, device: str = "cpu", classes: int = 0)
     _check_networks(spec, framework, built)
     order = dict.fromkeys([*framework.networks, *built])
     nets = nn.ModuleDict({name: built[name] for name in order}).to(device)
-    for name in built.keys() - set(framework.networks):  # no player owns it, so nothing descends into it
+    for name in built.keys() - set(framework.networks):  # no player owns it, so no loss is minimised over it
         nets[name].requires_grad_(False)
     state = State(framework, nets, {})
     state.optimisers = optimisers(spec.optimiser, {player: state.parameters(player) for player in framework.players})
@@ -104,12 +105,12 @@ def optimisers(spec: OptimiserSpec, players: dict[str, list[nn.Parameter]]) -> d
     known = {name: kind for name, kind in vars(torch.optim).items() if _is_usable(kind)}
     if spec.name not in known:
         raise InputError("unknown optimiser", where="optimiser.name", value=spec.name, hint=suggest(spec.name, known))
-    strangers = set(spec.rates) - set(players)
-    if strangers:
+    unknown = set(spec.rates) - set(players)
+    if unknown:
         raise InputError(
             "learning rates for unknown players",
             where="optimiser.rates",
-            value=sorted(strangers),
+            value=sorted(unknown),
             hint=f"Its players: {', '.join(players)}.",
         )
     try:
@@ -157,7 +158,7 @@ def digest(network: nn.Module) -> str:
 
 def weights(state: State) -> dict[str, bytes]:
     """Each network as a safetensors file."""
-    return {f"{name}.safetensors": safetensors.torch.save(tensors(net)) for name, net in state.nets.items()}
+    return {weights_file(name): safetensors.torch.save(tensors(net)) for name, net in state.nets.items()}
 
 
 def load_weights(network: nn.Module, content: bytes) -> None:
@@ -183,19 +184,24 @@ def to_files(state: State, extra: dict[str, Any]) -> dict[str, bytes]:
                 for index, entries in packed["state"].items()
             },
         }
-        files[f"optimiser-{player}.safetensors"] = safetensors.torch.save(moments)
-    return files | {"state.json": to_json({"step": state.step, "optimisers": numbers, **extra})}
+        files[moments_file(player)] = safetensors.torch.save(moments)
+    return files | {STATE_JSON: to_json({"step": state.step, "optimisers": numbers, **extra})}
+
+
+def content_of(files: dict[str, bytes]) -> dict[str, Any]:
+    """The content of a checkpoint's `state.json`."""
+    return json.loads(files[STATE_JSON])
 
 
 def from_files(state: State, files: dict[str, bytes]) -> dict[str, Any]:
     """Put a checkpoint into a freshly built state; returns the content of its `state.json`."""
     for name, network in state.nets.items():
-        load_weights(network, files[f"{name}.safetensors"])
-    content = json.loads(files["state.json"])
+        load_weights(network, files[weights_file(name)])
+    content = content_of(files)
     for player, optimiser in state.optimisers.items():
         saved = content["optimisers"][player]
         entries: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in saved["state"].items()}
-        for key, value in safetensors.torch.load(files[f"optimiser-{player}.safetensors"]).items():
+        for key, value in safetensors.torch.load(files[moments_file(player)]).items():
             index, _, name = key.partition("/")
             entries[int(index)][name] = value
         optimiser.load_state_dict({"state": entries, "param_groups": saved["groups"]})

@@ -19,7 +19,13 @@ from triptych.training.state import State
 
 
 class Diverged(Exception):
-    """A loss or a gradient is not a finite number; nothing has been updated with it."""
+    """A loss or a gradient is not a finite number; nothing has been updated with it.
+
+    `is_halfway` says that earlier turns of the same step have already updated players: the networks are then neither
+    those before the step nor those after it.
+    """
+
+    is_halfway = False
 
 
 class Examples(NamedTuple):
@@ -30,7 +36,7 @@ class Examples(NamedTuple):
 
 
 @dataclass
-class Measured:
+class StepValues:
     """What one step showed: the value of each term, each player's loss and gradient norm, and who was skipped."""
 
     terms: dict[str, float] = field(default_factory=dict)
@@ -51,8 +57,8 @@ def update_groups(spec: RunSpec, framework: Framework, progress: float) -> list[
     named order or, without one, from the last player to the first (Dis, Dec, Enc). Only the first sees a new batch.
     Raises InputError for an order that does not fit the players.
     """
-    active, own = framework.active_players(progress), framework.turns
-    if own is not None:
+    active, own_turns = framework.active_players(progress), framework.turns
+    if own_turns is not None:
         if spec.training.updates != "simultaneous":
             raise InputError(
                 f"{spec.framework} says itself who is updated when",
@@ -60,7 +66,7 @@ def update_groups(spec: RunSpec, framework: Framework, progress: float) -> list[
                 value=spec.training.updates,
                 hint='Leave it at "simultaneous" for this framework: [override] in the study.',
             )
-        return [turn._replace(players=tuple(name for name in turn.players if name in active)) for turn in own]
+        return [turn._replace(players=tuple(name for name in turn.players if name in active)) for turn in own_turns]
     if spec.training.updates == "simultaneous":
         return [Turn(active)]
     players = list(framework.players)
@@ -71,7 +77,7 @@ def update_groups(spec: RunSpec, framework: Framework, progress: float) -> list[
     missing = [name for name in players if name not in order]
     if missing:
         raise InputError("a player never moves", where="training.order", value=missing[0], hint="Name every player.")
-    return [Turn((name,), fresh=not place) for place, name in enumerate(name for name in order if name in active)]
+    return [Turn((name,), fresh=not index) for index, name in enumerate(name for name in order if name in active)]
 
 
 def set_modes(state: State, turns: Sequence[Turn]) -> None:
@@ -81,24 +87,28 @@ def set_modes(state: State, turns: Sequence[Turn]) -> None:
         network.train(name in training)
 
 
-def step(state: State, spec: RunSpec, examples: Sequence[Examples], progress: float) -> Measured:
+def step(state: State, spec: RunSpec, examples: Sequence[Examples], progress: float) -> StepValues:
     """Move every player once, from as many batches as `batches_per_step`; `progress` is the share of the budget used.
 
-    Raises Diverged, with the buffers as they were, before a number that is not finite can touch a parameter.
+    Raises Diverged before a number that is not finite can touch a parameter. If nobody has moved yet in this step,
+    nothing has changed: the buffers are as they were. Otherwise `is_halfway` is set, and only a checkpoint leads back
+    (`Training.go_back`): a copy of all weights at every step would cost too much.
     """
     buffers = [(buffer, buffer.clone()) for buffer in state.nets.buffers()]
-    measured = Measured()
+    measured = StepValues()
     turns = update_groups(spec, state.framework, progress)
     set_modes(state, turns)
     batches = iter(examples)
-    current = next(batches)
+    current, has_moved = next(batches), False
     try:
-        for place, turn in enumerate(turns):
-            if place and turn.fresh:
+        for index, turn in enumerate(turns):
+            if index and turn.fresh:
                 current = next(batches)
             if turn.players:
-                _move(state, batch_of(state, spec, current, turn.players, place, progress), measured)
-    except Diverged:
+                _move(state, batch_of(state, spec, current, turn.players, index, progress), measured)
+                has_moved = True
+    except Diverged as reason:
+        reason.is_halfway = has_moved
         for buffer, before in buffers:
             buffer.copy_(before)
         raise
@@ -112,7 +122,14 @@ def batch_of(
     """What the terms see in one turn of this step."""
     draw = state.framework.noise_draw(turn, players)
     noise = Noise(spec.seed, state.step, examples.images, spec.network.latent, draw)
-    return Batch(examples.images, noise, Cuts(), players, examples.labels, progress)
+    return Batch(
+        images=examples.images,
+        noise=noise,
+        cut=Cuts(),
+        active=players,
+        labels=examples.labels,
+        progress=progress,
+    )
 
 
 def play(state: State, batch: Batch) -> tuple[dict[str, Tensor], dict[str, list[Tensor]]]:
@@ -122,30 +139,30 @@ def play(state: State, batch: Batch) -> tuple[dict[str, Tensor], dict[str, list[
     """
     assert isinstance(batch.cut, Cuts)
     terms = state.framework.terms(state.nets, batch)
-    losses = {player: state.framework.losses[player] for player in batch.moving}
+    losses = {player: state.framework.losses[player] for player in batch.active}
     for player, loss in losses.items():
         for name in loss:
             if name not in terms:
-                raise ValueError(f"player {player!r} descends the term {name!r}, which terms() does not return")
+                raise ValueError(f"player {player!r} minimises the term {name!r}, which terms() does not return")
             if not isinstance(terms[name], Tensor) or terms[name].ndim:
                 raise ValueError(f"the term {name!r} must be a scalar tensor; take the mean over the batch")
-    parameters = {player: state.parameters(player) for player in batch.moving}
+    parameters = {player: state.parameters(player) for player in batch.active}
     try:
         return terms, gradients(terms, losses, parameters, batch.cut)
     except Unreached as error:
         names = state.parameter_names(error.player)
-        shown = ", ".join(names[place] for place in error.places[:4])
-        more = f" and {len(error.places) - 4} more" if len(error.places) > 4 else ""
+        shown = ", ".join(names[index] for index in error.indices[:4])
+        more = f" and {len(error.indices) - 4} more" if len(error.indices) > 4 else ""
         raise ValueError(f"{error}: {shown}{more}") from None
 
 
-def _move(state: State, batch: Batch, measured: Measured) -> None:
-    """Move the players of one turn together. Of several turns, each term is noted as the last player that descends
+def _move(state: State, batch: Batch, measured: StepValues) -> None:
+    """Move the players of one turn together. Of several turns, each term is noted as the last player that minimises
     it saw it.
     """
-    terms, found = play(state, batch)
-    players = batch.moving
-    norms = [torch.nn.utils.get_total_norm(found[player]) for player in players]
+    terms, gradients_of = play(state, batch)
+    players = batch.active
+    norms = [torch.nn.utils.get_total_norm(gradients_of[player]) for player in players]
     # One transfer for all numbers: on a GPU each would wait for the device.
     numbers = torch.stack([value.detach().double() for value in [*terms.values(), *norms]]).tolist()
     values = dict(zip(terms, numbers, strict=False))
@@ -154,21 +171,21 @@ def _move(state: State, batch: Batch, measured: Measured) -> None:
             kind = "term" if name in values else "gradient of player"
             raise Diverged(f"{kind} {name!r} is {number} at step {state.step}")
     skipped = state.framework.skipped_players(values)
-    descended = {name for player in players for name in state.framework.losses[player]}
-    measured.terms |= {name: v for name, v in values.items() if name in descended or name not in measured.terms}
+    minimised = {name for player in players for name in state.framework.losses[player]}
+    measured.terms |= {name: v for name, v in values.items() if name in minimised or name not in measured.terms}
     measured.skipped += [player for player in players if player in skipped]
     for player, norm in zip(players, numbers[len(terms) :], strict=True):
         loss = state.framework.losses[player]
         measured.losses[player] = sum(weight * values[name] for name, weight in loss.items())
         measured.gradient_norms[player] = norm
         if player not in skipped:
-            _update(state.optimisers[player], state.parameters(player), found[player])
+            _update(state.optimisers[player], state.parameters(player), gradients_of[player])
     with torch.no_grad():
         state.framework.after_update(state.nets, tuple(player for player in players if player not in skipped))
 
 
-def _update(optimiser: torch.optim.Optimizer, parameters: list[torch.nn.Parameter], found: list[Tensor]) -> None:
-    for parameter, gradient in zip(parameters, found, strict=True):
+def _update(optimiser: torch.optim.Optimizer, parameters: list[torch.nn.Parameter], gradients: list[Tensor]) -> None:
+    for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)

@@ -144,7 +144,7 @@ def _chunks(array: np.ndarray) -> Iterator[np.ndarray]:
 def _labels(
     labels: dict[str, np.ndarray], images: dict[str, np.ndarray], where: str, notes: list[str]
 ) -> tuple[dict[str, np.ndarray], list[str] | None]:
-    """One label an image and their names; without labels, or with several an image, none."""
+    """One label per image and their names; without labels, or with several per image, none."""
     labels = {split: own.reshape(len(own)) if own.shape[1:] == (1,) else own for split, own in labels.items()}
     labels = {split: own for split, own in labels.items() if split in images}
     for split, own in labels.items():
@@ -153,7 +153,7 @@ def _labels(
     if not labels:
         return {}, None
     if any(own.ndim > 1 for own in labels.values()):
-        notes.append("The file holds several labels an image: none were used.")
+        notes.append("The file holds several labels per image: none were used.")
         return {}, None
     if len(labels) < len(images):
         notes.append("Not every split has labels: none were used.")

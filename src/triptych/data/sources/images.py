@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 
 from triptych.data.sources import BATCH_BYTES, Raw, RawSplit, path_of
 from triptych.errors import InputError
-from triptych.imagefile import opened
+from triptych.imagefile import open_image
 from triptych.spec import DataSpec
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
@@ -171,7 +171,7 @@ def decode(path: Path) -> tuple[np.ndarray, list[str]]:
     Pillow raises on damaged files, and ValueError for 32-bit and floating-point pixels, whose range is unknown.
     """
     remarks: list[str] = []
-    with opened(path) as file:
+    with open_image(path) as file:
         if getattr(file, "n_frames", 1) > 1:
             remarks.append("frames")
         file.load()

@@ -1,8 +1,8 @@
 """Feature extractors: what turns images into the vectors that Frechet distance, KID and PRDC compare.
 
-A ladder, one file a rung, from what is always there to what papers use; docs/reference/features.md compares the
-rungs. A rung is a function `extractor(dataset, folder, say) -> Extractor`. Every score names its extractor:
-values in different features do not compare.
+One file per feature space, from those that are always available to those that papers use; docs/reference/features.md
+compares them. Each file defines a function `extractor(dataset, folder, say) -> Extractor`. Every score names its
+extractor: values in different features are not comparable.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _silent(text: str) -> None:
 
 
 def default_names(dataset: Dataset) -> tuple[str, str]:
-    """The two rungs for data of which nothing else is said: a classifier where there are classes to tell apart."""
+    """The two feature spaces that are used by default: a classifier where there are classes to tell apart."""
     return ("classifier", "pixels") if has_classes(dataset) else ("pixels", "random")
 
 
@@ -40,7 +40,7 @@ def choose(
     """The extractors of these names, or "package.module:Name" from outside; the first is the primary one.
 
     None stands for `default_names`. What has to be fitted to the data is kept in `folder` and used again for the same
-    data; `say` is told of what takes long. Raises InputError for an unknown name, for an extractor that cannot be
+    data; `say` is called with what takes long. Raises InputError for an unknown name, for an extractor that cannot be
     had here, and for two of one name.
     """
     extractors: dict[str, Extractor] = {}

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from triptych import store
+from triptych.data.dataset import evenly_spaced
+from triptych.directory import weights_file
 from triptych.evaluation.classifier import resize
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ Fitted = tuple[dict[str, Tensor], dict[str, Any]]
 def fitted(
     name: str, fit: Callable[[Dataset], Fitted], dataset: Dataset, folder: Path, say: Callable[[str], None]
 ) -> Fitted:
-    """What `fit(dataset)` gives, its record with the tensors' `sha256` added; `say` is told when it has to be made.
+    """What `fit(dataset)` gives, its record with the tensors' `sha256` added; `say` is called when it has to be made.
 
     Files in `folder` that do not belong together or to these data are made again.
     """
@@ -36,7 +38,7 @@ def fitted(
             tensors, record = fit(dataset)
             weights = safetensors.torch.save(tensors)
             record |= {"fingerprint": dataset.fingerprint, "sha256": store.sha256(weights)}
-            store.write(folder / f"{name}.safetensors", weights)
+            store.write(folder / weights_file(name), weights)
             store.write(folder / f"{name}.json", store.to_json(record))
             kept = tensors, record
     return kept
@@ -44,8 +46,7 @@ def fitted(
 
 def some(split: Split, most: int = MOST_TRAINING) -> tuple[Tensor, Tensor]:
     """At most `most` evenly spaced indices of a split, and these images at the classifier's size, on the CPU."""
-    count = min(len(split), most)
-    chosen = torch.arange(count) * len(split) // max(count, 1)
+    chosen = evenly_spaced(len(split), most)
     return chosen, torch.cat([resize(split.images(part).cpu()) for part in chosen.split(1000)])
 
 
@@ -53,7 +54,7 @@ def _kept(name: str, folder: Path, fingerprint: str) -> Fitted | None:
     """What lies in a folder, if it is whole and was fitted to these data."""
     try:
         record = store.read_json(folder / f"{name}.json")
-        weights = (folder / f"{name}.safetensors").read_bytes()
+        weights = (folder / weights_file(name)).read_bytes()
         if (record["fingerprint"], record["sha256"]) != (fingerprint, store.sha256(weights)):
             return None
     except (OSError, ValueError, KeyError, TypeError):  # a record of whatever content

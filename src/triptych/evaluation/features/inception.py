@@ -117,9 +117,9 @@ class Mixed(nn.Module):
         self.paths: dict[str, list[list[str]]] = {}
         for branch, steps in branches.items():
             width, path = inputs, []
-            for place, (outputs, kernels) in enumerate(steps, start=1):
-                halves = pool is HALVE and place == len(steps)
-                name = branch if len(steps) == 1 else f"{branch}_{place}"
+            for number, (outputs, kernels) in enumerate(steps, start=1):
+                halves = pool is HALVE and number == len(steps)
+                name = branch if len(steps) == 1 else f"{branch}_{number}"
                 path.append([name] if len(kernels) == 1 else [name + "a", name + "b"])
                 for part, (high, wide) in zip(path[-1], kernels, strict=True):
                     padding = (0, 0) if halves else (high // 2, wide // 2)
@@ -177,11 +177,11 @@ def load(weights: dict[str, Tensor]) -> Inception:
 
 def interpolation(size: int) -> Tensor:
     """The matrix [299, size] of TensorFlow 1's bilinear resize: output i is taken at i size / 299, unshifted."""
-    place = torch.arange(SIDE) * size / SIDE
-    low = place.long()
+    position = torch.arange(SIDE) * size / SIDE
+    low = position.long()
     row, matrix = torch.arange(SIDE), torch.zeros(SIDE, size)
-    matrix[row, low] += 1 - (place - low)
-    matrix[row, (low + 1).clamp(max=size - 1)] += place - low  # beyond the last pixel: that pixel
+    matrix[row, low] += 1 - (position - low)
+    matrix[row, (low + 1).clamp(max=size - 1)] += position - low  # beyond the last pixel: that pixel
     return matrix
 
 

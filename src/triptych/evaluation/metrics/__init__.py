@@ -36,6 +36,7 @@ class Output:
     `smallest_effect` is then a factor such as 1.1; "share" for shares of images; "event" for what is 0 or 1 for each
     run, so that runs are counted; "difference" for all that may be negative. `unshifted` names, for an output
     measured on shifted test images, the one that is measured in the same way on test images as they are.
+    `selects_settings` says that settings, such as a learning rate, are chosen by it, since it sees no test images.
     """
 
     metric: str
@@ -50,6 +51,7 @@ class Output:
     gap: str = ""
     scale: Scale = "difference"
     unshifted: str = ""
+    selects_settings: bool = False
 
     @property
     def counted(self) -> bool:
@@ -90,6 +92,7 @@ class Metric:
                 role="secondary",
                 gap="",
                 unshifted="",
+                selects_settings=False,
                 # A margin in the first space's unit says nothing here; shares and factors have none.
                 smallest_effect=output.smallest_effect if output.scale in ("share", "factor") else 0.0,
             )
@@ -142,7 +145,7 @@ def _check_topics(metrics: Iterable[Metric]) -> None:
                 )
 
 
-def settled(compute: Callable[[], float | Measured]) -> float | Measured | Undefined:
+def value_or_reason(compute: Callable[[], float | Measured]) -> float | Measured | Undefined:
     """What `compute` gives, or Undefined with the reason of its ValueError: for one output of several."""
     try:
         return compute()
@@ -179,10 +182,12 @@ def score(
     metrics, rows = list(metrics), []
     for metric in metrics:
         watch(metric.name)
-        own = None
+        metric_options = None
         if metric.options is not None:
-            own = checked(metric.options, (options or {}).get(metric.name, {}), f"scoring.options.{metric.name}")
-        rows += _rows(observed, metric, metric.outputs_for(observed.extractor.label_names), own)
+            metric_options = checked(
+                metric.options, (options or {}).get(metric.name, {}), f"scoring.options.{metric.name}"
+            )
+        rows += _rows(observed, metric, metric.outputs_for(observed.extractor.label_names), metric_options)
     for extractor in spaces:
         watch(extractor.name)
         view = observed.seen_by(extractor)
@@ -198,6 +203,8 @@ def _rows(
     """The rows of one metric; an output of a further space has its own name before the "@"."""
     try:
         values = metric.compute(observed) if options is None else metric.compute(observed, options)
+        if not isinstance(values, Mapping):
+            raise TypeError(f"compute() must return a dict of values by output, not {type(values).__name__}")
     except Exception as error:  # whatever a metric does, the other scores of a long run are not lost
         if _passing(error):
             raise
@@ -205,7 +212,22 @@ def _rows(
         values = {}
     else:
         reason = Undefined("the metric gave no such value")
-    return [_row(output, values.get(output.metric.partition("@")[0], reason), observed, metric) for output in outputs]
+    return [
+        _checked_row(output, values.get(output.metric.partition("@")[0], reason), observed, metric)
+        for output in outputs
+    ]
+
+
+def _checked_row(output: Output, given: Any, observed: Observations, metric: Metric) -> dict[str, Any]:
+    """The row of one output; what is no value leaves its reason there, and the metric's other outputs stay."""
+    try:
+        return _row(output, given, observed, metric)
+    except Exception as error:
+        if _passing(error):
+            raise
+        shown = type(given.value if isinstance(given, Measured) else given).__name__
+        reason = Undefined(f"{type(error).__name__}: compute() gave a {shown}, which is no valid value ({error})")
+        return _row(output, reason, observed, metric)
 
 
 def _row(output: Output, given: float | Measured | Undefined, observed: Observations, metric: Metric) -> dict[str, Any]:

@@ -59,7 +59,7 @@ METRIC = Metric(
             label="Posterior KL",
             unit="nats",
             better="none",
-            smallest_effect=1.0,  # about one and a half bits an image
+            smallest_effect=1.0,  # about one and a half bits per image
             role="secondary",
             about="Mean divergence of a test image's posterior from the prior: an upper bound on what a code says "
             "about its image.",

@@ -22,7 +22,7 @@ from triptych import topics
 from triptych.data.transforms import background, random_translate
 from triptych.evaluation.corruptions import subset
 from triptych.evaluation.features import BATCH
-from triptych.evaluation.metrics import Metric, Output, Values, settled
+from triptych.evaluation.metrics import Metric, Output, Values, value_or_reason
 from triptych.evaluation.observations import Measured, Observations, mean_of
 from triptych.rng import stream
 from triptych.spec import Frozen
@@ -61,7 +61,7 @@ def _compute(observed: Observations, options: Options) -> Values:
     ground = background(observed.real)
     return {
         "grey_border": mean_of(border_shares(observed.samples, ground)),
-        "reconstruction_grey_border": settled(partial(_reconstructed, observed, options, ground)),
+        "reconstruction_grey_border": value_or_reason(partial(_reconstructed, observed, options, ground)),
     }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from triptych import topics
-from triptych.evaluation.metrics import Metric, Output, Values, settled
+from triptych.evaluation.metrics import Metric, Output, Values, value_or_reason
 from triptych.evaluation.metrics.frechet import frechet_distance
 from triptych.evaluation.metrics.pixel_error import squared_errors
 from triptych.evaluation.observations import Measured, Observations
@@ -33,7 +33,8 @@ def _over(observed: Observations, score: Callable[[Observations], float], n: int
     """The mean of a score of n images over the moments, with the curve over them."""
     if not observed.history:
         raise ValueError("no weights were kept during training (training.snapshots)")
-    curve = tuple((float(images), score(then)) for images, then in sorted(observed.history.items()))
+    # One moment at a time, so that the networks of one moment are in memory, not those of all.
+    curve = tuple((float(images), score(observed.history[images])) for images in sorted(observed.history))
     return Measured(float(np.mean([value for _, value in curve])), curve=curve, n=n)
 
 
@@ -48,8 +49,8 @@ def _compute(observed: Observations, options: Options) -> Values:
         return float(squared_errors(images, then.reconstructed(images, observed.labels_at(chosen))).mean())
 
     return {
-        "frechet_convergence": settled(lambda: _over(observed, frechet, len(chosen))),
-        "mse_convergence": settled(lambda: _over(observed, error, len(chosen))),
+        "frechet_convergence": value_or_reason(lambda: _over(observed, frechet, len(chosen))),
+        "mse_convergence": value_or_reason(lambda: _over(observed, error, len(chosen))),
     }
 
 

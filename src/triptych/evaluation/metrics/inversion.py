@@ -13,7 +13,7 @@ from pydantic import Field
 from triptych import topics
 from triptych.evaluation.corruptions import subset
 from triptych.evaluation.inversion import invert
-from triptych.evaluation.metrics import Metric, Output, Values, settled
+from triptych.evaluation.metrics import Metric, Output, Values, value_or_reason
 from triptych.evaluation.metrics.pixel_error import squared_errors
 from triptych.evaluation.metrics.ssim import similarities
 from triptych.evaluation.observations import Observations, mean_of
@@ -37,7 +37,7 @@ def _compute(observed: Observations, options: Options) -> Values:
     latents = invert(decode, images, observed.latent, observed.seed, *budget)
     made = observed.decoded(latents)
     x, y = observed.extractor(images), observed.extractor(made)
-    agreement = settled(lambda: mean_of(observed.classified(x).argmax(1) == observed.classified(y).argmax(1)))
+    agreement = value_or_reason(lambda: mean_of(observed.classified(x).argmax(1) == observed.classified(y).argmax(1)))
     length = float(latents.double().square().mean())
     note = f"{len(images)} images, best of {options.restarts} starts, {options.steps} steps; |z|^2/L {length:.2f}"
     if observed.reconstruct is not None:

@@ -113,7 +113,7 @@ class _Bench:
         mean, log_variance = self.observed.posterior_of(images)
         samples = self.options.importance_samples
         bounds = importance_bound(target, mean, log_variance, samples, self.draw("importance"))
-        return mean_of(bounds, note=f"{samples} samples an image")
+        return mean_of(bounds, note=f"{samples} samples per image")
 
 
 def _compute(observed: Observations, options: Options) -> Values:
@@ -142,7 +142,7 @@ def _compute(observed: Observations, options: Options) -> Values:
 def _thinned(curve: tuple[tuple[float, float], ...], best: tuple[float, float]) -> tuple[tuple[float, float], ...]:
     """About `CURVE_POINTS` of the points, the best among them."""
     every = max(1, len(curve) // CURVE_POINTS)
-    return tuple(point for place, point in enumerate(curve) if place % every == 0 or point == best)
+    return tuple(point for index, point in enumerate(curve) if index % every == 0 or point == best)
 
 
 def _note(options: Options, images: Tensor, sigma: float, gap: float) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 from triptych import topics
 from triptych.data.transforms import background
 from triptych.evaluation.corruptions import CORRUPTIONS, SHIFTS, corrupted, subset
-from triptych.evaluation.metrics import Metric, Output, Values, settled
+from triptych.evaluation.metrics import Metric, Output, Values, value_or_reason
 from triptych.evaluation.metrics.pixel_error import squared_errors
 from triptych.evaluation.metrics.ssim import similarities
 from triptych.evaluation.observations import Measured, Observations, ratio_of_means
@@ -76,7 +76,7 @@ def _compute(observed: Observations) -> Values:
         "feature_response": (features, _squared),
         "dis_l_response": (dis_l, _squared),
     }
-    return {name: settled(partial(_response, *how, partner)) for name, how in seen.items()}
+    return {name: value_or_reason(partial(_response, *how, partner)) for name, how in seen.items()}
 
 
 def _output(name: str, label: str, what: str) -> Output:

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.signal import detrend
 
 from triptych import topics
-from triptych.evaluation.metrics import Metric, Output, Values, settled
+from triptych.evaluation.metrics import Metric, Output, Values, value_or_reason
 from triptych.evaluation.metrics.active_units import ACTIVE
 from triptych.evaluation.metrics.class_shares import RARE
 from triptych.evaluation.observations import Measured, Observations
@@ -53,8 +53,8 @@ def _oscillation(log: list[dict[str, Any]]) -> Measured:
     for player in players:
         lines = [line["losses"][player] for line in log if player in line.get("losses", {})]
         swings[player] = swing(np.array([math.nan if loss is None else loss for loss in lines], np.float64))
-    told = ", ".join(f"{player} {value:.3f}" for player, value in swings.items())
-    return Measured(max(swings.values()), note=f"{told}; n counts lines of the log", n=len(log))
+    by_player = ", ".join(f"{player} {value:.3f}" for player, value in swings.items())
+    return Measured(max(swings.values()), note=f"{by_player}; n counts lines of the log", n=len(log))
 
 
 def _modes(observed: Observations) -> tuple[bool, str]:
@@ -86,8 +86,8 @@ def _collapse(observed: Observations) -> Measured:
 
 def _compute(observed: Observations) -> Values:
     return {
-        "loss_oscillation": settled(lambda: _oscillation(observed.log)),
-        "collapsed": settled(lambda: _collapse(observed)),
+        "loss_oscillation": value_or_reason(lambda: _oscillation(observed.log)),
+        "collapsed": value_or_reason(lambda: _collapse(observed)),
     }
 
 

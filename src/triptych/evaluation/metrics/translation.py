@@ -20,7 +20,7 @@ from torch import Tensor
 from triptych import topics
 from triptych.data.transforms import background, random_translate
 from triptych.evaluation.corruptions import CORRUPTIONS, SHIFTS, corrupted, subset
-from triptych.evaluation.metrics import Metric, Output, Values, settled
+from triptych.evaluation.metrics import Metric, Output, Values, value_or_reason
 from triptych.evaluation.metrics.pixel_error import squared_errors
 from triptych.evaluation.observations import Measured, Observations, Undefined, mean_of, ratio_of_means
 from triptych.rng import stream
@@ -79,8 +79,8 @@ def _compute(observed: Observations, options: Options) -> Values:
         "translation_error": _over_shifts(errors),
         "translation_growth": growth,
         "translated_mse": mean_of(squared_errors(anywhere, observed.reconstructed(anywhere, labels))),
-        "code_distance": settled(partial(_code_distance, observed, moved, labels)),
-        "translation_agreement": settled(partial(_agreement, observed, moved, made)),
+        "code_distance": value_or_reason(partial(_code_distance, observed, moved, labels)),
+        "translation_agreement": value_or_reason(partial(_agreement, observed, moved, made)),
     }
 
 

@@ -25,6 +25,7 @@ METRIC = Metric(
             role="secondary",
             about="How far the samples' features lie from those of validation images: for choosing between settings.",
             topic=topics.SAMPLES,
+            selects_settings=True,
         ),
     ),
     compute=_compute,

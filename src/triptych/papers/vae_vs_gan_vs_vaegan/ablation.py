@@ -185,7 +185,7 @@ def _finding(results: Results, base: str, measure: Measure, found: list[Effect])
     makers = tuple(dict.fromkeys(effect.quirk for effect in made))
     if not ends.values:
         sentence = f"Nothing can be said of {measure.effect}: a base has no {measure.label}."
-        return Finding(base, measure.metric, makers, sentence)
+        return Finding(base=base, measure=measure.metric, makers=makers, sentence=sentence)
     published, fixed = (number(stats.mean(list(side.values())).point, 3) for side in ends.sides)
     lead = f"{capital(measure.effect)} ({measure.label}: {published} as published, {fixed} with every quirk fixed)"
     if vanishes(list(ends.values.values()), measure.sign):
@@ -195,7 +195,7 @@ def _finding(results: Results, base: str, measure: Measure, found: list[Effect])
         tests = f"; one at a time, made by {_listed(made)}" if made else ", and none for any single quirk"
         offset = f", and offset by {_listed(against)}" if made and against else ""
         sentence = f"{lead}: no significant change when all quirks are fixed{tests}{offset}."
-    return Finding(base, measure.metric, makers, sentence)
+    return Finding(base=base, measure=measure.metric, makers=makers, sentence=sentence)
 
 
 def _equal(found: list[Effect]) -> str:

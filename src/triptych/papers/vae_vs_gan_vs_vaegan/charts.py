@@ -39,6 +39,13 @@ def _style(ink: Ink, framework: str) -> dict[str, Any]:
     return {"color": ink.series[place], "linestyle": plotting.dash(place), "marker": plotting.MARKERS[place]}
 
 
+def _line(axes: Any, ink: Ink, framework: str, track: list[tuple[float, float, float, float]]) -> None:
+    """A framework's line through points (x, y, low, high), and the band between its lows and highs."""
+    style, (x, y, low, high) = _style(ink, framework), zip(*track, strict=True)
+    axes.fill_between(x, low, high, color=style["color"], alpha=0.16, linewidth=0)
+    axes.plot(x, y, **style, linewidth=plotting.LINE, markersize=4.5, mew=0, label=display(framework))
+
+
 def _legend(axes: Any, ink: Ink) -> None:
     axes.legend(frameon=False, fontsize=7.5, labelcolor=ink.text, handlelength=2.6, borderaxespad=0.2)
 
@@ -75,18 +82,14 @@ def _lost(points: Iterable[Point]) -> int:
 def _response(own: dict[str, list[Point]], lowest: float, highest: float) -> Callable[[Any, Ink], None]:
     def draw(axes: Any, ink: Ink) -> None:
         for framework, line in own.items():
-            style, points = _style(ink, framework), [(p.rate, p.estimate) for p in line if p.estimate]
-            x, y = [rate for rate, _ in points], [e.point for _, e in points]
-            low = [max(lowest, e.point if e.low is None else e.low) for _, e in points]
-            high = [e.point if e.high is None else e.high for _, e in points]
-            axes.fill_between(x, low, high, color=style["color"], alpha=0.16, linewidth=0)
-            axes.plot(x, y, **style, linewidth=plotting.LINE, markersize=4.5, mew=0, label=display(framework))
+            _line(axes, ink, framework, [_with_band(p.rate, p.estimate, lowest) for p in line if p.estimate])
             lost = [(p.rate, p.estimate.point) for p in line if p.collapsed and p.estimate]
             if lost:
-                axes.plot(*zip(*lost, strict=True), "x", color=style["color"], markersize=9, mew=1.8)
+                colour = _style(ink, framework)["color"]
+                axes.plot(*zip(*lost, strict=True), "x", color=colour, markersize=9, mew=1.8)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
-        plotting.dress(axes, ink)
+        plotting.style_axes(axes, ink)
         ticks = sorted({p.rate for line in own.values() for p in line})
         axes.set_xticks(ticks, [f"{1000 * rate:g}" for rate in ticks])
         axes.set_ylim(lowest, highest)
@@ -95,6 +98,11 @@ def _response(own: dict[str, list[Point]], lowest: float, highest: float) -> Cal
         _legend(axes, ink)
 
     return draw
+
+
+def _with_band(x: float, e: Estimate, lowest: float) -> tuple[float, float, float, float]:
+    """A point with its interval, not below `lowest`."""
+    return x, e.point, max(lowest, e.point if e.low is None else e.low), e.point if e.high is None else e.high
 
 
 def _few_ticks(axis: Any) -> None:
@@ -116,11 +124,9 @@ def _learning(results: Results, score: str) -> Panel | None:
 
     def draw(axes: Any, ink: Ink) -> None:
         for framework, track in tracks.items():
-            style, (x, y, low, high) = _style(ink, framework), zip(*track, strict=True)
-            axes.fill_between(x, low, high, color=style["color"], alpha=0.16, linewidth=0)
-            axes.plot(x, y, **style, linewidth=plotting.LINE, markersize=4.5, mew=0, label=display(framework))
+            _line(axes, ink, framework, track)
         axes.set_yscale("log")
-        plotting.dress(axes, ink)
+        plotting.style_axes(axes, ink)
         _few_ticks(axes.yaxis)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(plotting.ticker().MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]))
@@ -129,21 +135,6 @@ def _learning(results: Results, score: str) -> Panel | None:
 
     title = f"{label} over training, Adam at {PAPER_RATE:g}"
     return Panel(title=title, alt=f"{title}, mean and range over seeds: {last}.", draw=draw, height=2.7)
-
-
-def _interval(axes: Any, estimate: Estimate, line: float, colour: str, **style: Any) -> None:
-    if estimate.low is not None and estimate.high is not None:
-        axes.plot([estimate.low, estimate.high], [line, line], color=colour, linewidth=1.4, **style)
-
-
-def _rows(axes: Any, ink: Ink, names: list[str], label: str) -> None:
-    """Quiet axes with a named row for each whole number, downwards."""
-    plotting.dress(axes, ink)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.grid(visible=False, axis="y")
-    axes.xaxis.set_major_locator(plotting.ticker().MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-    axes.set_xlabel(label, color=ink.muted)
 
 
 def _ablations(effects: list[Effect]) -> dict[str, Panel]:
@@ -174,11 +165,17 @@ def _bars(own: list[Effect], quirks: list[str]) -> Callable[[Any, Ink], None]:
             solid = {"color": colour, "alpha": 0.75} if kind == "fix" else {"fill": False, "edgecolor": colour}
             axes.barh([y for y, _, _ in shown], [e.point for _, e, _ in shown], 0.3, label=names[kind], **solid)
             for y, added, effect in shown:
-                _interval(axes, added, y, ink.text)
+                if added.low is not None and added.high is not None:
+                    axes.plot([added.low, added.high], [y, y], color=ink.text, linewidth=1.4)
                 if effect.verdict in ("makes it", "weakens it"):
                     axes.plot([added.point], [y], "D", color=ink.text, markersize=3.5, mew=0)
         axes.axvline(0, color=ink.muted, linewidth=0.8)
-        _rows(axes, ink, quirks, "added by the quirk (diamond: significant)")
+        plotting.style_axes(axes, ink)
+        axes.set_yticks(range(len(quirks)), quirks)  # a row for each quirk, downwards
+        axes.set_ylim(len(quirks) - 0.5, -0.5)
+        axes.grid(visible=False, axis="y")
+        axes.xaxis.set_major_locator(plotting.ticker().MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+        axes.set_xlabel("added by the quirk (diamond: significant)", color=ink.muted)
         _legend(axes, ink)
 
     return draw

@@ -6,25 +6,25 @@ import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from triptych import store
-from triptych.claims.quantities import Quantity, outputs, value
-from triptych.directory import RunDirectory
+from triptych.claims.engine import Claim
+from triptych.claims.judging import Part
+from triptych.claims.quantities import Quantity, value
+from triptych.claims.results import Results
+from triptych.directory import ReproductionDirectory
+from triptych.evaluation.metrics import Output
+from triptych.papers.vae_vs_gan_vs_vaegan import ablation, appendices, charts, pictures, rates, speed, table1
+from triptych.papers.vae_vs_gan_vs_vaegan.ablation import Effect, Finding
+from triptych.papers.vae_vs_gan_vs_vaegan.appendices import Appendix
+from triptych.papers.vae_vs_gan_vs_vaegan.designs import SCALES
+from triptych.papers.vae_vs_gan_vs_vaegan.rates import Elasticity, Point, Tuned
+from triptych.papers.vae_vs_gan_vs_vaegan.speed import Time
+from triptych.papers.vae_vs_gan_vs_vaegan.table1 import Row, Spread
+from triptych.report import pages, plotting
 from triptych.text import number
 from triptych.verdicts import stats
 from triptych.verdicts.stats import Estimate
-
-if TYPE_CHECKING:
-    from triptych.claims.engine import Claim
-    from triptych.claims.judging import Part
-    from triptych.claims.results import Results
-    from triptych.evaluation.metrics import Output
-    from triptych.papers.vae_vs_gan_vs_vaegan.ablation import Effect, Finding
-    from triptych.papers.vae_vs_gan_vs_vaegan.appendices import Appendix
-    from triptych.papers.vae_vs_gan_vs_vaegan.rates import Elasticity, Point, Tuned
-    from triptych.papers.vae_vs_gan_vs_vaegan.speed import Time
-    from triptych.papers.vae_vs_gan_vs_vaegan.table1 import Row, Spread
 
 TEXTS: dict[str, Any] = tomllib.loads(Path(__file__).with_name("page.toml").read_text(encoding="utf-8"))
 """The fixed texts of the page."""
@@ -64,7 +64,7 @@ class RunAt:
         )
 
 
-class Cost(NamedTuple):
+class TrainingCost(NamedTuple):
     """What a run of one framework takes under one protocol: training seconds over its runs, arithmetic, parameters."""
 
     protocol: str
@@ -117,7 +117,7 @@ class Content:
     tuned: list[Tuned] = field(default_factory=list)
     times: list[Time] = field(default_factory=list)
     speeds: list[Part] = field(default_factory=list)
-    costs: list[Cost] = field(default_factory=list)
+    costs: list[TrainingCost] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     charts: dict[str, Chart] = field(default_factory=dict)
@@ -134,23 +134,11 @@ class Content:
 
 
 def gather(results: Results, claims: list[Claim], folder: Path) -> Content:
-    """Ask every analysis for its part; pictures are written below `folder`/paper. Reads files, trains nothing."""
-    from triptych.papers.vae_vs_gan_vs_vaegan import (
-        ablation,
-        appendices,
-        charts,
-        pictures,
-        rates,
-        speed,
-        table1,
-    )
-    from triptych.report import pages, plotting
-
+    """Ask every analysis for its part; pictures are written into paper/ of `folder`. Reads files, trains nothing."""
     effects = ablation.effects(results)
     scale = scale_of(results)
     published = bool(results.where(study=table1.STUDY))
-    environments = [RunDirectory(run.folder).environment_json for run in results.runs]
-    drawn = pictures.figures(results, folder / "paper")
+    drawn = pictures.figures(results, ReproductionDirectory(folder).pictures)
     return Content(
         scale=scale,
         claims=claims,
@@ -163,7 +151,7 @@ def gather(results: Results, claims: list[Claim], folder: Path) -> Content:
         tuned=rates.tuned(results),
         times=speed.times(results),
         speeds=speed.rows(results, [part for claim in claims for part in claim.parts]),
-        costs=costs(results),
+        costs=training_costs(results),
         effects=effects,
         findings=ablation.findings(results, effects),
         charts={
@@ -173,7 +161,7 @@ def gather(results: Results, claims: list[Claim], folder: Path) -> Content:
         pictures={name: Picture(path, **TEXTS["pictures"][name]) for name, path in drawn.items()},
         appendices=appendices.appendices(),
         objectives=appendices.objectives(),
-        machine=pages.versions(store.read_json(path) for path in environments if path.exists()),
+        machine=pages.versions(run.environment for run in results.runs),
         runs=[executed(results, name) for name in results.studies],
         command=command_of(scale),
     )
@@ -181,8 +169,6 @@ def gather(results: Results, claims: list[Claim], folder: Path) -> Content:
 
 def scale_of(results: Results) -> RunAt:
     """The scale that the studies were made at; "custom" where it is none of those with a name."""
-    from triptych.papers.vae_vs_gan_vs_vaegan.designs import SCALES
-
     spec = next(iter(results.studies.values()))
     size, width, images = spec.data.size, spec.network.width, spec.training.images
     name = next((s.name for s in SCALES.values() if (s.size, s.width, s.images) == (size, width, images)), "custom")
@@ -191,15 +177,13 @@ def scale_of(results: Results) -> RunAt:
         size=size,
         width=width,
         images=images,
-        steps=-(-images // spec.training.batch_size),
+        steps=spec.training.steps(),
         seeds=len(spec.seeds),
     )
 
 
 def command_of(scale: RunAt) -> str:
     """The command that makes these studies."""
-    from triptych.papers.vae_vs_gan_vs_vaegan.designs import SCALES
-
     known = SCALES.get(scale.name)
     own = f" --seeds {scale.seeds}" if known and scale.seeds != known.seeds else ""
     return f"triptych reproduce paper --scale {scale.name}{own}"
@@ -207,27 +191,30 @@ def command_of(scale: RunAt) -> str:
 
 def measures(results: Results, claims: list[Claim], effects: list[Effect]) -> list[Output]:
     """The metrics of claims and then of quirks, each once, in their order."""
-    scored = dict.fromkeys(name for study in results.studies.values() for name in study.scoring.metrics or ())
-    known = outputs(tuple(scored))
     named = [name for claim in claims for part in claim.parts for name in part.needs]
     named += [effect.measure.metric for effect in effects]
-    return [known[name] for name in dict.fromkeys(named)]
+    return [results.outputs[name] for name in dict.fromkeys(named)]
 
 
-def costs(results: Results) -> list[Cost]:
+def training_costs(results: Results) -> list[TrainingCost]:
     """Each framework's cost at the paper's setting, matched and as published; diverged runs are left out."""
-    at = {"optimiser.name": "Adam", "optimiser.rate": 0.0003, "training.translate": 0.0}
-    names = ("vae", "gan", "vaegan")
-    runs = {("matched", name): results.where("matched", name, at) for name in names}
+    names = rates.FRAMEWORKS
+    runs = {("matched", name): results.where("matched", name, rates.PAPER) for name in names}
     runs |= {("as published", name): results.where("as_published", f"as_published@{name}") for name in names}
     found = []
     for (protocol, name), own in runs.items():
         done = [run for run in own if run.status == "finished" and run.timing]
         if done:
             pace = [value(Quantity(cost="seconds_per_image"), run).value or math.nan for run in done]
-            seconds = [value(Quantity(cost="seconds"), run).value or math.nan for run in done]
-            flops, parameters = (value(Quantity(cost=c), done[0]).value for c in ("flops_per_image", "parameters"))
-            found.append(Cost(protocol, name, stats.mean(seconds), len(pace) / math.fsum(pace), flops, parameters))
+            cost = TrainingCost(
+                protocol=protocol,
+                framework=name,
+                seconds=stats.mean([value(Quantity(cost="seconds"), run).value or math.nan for run in done]),
+                images_per_second=len(pace) / math.fsum(pace),
+                flops=value(Quantity(cost="flops_per_image"), done[0]).value,
+                parameters=value(Quantity(cost="parameters"), done[0]).value,
+            )
+            found.append(cost)
     return found
 
 

@@ -10,19 +10,17 @@ from __future__ import annotations
 import base64
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from markupsafe import Markup
 
 from triptych import store
-from triptych.directory import StudyDirectory
+from triptych.claims.engine import Claim
+from triptych.claims.results import Results
+from triptych.directory import ReproductionDirectory
 from triptych.papers.vae_vs_gan_vs_vaegan import page_text
 from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, gather
 from triptych.report import pages, plotting
 
-if TYPE_CHECKING:
-    from triptych.claims.engine import Claim
-    from triptych.claims.results import Results
-
-FOLDER = "paper"
 PICTURES = {
     "C1": ("samples",),
     "C2": ("figure2",),
@@ -54,36 +52,30 @@ MORE = {
 def write(results: Results, claims: list[Claim], folder: Path, docs: Path | None = None) -> Path:
     """Write report.html, paper.md and paper/ into `folder`, the last two also into `docs`; the path of report.html."""
     content = gather(results, claims, folder)
-    for place in (folder, docs):
-        if place is not None:
-            _write_markdown(content, place)
-    page = StudyDirectory(folder).report_html
+    for place in filter(None, (folder, docs)):
+        _write_markdown(content, ReproductionDirectory(place))
+    page = ReproductionDirectory(folder).report_html
     store.write(page, render(content).encode())
     return page
 
 
-def _write_markdown(content: Content, folder: Path) -> None:
+def _write_markdown(content: Content, directory: ReproductionDirectory) -> None:
     """Write paper.md and, in paper/, its pictures and charts."""
     for name, chart in content.charts.items():
-        store.write(folder / FOLDER / f"{name}.svg", (plotting.alone(chart.svg).strip() + "\n").encode())
+        store.write(directory.pictures / f"{name}.svg", (plotting.standalone(chart.svg).strip() + "\n").encode())
     for picture in content.pictures.values():
-        path = folder / FOLDER / picture.path.name
+        path = directory.pictures / picture.path.name
         if path != picture.path:
             store.write(path, picture.path.read_bytes())
-    store.write(folder / "paper.md", render_markdown(content).encode())
+    store.write(directory.paper_md, render_markdown(content).encode())
 
 
 def render(content: Content) -> str:
     """The HTML page; every text in it is escaped by Jinja."""
-    from markupsafe import Markup
-
     templates = page_text.environment()
     templates.filters |= {"uri": uri}
     return templates.get_template("page.html.j2").render(
-        content=content,
-        contents=page_text.contents(content),
-        troubles=page_text.troubles(content),
-        limits=page_text.limits(content),
+        **page_text.shared(content),
         shown={claim: [name for name in names if name in content.pictures] for claim, names in PICTURES.items()},
         charted={c.id: _charts(content, *CHARTS[c.id]) for c in content.claims if c.id in CHARTS},
         more=MORE,
@@ -97,12 +89,7 @@ def render_markdown(content: Content) -> str:
     """The page's Markdown; its pictures are links into paper/."""
     templates = page_text.environment(markdown=True)
     templates.filters |= {"cell": cell}
-    return templates.get_template("paper.md.j2").render(
-        content=content,
-        contents=page_text.contents(content),
-        troubles=page_text.troubles(content),
-        limits=page_text.limits(content),
-    )
+    return templates.get_template("paper.md.j2").render(**page_text.shared(content))
 
 
 def _charts(content: Content, *prefixes: str) -> list[str]:

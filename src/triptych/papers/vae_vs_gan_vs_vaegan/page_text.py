@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
-from triptych.claims.engine import votes
-from triptych.papers.vae_vs_gan_vs_vaegan.content import TEXTS
+from jinja2 import Environment, StrictUndefined
+
+from triptych.claims.engine import Claim, votes
+from triptych.claims.judging import Part
+from triptych.papers.vae_vs_gan_vs_vaegan.ablation import Effect, Measure
+from triptych.papers.vae_vs_gan_vs_vaegan.content import TEXTS, Content, RunAt
+from triptych.papers.vae_vs_gan_vs_vaegan.quirks import quirks_of
+from triptych.papers.vae_vs_gan_vs_vaegan.rates import Point
 from triptych.report import pages
 from triptych.text import count, listed, number
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-    from triptych.claims.engine import Claim
-    from triptych.claims.judging import Part
-    from triptych.papers.vae_vs_gan_vs_vaegan.ablation import Effect, Measure
-    from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, RunAt
-    from triptych.papers.vae_vs_gan_vs_vaegan.rates import Point
 
 SIGNS = {
     "holds": "✓",
@@ -46,13 +42,20 @@ COLOURS = {
     "bad": ("does not hold", "contradicted", "not stable", "outside"),
     "part": ("holds where decided", "holds in part", "makes it", "weakens it"),
 }
-VERDICTS = ("holds", "holds where decided", "holds in part", "does not hold", "undecided", "measured")
+TALLIES = {
+    "holds": ("holds", "hold"),
+    "holds where decided": ("holds where decided", "hold where decided"),
+    "holds in part": ("holds in part", "hold in part"),
+    "does not hold": ("does not hold", "do not hold"),
+    "undecided": ("remains undecided", "remain undecided"),
+    "measured": ("was only announced and is measured here", "were only announced and are measured here"),
+}
+"""The verdicts on claims, as verbs after one claim and after several."""
 REHEARSAL = 100
 """Steps below which no network has learned to draw."""
 
 
-@dataclass(frozen=True)
-class Quirks:
+class Quirks(NamedTuple):
     """The quirks of one published result: what each does, and its effects by measure and kind."""
 
     base: str
@@ -61,8 +64,7 @@ class Quirks:
     rows: list[tuple[str, str, dict[tuple[Measure, str], Effect]]]
 
 
-@dataclass(frozen=True)
-class Surface:
+class Surface(NamedTuple):
     """The rates as columns, and a line of settings for each framework and optimiser."""
 
     rates: list[float]
@@ -71,14 +73,18 @@ class Surface:
 
 def environment(markdown: bool = False) -> Environment:
     """The templates of this folder, with the phrases that both pages use."""
-    from jinja2 import StrictUndefined
-
     made = pages.environment(Path(__file__).parent, markdown=markdown, undefined=StrictUndefined)
     made.filters |= {word.__name__: word for word in (sign, colour, measured, brief, rate)}
     own = (tally, parts_of, quirks, surface, lost, heads, votes, glossary)
     made.globals |= {function.__name__: function for function in own}
     made.globals["studies"] = TEXTS["studies"]
     return made
+
+
+def shared(content: Content) -> dict[str, Any]:
+    """What both pages are rendered with."""
+    given = {"contents": contents(content), "troubles": troubles(content), "limits": limits(content)}
+    return {"content": content, **given}
 
 
 def sign(verdict: str) -> str:
@@ -100,19 +106,10 @@ def measured(part: Part) -> str:
 
 def tally(claims: Iterable[Claim]) -> str:
     """Which claims got which verdict, in one sentence."""
-    found: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
-    for claim in claims:
-        found[claim.verdict].append(claim.id)
-    words = {
-        "holds": ("holds", "hold"),
-        "holds where decided": ("holds where decided", "hold where decided"),
-        "holds in part": ("holds in part", "hold in part"),
-        "does not hold": ("does not hold", "do not hold"),
-        "undecided": ("remains undecided", "remain undecided"),
-        "measured": ("was only announced and is measured here", "were only announced and are measured here"),
-    }
-    parts = [f"{len(ids)} {words[v][len(ids) > 1]} ({', '.join(ids)})" for v, ids in found.items() if ids]
-    return f"Of the paper's {count(sum(map(len, found.values())), 'claim')}, {listed(parts)}."
+    claims = list(claims)
+    found = {verbs: [c.id for c in claims if c.verdict == verdict] for verdict, verbs in TALLIES.items()}
+    parts = [f"{len(ids)} {verbs[len(ids) > 1]} ({', '.join(ids)})" for verbs, ids in found.items() if ids]
+    return f"Of the paper's {count(len(claims), 'claim')}, {listed(parts)}."
 
 
 def parts_of(claim: Claim, protocol: str) -> list[Part]:
@@ -123,23 +120,25 @@ def parts_of(claim: Claim, protocol: str) -> list[Part]:
 def heads(claim: Claim) -> list[Part]:
     """The matched parts that a short table shows: the first that decided the verdict, two where nothing was claimed."""
     parts = parts_of(claim, "matched")
-    if claim.verdict == "measured":
-        return [part for part in parts if part.verdict == "measured"][:2]
-    wanted = {
-        "holds": ("supported",),
-        "does not hold": ("contradicted",),
-        "undecided": ("undecided", "undefined"),
-    }.get(claim.verdict)
-    if wanted:
-        return [part for part in parts if part.verdict in wanted][:1]
-    against = [p for p in parts if p.verdict == "contradicted"] + [p for p in parts if p.verdict == "undecided"]
-    return [part for part in parts if part.verdict == "supported"][:1] + against[:1]
+
+    def first(*verdicts: str, n: int = 1) -> list[Part]:
+        return [part for part in parts if part.verdict in verdicts][:n]
+
+    match claim.verdict:
+        case "measured":
+            return first("measured", n=2)
+        case "holds":
+            return first("supported")
+        case "does not hold":
+            return first("contradicted")
+        case "undecided":
+            return first("undecided", "undefined")
+    return first("supported") + (first("contradicted") or first("undecided"))
 
 
 def brief(part: Part) -> str:
-    """A part's sentence up to its interval, "Supported: 27 against 54, a difference of ...", and its collapsed runs."""
-    first, *asides = part.sentence.rstrip(".").split("; ")
-    return "; ".join([first, *(aside for aside in asides if aside.startswith("collapsed"))]) + "."
+    """A part's finding, "Supported: 27 against 54, a difference of ...", and its collapsed runs."""
+    return part.said("counts")
 
 
 def rate(value: float) -> str:
@@ -215,8 +214,6 @@ def contents(content: Content) -> dict[str, str]:
 
 def quirks(effects: list[Effect]) -> list[Quirks]:
     """The effects as one table for each published result."""
-    from triptych.papers.vae_vs_gan_vs_vaegan.quirks import quirks_of
-
     tables = []
     for base, title in TEXTS["bases"].items():
         own = [effect for effect in effects if effect.base == base]

@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from triptych import store
-from triptych.claims.results import Results, RunRecord
+from triptych.claims.results import Results
 from triptych.data import dataset
 from triptych.data.transforms import random_translate
+from triptych.directory import RunRecord
 from triptych.evaluation.run import Run
 from triptych.papers.vae_vs_gan_vs_vaegan.quirks import BASES, GAME, quirks_of
-from triptych.papers.vae_vs_gan_vs_vaegan.rates import FRAMEWORKS, tuned
+from triptych.papers.vae_vs_gan_vs_vaegan.rates import FRAMEWORKS, PAPER, tuned
 from triptych.papers.vae_vs_gan_vs_vaegan.sheets import Strip, sheet
 from triptych.rng import stream
 from triptych.text import count, number
@@ -35,7 +36,6 @@ SHARE, GREY = 0.1, 0.0
 CENTRED, MOVED = "trained on centred", "trained on translated"
 BATCH, SHOWN, HALF = 64, 12, 6
 """A batch as in training, since published runs take BatchNorm's statistics from it; and how many of it are shown."""
-PAPER = {"optimiser.name": "Adam", "optimiser.rate": 0.0003, "training.translate": 0.0}
 TRANSLATED = {**PAPER, "training.translate": 0.1}
 Kind = Literal["centred", "shifted", "samples", "both"]
 
@@ -66,18 +66,14 @@ class Gallery:
     def run_of(self, line: Line) -> RunRecord | None:
         """The first seed's run that has weights to draw with."""
         found = self.results.where(line.study, line.framework, line.at)
-        return next((record for record in found if (record.folder / "weights").is_dir()), None)
+        return next((record for record in found if record.directory and record.directory.weights.is_dir()), None)
 
     @cached_property
     def digits(self) -> Tensor:
         """A batch of test images [64, C, S, S], evenly spaced, one of each class first if they have labels."""
-        folder = next(
-            self.results.folder / name / "data"
-            for name in self.results.studies
-            if (self.results.folder / name / "data").is_dir()
-        )
-        test = dataset.open(folder, resident_bytes=0).test
-        chosen = torch.arange(BATCH) * len(test) // BATCH
+        folders = (record.directory.study.data for record in self.results.runs if record.directory)
+        test = dataset.open(next(folder for folder in folders if folder.is_dir()), resident_bytes=0).test
+        chosen = dataset.evenly_spaced(len(test), BATCH)
         if test.labels is not None:
             labels = test.labels[chosen].tolist()
             firsts = sorted({label: labels.index(label) for label in labels}.values(), key=labels.__getitem__)
@@ -90,7 +86,8 @@ class Gallery:
 
     def strips(self, line: Line, record: RunRecord) -> Iterator[Strip]:
         """The rows of images of one line, with their labels."""
-        run = Run(record.folder)
+        assert record.directory is not None  # run_of gives none without weights
+        run = Run(record.directory.path)
         about = line.about + (" (diverged)" if record.status == "diverged" else "")
         if line.kind == "samples":
             yield Strip(line.title, about, samples(run)[:SHOWN])

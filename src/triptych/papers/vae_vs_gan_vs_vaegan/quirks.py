@@ -42,7 +42,7 @@ def quirks_of(base: str) -> list[Quirk]:
 
 
 def variants() -> dict[str, Override]:
-    """Every variant of the attribution by its name: each base with one quirk fixed, with one kept, with none left.
+    """Every variant of the ablation by its name: each base with one quirk fixed, with one kept, with none left.
 
     "as_published@gan-fix-sign" is the published GAN with its sign fixed, "as_published@gan-keep-sign" the fixed GAN
     with the published sign, "as_published@gan-fixed" has every quirk fixed that the matched protocol does not share.
@@ -53,19 +53,14 @@ def variants() -> dict[str, Override]:
         own = [quirk for quirk in quirks if not quirk.shared]
         for quirk in quirks:
             if base not in quirk.without_effect:
-                found[f"{GAME}@{base}-fix-{quirk.name}"] = _override(base, [quirk])
+                found[f"{GAME}@{base}-fix-{quirk.name}"] = override(base, [quirk])
             if not quirk.shared:
-                found[f"{GAME}@{base}-keep-{quirk.name}"] = _override(base, [o for o in own if o is not quirk])
-        found[f"{GAME}@{base}-fixed"] = _override(base, own)
+                found[f"{GAME}@{base}-keep-{quirk.name}"] = override(base, [o for o in own if o is not quirk])
+        found[f"{GAME}@{base}-fixed"] = override(base, own)
     return found
 
 
-def published(base: str) -> Override:
-    """One of the three published results as it stands."""
-    return _override(base, [])
-
-
-def _override(base: str, fixed: list[Quirk]) -> Override:
+def override(base: str, fixed: list[Quirk]) -> Override:
     """A base's settings with those of the fixed quirks over them, as what a study lays over a run."""
     settings = {**BASES[base], **{field: value for quirk in fixed for field, value in quirk.fixed.items()}}
     if settings.get("training.updates") == "simultaneous":

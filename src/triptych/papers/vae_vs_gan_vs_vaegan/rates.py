@@ -22,10 +22,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from triptych.claims.contrasts import PartSpec, Side, contrast, mean_validation
+from triptych.claims.contrasts import PartSpec, Side, contrast, mean_score
 from triptych.claims.judging import stability
 from triptych.claims.quantities import Quantity, value
-from triptych.claims.results import Results, RunRecord
+from triptych.claims.results import Results
+from triptych.directory import RunRecord
 from triptych.text import finite
 from triptych.verdicts import stats
 from triptych.verdicts.stats import Estimate
@@ -34,6 +35,8 @@ STUDIES = ("matched", "rates")
 FRAMEWORKS = ("vae", "gan", "vaegan")
 OPTIMISERS = ("Adam", "RMSprop")
 PAPER_RATE = 0.0003
+PAPER = {"optimiser.name": OPTIMISERS[0], "optimiser.rate": PAPER_RATE, "training.translate": 0.0}
+"""The paper's setting, on centred images."""
 OWN = (0.00015, 0.0003, 0.0006)
 """The paper's range: half its rate to double."""
 RATES = (0.000075, *OWN, 0.0012)
@@ -112,7 +115,9 @@ def centred(results: Results, framework: str, *setting: Any) -> list[RunRecord]:
 
 def settings(results: Results, framework: str) -> list[Setting]:
     """The optimisers and rates that a framework has runs at, in order."""
-    return sorted({(run.field("optimiser.name"), run.field("optimiser.rate")) for run in centred(results, framework)})
+    return sorted(
+        {(run.setting("optimiser.name"), run.setting("optimiser.rate")) for run in centred(results, framework)}
+    )
 
 
 def surface(results: Results, quantity: Quantity) -> list[Point]:
@@ -173,7 +178,7 @@ def tuned(results: Results, metric: str = "frechet_distance") -> list[Tuned]:
 def _tuned(results: Results, framework: str, quantity: Quantity) -> Tuned | None:
     runs = {s: {run.seed: run for run in centred(results, framework, *s)} for s in settings(results, framework)}
     seeds = sorted({seed for own in runs.values() for seed in own})
-    means = {setting: mean_validation(own, seeds) for setting, own in runs.items()}
+    means = {setting: mean_score(own, seeds, results.selection) for setting, own in runs.items()}
     best = min(means, key=lambda setting: means[setting], default=None)
     if best is None or math.isinf(means[best]):
         return None  # no setting has been scored at every seed

@@ -7,6 +7,7 @@ repeated, and a complete study is skipped. Conclusions are drawn from files alon
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,17 @@ from rich.console import Console
 
 from triptych import store
 from triptych.claims import engine
-from triptych.claims.command import CLAIMS
 from triptych.claims.engine import Claim, ClaimSpec
 from triptych.claims.results import open_results
-from triptych.directory import RunDirectory, StudyDirectory
+from triptych.directory import LOCK, ReproductionDirectory, RunDirectory, StudyDirectory
 from triptych.errors import InputError
 from triptych.papers.vae_vs_gan_vs_vaegan import content, designs, page, page_text
 from triptych.papers.vae_vs_gan_vs_vaegan.designs import NAMES, SCALES, Scale, studies
 from triptych.plugins import suggest
 from triptych.spec import RunSpec, StudySpec
 from triptych.study import runner
-from triptych.study.plan import Estimate, preview, runs_of
+from triptych.study.costing import Estimate, preview
+from triptych.study.plan import runs_of
 from triptych.terminal import running
 from triptych.text import count, duration, number
 
@@ -37,23 +38,23 @@ ABOUT = {
 
 
 @dataclass(frozen=True)
-class Part:
+class PlannedStudy:
     """One of the four studies in its directory."""
 
     name: str
     spec: StudySpec
-    folder: Path
+    directory: StudyDirectory
     runs: list[RunSpec]
 
-    @property
+    @cached_property
     def left(self) -> list[RunSpec]:
-        """The runs that have not been committed."""
-        return [run for run in self.runs if not StudyDirectory(self.folder).run(run.id).manifest_json.exists()]
+        """The runs that were not complete when this was first asked, since it takes a while to check all files."""
+        return [run for run in self.runs if not self.directory.run(run.id).is_complete()]
 
     @property
     def is_concluded(self) -> bool:
         """Whether nothing is left to do; the report, written last, is removed before a run starts."""
-        return not self.left and StudyDirectory(self.folder).report_html.exists()
+        return not self.left and self.directory.report_html.exists()
 
 
 def reproduce(
@@ -76,23 +77,26 @@ def reproduce(
     specs = {name: _executed(spec, execution or {}) for name, spec in studies(chosen).items()}
     tested = engine.load(claims or designs.CLAIMS)
     engine.check(tested, specs, str(claims or designs.CLAIMS.name))
-    folder = out or Path("results") / f"paper-{scale}"
-    check_free(folder, specs)
+    directory = ReproductionDirectory(out or Path("results") / f"paper-{scale}")
+    check_free(directory, specs)
     if docs is not None:
         check_path(docs, "--docs")
     try:
-        parts = [Part(name=name, spec=specs[name], folder=folder / name, runs=runs_of(specs[name])) for name in NAMES]
+        planned = [
+            PlannedStudy(name=name, spec=spec, directory=directory.study(name), runs=runs_of(spec))
+            for name, spec in specs.items()
+        ]
         console.print(chosen.sentence, markup=False, highlight=False)
-        say_cost(console, parts)
+        say_cost(console, planned)
         if only_plan:
             return 0
-        with runner.study_lock(folder):
-            failed = run(console, parts)
+        with runner.study_lock(directory.path):
+            failed = run(console, planned)
             if failed is not None:
-                return conclude(console, tested, folder, docs, failed)
+                return conclude(console, tested, directory, docs, failed)
     except KeyboardInterrupt:  # an interrupted run continues from its last checkpoint
         pass
-    return running.stopped(console, folder)
+    return running.stopped(console, directory.path)
 
 
 def scale_of(name: str, seeds: int | None) -> Scale:
@@ -116,59 +120,59 @@ def check_path(folder: Path, option: str) -> None:
             return
 
 
-def check_free(folder: Path, specs: dict[str, StudySpec]) -> None:
+def check_free(directory: ReproductionDirectory, specs: dict[str, StudySpec]) -> None:
     """Raise InputError, and touch nothing, if the directory holds something else than these studies, or if a symbolic
     link in it leads elsewhere. The studies' own directories may be links.
     """
+    folder = directory.path
     check_path(folder, "--out")
     inside = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    begun = any(StudyDirectory(folder / name).study_toml.exists() for name in specs)
-    if not begun and inside - {".lock", *specs}:
+    begun = any(directory.study(name).study_toml.exists() for name in specs)
+    if not begun and inside - {LOCK, *specs}:
         raise InputError("holds something else than a reproduction", where=str(folder), hint="Choose another --out.")
     for path in (folder / name for name in sorted(inside - specs.keys())):
         store.refuse_link(path)
         store.refuse_links(path)
     for name, spec in specs.items():
-        runner.check(folder / name, spec)
+        runner.check(directory.study(name).path, spec)
 
 
-def say_cost(console: Console, parts: list[Part]) -> None:
+def say_cost(console: Console, planned: list[PlannedStudy]) -> None:
     """What is left of each study and of all together, and what it will cost."""
-    left = {part.name: part.left for part in parts}
-    taken: dict[str, Estimate] = {}
-    for part in parts:
-        line = f"{part.name}, {ABOUT[part.name]}: {count(len(part.runs), 'run')}"
-        done = len(part.runs) - len(left[part.name])
-        if left[part.name]:
-            taken[part.name] = expected = preview(part.spec).estimate(left[part.name])
-            line += f"{f', {done} of them done' if done else ''}; about {duration(expected.seconds)} of training"
-        else:
-            line += ", all done"
-        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
-    total = sum(map(len, left.values()))
-    if not taken:
+    costs: list[Estimate] = []
+    for study in planned:
+        runs, left = len(study.runs), len(study.left)
+        said = "all done"
+        if left:
+            costs.append(preview(study.spec).estimate(study.left))
+            said = f"about {duration(costs[-1].seconds)} of training"
+        done = f", {runs - left} of them done; " if 0 < left < runs else "; " if left else ", "
+        line = f"  {study.name}, {ABOUT[study.name]}: {count(runs, 'run')}{done}{said}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if not costs:
         console.print("All runs are done: only the claims are judged again.")
         return
     console.print(
-        f"In all {count(total, 'run')} to go: about {duration(sum(e.seconds for e in taken.values()))} of training "
-        f"({number(sum(e.flops for e in taken.values()) / 1e12, 3)} TFLOP), then scoring; "
-        f"{max(e.memory_bytes for e in taken.values()) / 2**30:.1f} GiB of memory, "
-        f"{sum(e.disk_bytes for e in taken.values()) / 2**30:.1f} GiB of disk",
+        f"In all {count(sum(len(study.left) for study in planned), 'run')} to go: about "
+        f"{duration(sum(e.seconds for e in costs))} of training "
+        f"({number(sum(e.flops for e in costs) / 1e12, 3)} TFLOP), then scoring; "
+        f"{max(e.memory_bytes for e in costs) / 2**30:.1f} GiB of memory, "
+        f"{sum(e.disk_bytes for e in costs) / 2**30:.1f} GiB of disk",
         highlight=False,
         soft_wrap=True,
     )
 
 
-def run(console: Console, parts: list[Part]) -> list[RunDirectory] | None:
+def run(console: Console, planned: list[PlannedStudy]) -> list[RunDirectory] | None:
     """Run each study to its end, one after another; the directories of the failed runs, None when stopped."""
     failed: list[RunDirectory] = []
-    for place, part in enumerate(parts, 1):
-        if part.is_concluded:
+    for place, study in enumerate(planned, 1):
+        if study.is_concluded:
             continue
-        console.print(f"Study {place} of {len(parts)}: {part.name}, {ABOUT[part.name]}", style="bold")
-        if part.left:
-            StudyDirectory(part.folder).report_html.unlink(missing_ok=True)
-        outcome = runner.run_study(part.spec, part.folder, running.Terminal(console, show_plan=False))
+        console.print(f"Study {place} of {len(planned)}: {study.name}, {ABOUT[study.name]}", style="bold")
+        if study.left:
+            study.directory.report_html.unlink(missing_ok=True)
+        outcome = runner.run_study(study.spec, study.directory.path, running.Terminal(console, show_plan=False))
         if outcome.is_stopped:
             return None
         failed += outcome.failed
@@ -176,20 +180,23 @@ def run(console: Console, parts: list[Part]) -> list[RunDirectory] | None:
 
 
 def conclude(
-    console: Console, tested: list[ClaimSpec], folder: Path, docs: Path | None, failed: list[RunDirectory]
+    console: Console,
+    tested: list[ClaimSpec],
+    directory: ReproductionDirectory,
+    docs: Path | None,
+    failed: list[RunDirectory],
 ) -> int:
     """Judge the claims by the complete runs, and write claims.json and the pages; the exit code."""
     console.print("Judging the claims ...")
-    results = open_results(folder, NAMES)
-    judged = engine.judge(tested, results)
-    store.write(folder / CLAIMS, store.to_json(records(judged)))
-    report = page.write(results, judged, folder, docs)
+    results = open_results(directory.path, NAMES)
+    judged = engine.judge_claims(tested, results)
+    store.write(directory.claims_json, store.to_json(records(judged)))
+    report = page.write(results, judged, directory.path, docs)
     for claim in judged:
         console.print(f"{claim.id} {claim.verdict}: {claim.summary}", markup=False, highlight=False, soft_wrap=True)
     if caution := page_text.rehearsal(content.scale_of(results)):
         console.print(caution, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    for run in failed:
-        console.print(f"failed: {run.path}, see {run.error_txt}", markup=False, soft_wrap=True)
+    running.failures(console, failed)
     if failed:
         are = "is" if len(failed) == 1 else "are"
         console.print(f"{count(len(failed), 'run')} {are} missing from the report; run the same command to try again.")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from triptych.data import dataset
+
 LABEL, GAP, MARGIN = 172, 2, 10
 TILE = 60
 """About how wide an image is shown, in pixels; it is enlarged by a whole factor."""
@@ -59,7 +61,7 @@ def sheet(strips: Sequence[Strip], heads: tuple[str, ...] = (), foot: str = "") 
 
 def _picture(image: Tensor, factor: int) -> Image.Image:
     """One image [C, S, S], each of its pixels as a square of `factor` pixels."""
-    levels = ((image.detach().float().cpu().nan_to_num(-1.0).clamp(-1, 1) + 1) * 127.5).round().byte()
+    levels = dataset.to_uint8(image)
     array = levels[0].numpy() if len(levels) == 1 else levels.permute(1, 2, 0).contiguous().numpy()
     picture = Image.fromarray(array)
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)

@@ -20,9 +20,10 @@ import numpy as np
 from scipy import special
 
 from triptych.claims.quantities import Quantity, value
-from triptych.claims.results import Results, RunRecord
+from triptych.claims.results import Results
+from triptych.directory import RunRecord
 from triptych.papers.vae_vs_gan_vs_vaegan.designs import PAPER
-from triptych.text import finite, number
+from triptych.text import finite, number, p_value
 from triptych.verdicts import stats
 from triptych.verdicts.stats import Estimate
 
@@ -104,9 +105,9 @@ def spreads(results: Results) -> list[Spread]:
 def note(results: Results) -> str:
     """Why the numbers need not agree with the printed ones at this scale; empty at the paper's."""
     runs = results.where(study=STUDY)
-    if not runs or all(run.field(name) == wanted for run in runs for name, wanted in PAPER.items()):
+    if not runs or all(run.setting(name) == wanted for run in runs for name, wanted in PAPER.items()):
         return ""
-    size, width, images = (runs[0].field(name) for name in PAPER)
+    size, width, images = (runs[0].setting(name) for name in PAPER)
     return (
         f"These runs have {size} pixels a side, {number(width)} of the paper's width and {number(images)} training "
         "images, where the paper has 64, 1 and 60 000: their numbers need not agree with the printed ones."
@@ -150,7 +151,7 @@ def _values(runs: list[RunRecord], quantity: str, part: str) -> dict[int, float]
 
 def _neighbours(run: RunRecord, quantity: str) -> float | None:
     """The sd of the last mini-batches' values; None where the log lacks it, or a line is more than one mini-batch."""
-    if run.status != "finished" or run.field("training.log_images") > run.field("training.batch_size"):
+    if run.status != "finished" or run.setting("training.log_images") > run.setting("training.batch_size"):
         return None
     name = TERMS[quantity].partition(".")[2]
     values = [finite(row["terms"].get(name)) for row in run.log[-NEIGHBOURS:]]
@@ -196,10 +197,9 @@ def _sentence(spread: Spread) -> str:
     if spread.within is None or spread.rows is None or spread.p is None:
         return f"{text}There are no finished runs here that say how far the rows of {spread.quantity} lie apart."
     verb = "differ by more" if spread.p < ALPHA else "do not differ by more"
-    p = "p < 0.001" if spread.p < 0.001 else f"p = {spread.p:.2g}"
     text += (
         f"Here, the three rows of {spread.quantity} {verb} than neighbouring mini-batches of one run do: standard "
-        f"deviation {number(spread.rows, 2)} against {number(spread.within, 2)} (F test, {p})"
+        f"deviation {number(spread.rows, 2)} against {number(spread.within, 2)} (F test, {p_value(spread.p)})"
     )
     if spread.seeds is not None:
         text += f"; runs that differ in their seed alone have {number(spread.seeds, 2)}"
