@@ -82,7 +82,9 @@ class PartSpec(Frozen):
     """One comparison of a claim and what the claim predicts for it; without `expects` it is only measured.
 
     `at` holds for all sides; their own values come first. `margin` is the smallest effect that matters, on the part's
-    scale; by default the metric's own where the scale is the metric's. `seeds` is the smallest number that it needs.
+    scale; by default the metric's own where the scale is the metric's. Without `scale`, values are compared as verdicts
+    compare them: on "log2", as factors, if the metric's scale is "factor". `seeds` is the smallest number that it
+    needs.
     """
 
     protocol: str = ""
@@ -94,7 +96,7 @@ class PartSpec(Frozen):
     c: Side | None = None
     d: Side | None = None
     per_doubling: str | None = None
-    scale: Literal["identity", "log2"] = "identity"
+    scale: Literal["identity", "log2"] | None = None
     expects: Expectation | None = None
     margin: float | None = Field(default=None, gt=0)
     seeds: int = Field(default=2, ge=1)
@@ -119,7 +121,13 @@ class PartSpec(Frozen):
     @property
     def in_metrics_unit(self) -> bool:
         """Whether the part's values are differences in a metric's own unit."""
-        return bool(self.metric) and self.scale == "identity" and self.per_doubling is None
+        return bool(self.metric) and self.per_doubling is None and self.scale in (None, self.metrics_scale)
+
+    @property
+    def metrics_scale(self) -> Literal["identity", "log2"]:
+        """The scale on which verdicts compare the metric."""
+        output = quantities.outputs().get(self.metric)
+        return "log2" if output is not None and output.scale == "factor" else "identity"
 
     @property
     def metric(self) -> str:
@@ -137,11 +145,12 @@ class PartSpec(Frozen):
         return tuple(dict.fromkeys(side.quantity.needs for side in self.sides if side.quantity and side.quantity.needs))
 
     def under(self, protocol: Protocol) -> PartSpec:
-        """The part with its protocol's studies in each side that names none."""
+        """The part with its protocol's studies in each side that names none, and with a scale."""
         sides = {letter: side for letter in "abcd" if (side := getattr(self, letter)) is not None and not side.study}
         studies = {x: (side.tuned and protocol.tuned_over) or protocol.study for x, side in sides.items()}
         own = {x: side.model_copy(update={"study": studies[x]}) for x, side in sides.items()}
-        return self.model_copy(update=own)
+        scale = self.scale or ("identity" if self.per_doubling else self.metrics_scale)
+        return self.model_copy(update={**own, "scale": scale})
 
     def _resolved(self, side: Side) -> Side:
         own = {"at": {**self.at, **side.at}, "quantity": side.quantity or self.quantity}

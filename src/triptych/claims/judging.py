@@ -205,7 +205,10 @@ def margin_of(spec: PartSpec, results: Results) -> float | None:
     study = _study(spec, results)
     if spec.margin is not None or not spec.in_metrics_unit or study is None:
         return spec.margin
-    return quantities.smallest_effect(spec.metric, study.scoring) or None
+    smallest = quantities.smallest_effect(spec.metric, study.scoring)
+    if spec.scale == "log2" and smallest:
+        return math.log2(smallest)
+    return smallest or None
 
 
 def _study(spec: PartSpec, results: Results) -> StudySpec | None:

@@ -157,7 +157,10 @@ def _cost(name: str, run: RunRecord) -> Value:
 
 
 def smallest_effect(metric: str, scoring: ScoringSpec) -> float:
-    """The smallest difference by a metric that matters, a study's own or else the metric's; 0 if none is known."""
+    """The smallest effect by a metric that matters, a study's own or else the metric's; 0 if none is known.
+
+    On the scale "factor" it is a factor.
+    """
     output = outputs(scoring.metrics or ()).get(metric)
     return scoring.smallest_effect.get(metric, output.smallest_effect if output else 0.0)
 

@@ -26,8 +26,8 @@ def continued(folder: Path, seeds: int) -> tuple[StudySpec, int | None, str]:
     if not study.looks:
         second = extended(study, seeds)
         note = (
-            f"{study.name} planned no further seeds, and its results have been seen. So it stays as it is, and a second "
-            f"study with {len(second.seeds)} other seeds, {second.name}, gives verdicts of its own."
+            f"{study.name} planned no further seeds, and its results have been seen. So it stays as it is, and a "
+            f"second study with {len(second.seeds)} other seeds, {second.name}, gives verdicts of its own."
         )
         return second, None, note
     if seeds not in study.looks:
