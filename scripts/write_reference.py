@@ -43,8 +43,9 @@ def pages() -> dict[str, str]:
 def _metrics() -> Iterator[str]:
     yield "# Metrics\n"
     yield "Written by `scripts/write_reference.py` from the code.\n"
-    yield "All are computed on held-out test images and as many samples, at most `scoring.images` of each. A difference"
-    yield "below the smallest effect does not matter; `scoring.smallest_effect` in a study replaces this margin."
+    yield "All are computed on held-out test images and as many samples, at most `scoring.images` of each. An effect"
+    yield "below the smallest one does not matter; `scoring.smallest_effect` in a study replaces this margin. The scale"
+    yield "says how values are compared: a factor is a ratio of two of them, and an event is counted over the runs."
     yield "A comment in each file says where the number comes from. Holm's adjustment covers the comparisons of one"
     yield "topic, with primary and secondary metrics separate. What they see and what they miss on real digits:"
     yield "[sanity.md](../results/sanity.md). What they cost: [metric-costs.md](../results/metric-costs.md).\n"
@@ -55,9 +56,18 @@ def _metrics() -> Iterator[str]:
         yield _prose(module) + "\n"
         outputs = [*metric.outputs, *([metric.per_class] if metric.per_class else [])]
         yield from _table(
-            ("score", "what it says", "topic", "unit", "better", "smallest effect", "role"),
+            ("score", "what it says", "topic", "unit", "better", "scale", "smallest effect", "role"),
             [
-                (f"`{o.metric}`", o.about, o.topic.name, o.unit, DIRECTIONS[o.better], f"{o.smallest_effect:g}", o.role)
+                (
+                    f"`{o.metric}`",
+                    o.about,
+                    o.topic.name,
+                    o.unit,
+                    DIRECTIONS[o.better],
+                    o.scale,
+                    f"{o.smallest_effect:g}",
+                    o.role,
+                )
                 for o in outputs
             ],
         )

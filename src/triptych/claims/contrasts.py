@@ -328,8 +328,8 @@ def _read_values(part: PartSpec, side: _Side, goal: float | None) -> None:
             side.lost.add(seed)
 
 
-def _scaled(scale: str, x: float) -> float | None:
-    if scale == "identity":
+def _scaled(scale: str | None, x: float) -> float | None:
+    if scale != "log2":
         return x
     return math.log2(x) if x > 0 else None
 
