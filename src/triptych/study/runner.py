@@ -61,8 +61,8 @@ class Outcome:
         return [self.directory.run(name) for name, result in self.results.items() if result == "failed"]
 
 
-def run_study(spec: StudySpec, folder: Path, observer: Observer = SILENT) -> Outcome:
-    """Run a study in a directory, or resume it, and summarise it.
+def run_study(spec: StudySpec, folder: Path, observer: Observer = SILENT, figures: bool = True) -> Outcome:
+    """Run a study in a directory, or resume it, and summarise it, with `figures` as files of their own, too.
 
     Raises InputError, and touches nothing, for what cannot be run, or not in this directory.
     """
@@ -72,12 +72,12 @@ def run_study(spec: StudySpec, folder: Path, observer: Observer = SILENT) -> Out
         with observer.preparing() as progress, _removed_if_refused(new):
             study = prepare(folder, spec, progress, observer.note)
         observer.prepared(study)
-        return conclude(study, compute(study, observer))
+        return conclude(study, compute(study, observer), figures)
 
 
-def conclude(study: PreparedStudy, results: dict[str, str]) -> Outcome:
+def conclude(study: PreparedStudy, results: dict[str, str], figures: bool = True) -> Outcome:
     """Summarise a study whose runs have ended so, unless one was stopped; for who holds the study's lock."""
-    verdicts = None if "stopped" in results.values() else _summarise(study.directory)
+    verdicts = None if "stopped" in results.values() else _summarise(study.directory, figures)
     return Outcome(directory=study.directory, results=results, verdicts=verdicts)
 
 
@@ -272,7 +272,7 @@ def summarise(folder: Path) -> list[dict[str, Any]]:
         return _summarise(StudyDirectory(folder))
 
 
-def _summarise(directory: StudyDirectory) -> list[dict[str, Any]]:
+def _summarise(directory: StudyDirectory, figures: bool = True) -> list[dict[str, Any]]:
     """As `summarise`, for who holds the study's lock."""
     store.refuse_links(directory.path)
     study, runs = load(directory.path)
@@ -298,7 +298,7 @@ def _summarise(directory: StudyDirectory) -> list[dict[str, Any]]:
     with declared_names({run.base_framework: outcome.get("name", "") for run, outcome in outcomes}):
         answers = [verdict.to_dict() for verdict in comparisons.judge(scores, asked, diverged=diverged)]
     store.write(directory.verdicts_json, store.to_json(answers))
-    report.write(directory.path, {run.id for run, _ in complete})
+    report.write(directory.path, {run.id for run, _ in complete}, figures)
     return answers
 
 
