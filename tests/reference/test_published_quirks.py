@@ -110,7 +110,7 @@ def test_pictures_as_published_are_made_in_training_mode_and_leave_the_buffers_a
         (during[1], reconstructions),
         (ours.render(latents), samples),
         (ours.posterior(images)[1], log_variance),
-        (ours.features(images), features),
+        (ours.discriminator_features(images), features),
         (ours.decode(latents), samples),
         (ours.encode(images), codes),
         (ours.reconstruct(images), reconstructions),

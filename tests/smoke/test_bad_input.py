@@ -233,7 +233,7 @@ def test_images_where_results_would_go_are_left_alone(here, monkeypatch, capfd):
     Path("project").mkdir()
     Path("data").rename("project/data")
     said = refused(here, monkeypatch, capfd, "compare", "good.npz", "--size", 16, "--out", "project")
-    assert "project: holds something else" in said
+    assert "project: contains files that do not belong" in said
     source = here / "project" / "data" / "train-images.npy"
     for name in ("project/study.toml", "study.toml"):  # the first one could stand for its own directory
         Path("study.toml").unlink(missing_ok=True)

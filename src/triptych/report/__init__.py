@@ -34,8 +34,9 @@ from triptych.verdicts.wording import declared_names, display
 __all__ = ["write"]
 
 
-def write(study_dir: Path, complete: Set[str] = frozenset()) -> Path:
-    """Write report.html, figures/*.pdf, table.csv and table.tex into a study's directory; the page's path.
+def write(study_dir: Path, complete: Set[str] = frozenset(), figures: bool = True) -> Path:
+    """Write report.html, table.csv, table.tex and, with `figures`, figures/*.pdf into a study's directory; the page's
+    path.
 
     `complete` are the ids of runs that are known to be complete; the files of all others are checked here. Raises
     InputError when the directory is no study's or a symbolic link lies in it. A study still under way gives a report
@@ -45,15 +46,16 @@ def write(study_dir: Path, complete: Set[str] = frozenset()) -> Path:
     store.refuse_links(directory.path)  # before anything in figures/ is deleted, which might be a folder elsewhere
     study = collect(directory.path, complete)
     with declared_names(study.names):
-        _write(directory, study)
+        _write(directory, study, figures)
     return directory.report_html
 
 
-def _write(directory: StudyDirectory, study: Study) -> None:
+def _write(directory: StudyDirectory, study: Study, with_figures: bool) -> None:
     cells = {condition: tables.scores(study, condition) for condition in study.conditions}
     store.write(directory.table_csv, tables.as_csv(study, cells).encode())
     store.write(directory.table_tex, tables.as_tex(study, cells).encode())
-    _figures(study, cells, directory.figures)
+    if with_figures:
+        _figures(study, cells, directory.figures)
     store.write(directory.report_html, _page(study, cells).encode())
 
 

@@ -65,8 +65,10 @@ class Outcome:
         return [self.directory.run(name) for name, result in self.results.items() if result == "failed"]
 
 
-def run_study(spec: StudySpec, folder: Path, observer: Observer = SILENT, until: int | None = None) -> Outcome:
-    """Run a study in a directory, or resume it, and summarise it.
+def run_study(
+    spec: StudySpec, folder: Path, observer: Observer = SILENT, until: int | None = None, figures: bool = True
+) -> Outcome:
+    """Run a study in a directory, or resume it, and summarise it, with `figures` as files of their own, too.
 
     A study with looks ends at the first at which all is decided, or at the look of `until` seeds.
     Raises InputError, and touches nothing, for what cannot be run, or not in this directory.
@@ -80,7 +82,7 @@ def run_study(spec: StudySpec, folder: Path, observer: Observer = SILENT, until:
         results: dict[str, str] = {}
         for look in spec.looks or (len(spec.seeds),):
             results |= compute(study.until(look), observer)
-            outcome = conclude(study, results, look)
+            outcome = conclude(study, results, figures, look)
             settled = outcome.verdicts is None or is_settled(outcome.verdicts)
             if outcome.verdicts is None or look == until or (settled and until is None):
                 break
@@ -94,9 +96,9 @@ def is_settled(verdicts: list[dict[str, Any]]) -> bool:
     return not any(row["role"] == "primary" and row["verdict"] == "undecided" for row in verdicts)
 
 
-def conclude(study: PreparedStudy, results: dict[str, str], look: int | None = None) -> Outcome:
+def conclude(study: PreparedStudy, results: dict[str, str], figures: bool = True, look: int | None = None) -> Outcome:
     """Summarise a study whose runs have ended so, unless one was stopped; for who holds the study's lock."""
-    verdicts = None if "stopped" in results.values() else _summarise(study.directory, look)
+    verdicts = None if "stopped" in results.values() else _summarise(study.directory, figures, look)
     return Outcome(directory=study.directory, results=results, verdicts=verdicts)
 
 
@@ -291,7 +293,7 @@ def summarise(folder: Path) -> list[dict[str, Any]]:
         return _summarise(StudyDirectory(folder))
 
 
-def _summarise(directory: StudyDirectory, look: int | None = None) -> list[dict[str, Any]]:
+def _summarise(directory: StudyDirectory, figures: bool = True, look: int | None = None) -> list[dict[str, Any]]:
     """As `summarise`, for who holds the study's lock; with `look`, verdicts are made from so many first seeds."""
     store.refuse_links(directory.path)
     study, runs = load(directory.path)
@@ -320,7 +322,7 @@ def _summarise(directory: StudyDirectory, look: int | None = None) -> list[dict[
         judged = comparisons.judge(seen, asked, failures=diverged, looks=study.looks, seeds=study.seeds)
         answers = [verdict.to_dict() for verdict in judged]
     store.write(directory.verdicts_json, store.to_json(answers))
-    report.write(directory.path, {run.id for run, _ in complete})
+    report.write(directory.path, {run.id for run, _ in complete}, figures)
     return answers
 
 

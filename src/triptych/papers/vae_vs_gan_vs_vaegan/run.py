@@ -172,7 +172,8 @@ def run(console: Console, planned: list[PlannedStudy]) -> list[RunDirectory] | N
         console.print(f"Study {place} of {len(planned)}: {study.name}, {ABOUT[study.name]}", style="bold")
         if study.left:
             study.directory.report_html.unlink(missing_ok=True)
-        outcome = runner.run_study(study.spec, study.directory.path, running.Terminal(console, show_plan=False))
+        observer = running.Terminal(console, show_plan=False)
+        outcome = runner.run_study(study.spec, study.directory.path, observer, figures=False)
         if outcome.is_stopped:
             return None
         failed += outcome.failed
