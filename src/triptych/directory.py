@@ -122,9 +122,12 @@ class RunDirectory:
         if not self.spec_json.exists():
             raise InputError(f"holds no run (no {self.spec_json.name})", where=str(self.path))
         values = Reader().table(self.spec_json)
-        if isinstance(values.get("condition"), str):  # it is a table now
-            raise InputError(f"this run {OLDER}", where=str(self.path), hint=OLDER_HINT)
+        self._refuse_older(values)
         return checked(RunSpec, values, str(self.spec_json))
+
+    def _refuse_older(self, spec: Row) -> None:
+        if isinstance(spec.get("condition"), str):  # it is a table now
+            raise InputError(f"this run {OLDER}", where=str(self.path), hint=OLDER_HINT)
 
     def status(self, complete: bool | None = None) -> str:
         """Where the run stands.
@@ -149,9 +152,8 @@ class RunDirectory:
         """
         reader = Reader(problems)
         spec = reader.table(self.spec_json)
+        self._refuse_older(spec)
         condition = spec.get("condition", {})
-        if isinstance(condition, str):
-            raise InputError(f"this run {OLDER}", where=str(self.path), hint=OLDER_HINT)
         named = isinstance(spec.get("framework"), str) and isinstance(spec.get("seed", 0), int)
         if not named or not isinstance(condition, dict):
             raise InputError("has no readable spec.json", where=f"runs/{self.id}")

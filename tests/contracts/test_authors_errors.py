@@ -55,6 +55,14 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "",
         "the term 'prior' must be a scalar tensor; take the mean over the batch",
     ),
+    "term for the log that is no tensor": (
+        "class Wrong(VAE):\n    def terms(self, nets, batch):\n"
+        "        return {**super().terms(nets, batch), 'logged': 1.0}",
+        "",
+        "the term 'logged' must be a scalar tensor",
+    ),
+    "defaults that are no table": ("class Wrong(VAE):\n    defaults = 3", "", "must be a table of parts of a run"),
+    "presets that are no table": ("class Wrong(VAE):\n    presets = ['fast']", "", "must be a table of presets"),
     "term that is no tensor": (
         "class Wrong(VAE):\n    def terms(self, nets, batch):\n"
         "        return {**super().terms(nets, batch), 'prior': 1.0}",

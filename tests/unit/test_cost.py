@@ -65,6 +65,20 @@ def test_what_is_counted_without_numbers_is_what_a_real_step_takes(framework: st
     assert all(norm > 0 for norm in measured.gradient_norms.values())
 
 
+@pytest.mark.parametrize(("framework", "options"), [("vae", {}), ("gan", {}), ("vaegan", {}), ("as_published@gan", {})])
+def test_counting_with_numbers_and_without_gives_the_same(
+    framework: str, options: dict, monkeypatch: pytest.MonkeyPatch
+):
+    spec = paper(framework, options)
+    small = spec.model_copy(update={"data": spec.data.model_copy(update={"size": 16})})
+    counted = []
+    for largest in (small.data.size, 0):
+        monkeypatch.setattr(cost, "SMALL", largest)
+        monkeypatch.setattr(cost, "_counted", {})
+        counted.append(cost.flops_per_image(small, 1))
+    assert counted[0] == counted[1] > 0
+
+
 @pytest.mark.parametrize(
     ("part", "changes", "same"),
     [

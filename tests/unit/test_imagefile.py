@@ -101,7 +101,9 @@ def test_a_phone_s_picture_of_several_frames_is_a_jpeg(tmp_path):
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "x.jpg", "MPO", save_all=True, append_images=frames[1:])
     with imagefile.open_image(tmp_path / "x.jpg") as image:
-        image.load()
+        assert image.size == (16, 16)
+        red, green, blue = image.convert("RGB").getpixel((8, 8))
+    assert red > 200 > 50 > max(green, blue), "the first frame"
 
 
 def opens(tree: ast.AST) -> list[int]:

@@ -431,3 +431,11 @@ def test_import_needs_neither_torch_nor_matplotlib() -> None:
         env={"PYTHONPATH": ":".join(sys.path)},
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_a_report_without_figures_leaves_none_behind_and_does_not_name_them(copy: Path) -> None:
+    (copy / "figures" / "mine.pdf").write_bytes(b"mine")
+    page = report.write(copy, with_figures=False).read_text(encoding="utf-8")
+    assert [path.name for path in (copy / "figures").iterdir()] == ["mine.pdf"]
+    assert "Figures: figures/" not in page
+    assert "Figures: figures/" in report.write(copy).read_text(encoding="utf-8")

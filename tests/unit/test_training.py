@@ -206,6 +206,13 @@ def test_a_picture_puts_black_at_minus_one_and_white_at_one():
     assert sheet[3, 0].tolist() == [255] * 3 and not sheet[2].any() and not sheet[3:, 3:].any()
 
 
+def test_nothing_is_removed_from_a_folder_that_holds_no_run(data, tiny_run, tmp_path):
+    mine = tmp_path / "download.partial"
+    mine.write_text("mine")
+    trained(tmp_path, tiny_run("gan"), data)
+    assert mine.read_text() == "mine"
+
+
 def test_a_finished_run_is_left_alone(data, tiny_run, tmp_path):
     trained(tmp_path, tiny_run("gan"), data)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}

@@ -15,9 +15,9 @@ from triptych import networks
 from triptych.contracts.abilities import abilities, sampler
 from triptych.contracts.base import Broken, Check, global_generator_untouched
 from triptych.contracts.signs import signs
-from triptych.contracts.subject import Subject, answer_of, turns, uses, whole
+from triptych.contracts.subject import CLASSES, Subject, answer_of, turns, uses, whole
 from triptych.study.plan import validate
-from triptych.training.cost import phases
+from triptych.training.cost import count_step, phases
 from triptych.training.state import State, digest, from_files, to_files
 from triptych.training.step import Examples, batch_of, batches_per_step, play, set_modes, step, update_groups
 
@@ -27,6 +27,7 @@ def checks(name: str) -> list[Check]:
     subject = Subject(name)
     parts: dict[str, Callable[[Subject], None]] = {
         "networks, players, terms and losses fit": fits,
+        "no step depends on the values of a tensor": needs_no_values,
         "every player reaches all of its parameters": reaches,
         "own random weights differ between seeds": weights_differ_between_seeds,
         "weights depend on the seed alone": weights_depend_on_the_seed_alone,
@@ -49,6 +50,16 @@ def fits(subject: Subject) -> None:
     moved = {player for players in phases(state.framework) for player in players}
     if idle := [player for player in state.framework.players if player not in moved]:
         raise Broken(f"the player {idle[0]!r} is never active", "active_players() leaves it out at every moment")
+
+
+def needs_no_values(subject: Subject) -> None:
+    """Large networks are counted on PyTorch's meta device, where tensors have shapes and no values."""
+    classes = CLASSES if subject.state().framework.conditional else 0
+    try:
+        count_step(subject.spec(), subject.channels, classes, "meta")
+    except (RuntimeError, NotImplementedError) as error:
+        what = f"a training step does not work without the values of its tensors: {error}"
+        raise Broken(what, "item(), a mask as an index or `if` on a tensor in terms()") from None
 
 
 def reaches(subject: Subject) -> None:

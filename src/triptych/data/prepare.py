@@ -21,7 +21,6 @@ folder holds the mark `.preparing`: nothing is removed from a folder that has ne
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -95,9 +94,10 @@ def prepare(
 
 def _is_done(spec: DataSpec, folder: Path, replace: bool) -> bool:
     """Whether the folder holds just these data, finished; raises InputError if it holds others that are to stay."""
-    if not (folder / DATA_JSON).exists():
+    prepared = store.Reader([]).table(folder / DATA_JSON).get("spec")
+    if prepared is None:  # not there, or damaged
         return False
-    if json.loads((folder / DATA_JSON).read_text(encoding="utf-8"))["spec"] == spec.model_dump(mode="json"):
+    if prepared == spec.model_dump(mode="json"):
         return True
     if not replace:
         raise InputError(

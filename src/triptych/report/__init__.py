@@ -34,8 +34,8 @@ from triptych.verdicts.wording import declared_names, display
 __all__ = ["write"]
 
 
-def write(study_dir: Path, complete: Set[str] = frozenset(), figures: bool = True) -> Path:
-    """Write report.html, table.csv, table.tex and, with `figures`, figures/*.pdf into a study's directory; the page's
+def write(study_dir: Path, complete: Set[str] = frozenset(), with_figures: bool = True) -> Path:
+    """Write report.html, table.csv, table.tex and, `with_figures`, figures/*.pdf into a study's directory; the page's
     path.
 
     `complete` are the ids of runs that are known to be complete; the files of all others are checked here. Raises
@@ -46,7 +46,7 @@ def write(study_dir: Path, complete: Set[str] = frozenset(), figures: bool = Tru
     store.refuse_links(directory.path)  # before anything in figures/ is deleted, which might be a folder elsewhere
     study = collect(directory.path, complete)
     with declared_names(study.names):
-        _write(directory, study, figures)
+        _write(directory, study, with_figures)
     return directory.report_html
 
 
@@ -54,9 +54,10 @@ def _write(directory: StudyDirectory, study: Study, with_figures: bool) -> None:
     cells = {condition: tables.scores(study, condition) for condition in study.conditions}
     store.write(directory.table_csv, tables.as_csv(study, cells).encode())
     store.write(directory.table_tex, tables.as_tex(study, cells).encode())
+    _remove_figures(directory.figures)
     if with_figures:
         _figures(study, cells, directory.figures)
-    store.write(directory.report_html, _page(study, cells).encode())
+    store.write(directory.report_html, _page(study, cells, with_figures).encode())
 
 
 def _plotted(study: Study) -> list[Row]:
@@ -67,12 +68,16 @@ def _plotted(study: Study) -> list[Row]:
 _OUR_FIGURE = re.compile(r"(curves|scores|responses|samples|reconstructions)(_\d+)?\.pdf")
 
 
-def _figures(study: Study, cells: dict[str, Cells], folder: Path) -> None:
-    """One PDF per kind of figure and condition; those of an earlier report are removed first, and no other files."""
-    folder.mkdir(exist_ok=True)
-    for old in list(folder.iterdir()):
+def _remove_figures(folder: Path) -> None:
+    """Remove the figures of an earlier report, which would show other numbers, and no other files."""
+    for old in list(folder.iterdir()) if folder.is_dir() else ():
         if _OUR_FIGURE.fullmatch(old.name):
             old.unlink()
+
+
+def _figures(study: Study, cells: dict[str, Cells], folder: Path) -> None:
+    """One PDF per kind of figure and condition."""
+    folder.mkdir(exist_ok=True)
     for number, condition in enumerate(study.conditions, start=1):
         tail = f"_{number}" if len(study.conditions) > 1 else ""
         sheets = {
@@ -170,7 +175,7 @@ def _pictures(study: Study, condition: str, album: pictures.Album) -> dict[int, 
     return by_seed
 
 
-def _page(study: Study, cells: dict[str, Cells]) -> str:
+def _page(study: Study, cells: dict[str, Cells], with_figures: bool) -> str:
     """The page's HTML; every text in it is escaped by Jinja."""
     from markupsafe import Markup
 
@@ -181,6 +186,7 @@ def _page(study: Study, cells: dict[str, Cells]) -> str:
     templates.filters |= {"condition": text.condition}
     return templates.get_template("page.html.j2").render(
         study=study,
+        with_figures=with_figures,
         facts=headlines.facts(study),
         certainty=headlines.certainty(study),
         legend=headlines.legend(study),

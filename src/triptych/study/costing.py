@@ -93,7 +93,8 @@ def preview(spec: StudySpec) -> CostedPlan:
     plan = planned(spec)
     raw = sources.load(spec.data)
     channels, _ = channels_of(spec.data, raw)
-    size = sum(map(len, raw.splits().values())) * channels * spec.data.size**2
+    pixel = 2 if spec.data.dequantise else 1  # bytes
+    size = sum(map(len, raw.splits().values())) * channels * spec.data.size**2 * pixel
     return costed(plan, DataFacts(channels=channels, classes=len(raw.label_names or ()), size=size))
 
 

@@ -22,9 +22,20 @@ def shared_parts(study: StudySpec) -> dict[str, Any]:
     return {**parts, "options": {}}
 
 
-def with_rate(parts: dict[str, Any]) -> dict[str, Any]:
-    """The parts of a run with the learning rate under its one name."""
-    return {name: rename_learning_rate(part) if name == "optimiser" else part for name, part in parts.items()}
+def with_rate(parts: Any, where: str) -> dict[str, Any]:
+    """The parts of a run that the author of a framework wrote, with the learning rate under its one name.
+
+    Raises InputError, with `where`, for what is no table of tables.
+    """
+    if not isinstance(parts, dict):
+        raise InputError("must be a table of parts of a run", where=where, value=parts)
+    for part, table in parts.items():
+        if not isinstance(table, dict):
+            raise InputError("must be a table of fields", where=f"{where}, {part}", value=table)
+    try:
+        return {name: rename_learning_rate(part) if name == "optimiser" else part for name, part in parts.items()}
+    except ValueError as error:
+        raise InputError(str(error), where=where) from None
 
 
 def own_defaults(framework: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -33,18 +44,12 @@ def own_defaults(framework: str, values: dict[str, Any]) -> dict[str, Any]:
     Raises InputError for defaults that are no tables of fields that a run has.
     """
     kind: Any = find("frameworks", framework.partition("@")[0], where="frameworks")
-    declared = getattr(kind, "defaults", {})  # `validate` refuses what is no framework
     where = f"`defaults` of {framework}"
-    try:
-        declared = with_rate(declared)
-    except ValueError as error:
-        raise InputError(str(error), where=where) from None
+    declared = with_rate(getattr(kind, "defaults", {}), where)  # `validate` refuses what is no framework
     chosen: dict[str, Any] = {}
     for part, table in declared.items():
         if part not in _SPECS:
             raise InputError("no such part of a run", where=where, value=part, hint=suggest(part, _SPECS))
-        if not isinstance(table, dict):
-            raise InputError("must be a table of fields", where=f"{where}, {part}", value=table)
         project = _project(part)
         for key in table:
             if key not in project:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,9 +143,12 @@ def _preset(study: StudySpec, framework: str) -> dict[str, Any]:
     """What the preset after the "@" lays over a run: one of the framework's own, or one that the study defines."""
     base, at, preset = framework.partition("@")
     kind: Any = find("frameworks", base, where="frameworks")
+    where = f"`presets` of {base}"
     presets = getattr(kind, "presets", {})  # what is no framework at all, `validate` refuses
+    if not isinstance(presets, Mapping):
+        raise InputError("must be a table of presets", where=where, value=presets)
     if not at or preset in presets:
-        return with_rate(presets.get(preset, {}))
+        return with_rate(presets.get(preset, {}), f"{where}, {preset}")
     if framework in study.override:
         return {}
     raise InputError(

@@ -334,8 +334,9 @@ def status(folder: Path) -> list[dict[str, Any]]:
 
 def run_status(files: RunDirectory, run: RunSpec) -> dict[str, Any]:
     """One row of `status`; its state is one of `RunDirectory.status`."""
-    lines = store.Reader([]).lines(files.log_jsonl)
-    state = files.status()
-    done = store.read_json(files.outcome_json)["images"] if state in ("finished", "diverged") else None
-    images = done if done is not None else lines[-1].get("images", 0) if lines else 0
+    reader, state = store.Reader([]), files.status()
+    images = reader.table(files.outcome_json).get("images") if state in ("finished", "diverged") else None
+    if images is None:
+        lines = reader.lines(files.log_jsonl)
+        images = lines[-1].get("images", 0) if lines else 0
     return {"run": run.id, "images": images, "of": max(run.training.whole_images(), images), "state": state}

@@ -1,14 +1,15 @@
 """What a run costs, counted and not measured: parameters, FLOPs, memory.
 
-FLOPs are PyTorch's own count (two per multiply-add, in matrix products and convolutions) of one whole training step on
-the meta device, where shapes exist and numbers do not; so the paper's size is counted in a moment on any machine.
+FLOPs are PyTorch's own count (two per multiply-add, in matrix products and convolutions) of one whole training step.
+Large images are counted on the meta device, where shapes exist and numbers do not; so the paper's size is counted in a
+moment on any machine. Small ones are counted on the CPU, several times faster, with the same result.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -24,6 +25,8 @@ from triptych.training.step import Examples, batch_of, batches_per_step, play, s
 
 BATCH = 4
 """Counts are linear in the batch; BatchNorm needs more than one image."""
+SMALL = 32
+"""Up to this size in pixels, a step of real numbers takes less time than PyTorch's shapes of it."""
 _counted: dict[tuple[str, int, int], int] = {}
 """What `flops_per_image` has found, by kind and channels: studies are planned, validated and run in one process."""
 
@@ -84,11 +87,12 @@ def flops_per_image(spec: RunSpec, channels: int, classes: int = 0) -> int:
     Labels are given to conditional frameworks only, so that a study is counted the same before its data are read.
     """
     classes = classes if framework_of(spec).conditional else 0
+    device = "cpu" if spec.data.size <= SMALL else "meta"
     if is_outside(spec.framework) or is_outside(spec.network.family):  # a plug-in may be edited, and keep its name
-        return _count(spec, channels, classes)
+        return count_step(spec, channels, classes, device)
     key = kind(spec), channels, classes
     if key not in _counted:
-        _counted[key] = _count(spec, channels, classes)
+        _counted[key] = count_step(spec, channels, classes, device)
     return _counted[key]
 
 
@@ -103,11 +107,15 @@ def phases(framework: Framework) -> dict[tuple[str, ...], tuple[float, int]]:
     return found
 
 
-def _count(spec: RunSpec, channels: int, classes: int) -> int:
-    state = initial(spec, channels, "meta", classes)
+def count_step(spec: RunSpec, channels: int, classes: int, device: Literal["cpu", "meta"]) -> int:
+    """FLOPs per image, counted on images of zeros or on shapes alone.
+
+    On the meta device, a step that depends on the values of a tensor raises RuntimeError or NotImplementedError.
+    """
+    state = initial(spec, channels, device, classes)
     framework = state.framework
-    images = torch.empty(BATCH, channels, spec.data.size, spec.data.size, device="meta")
-    labels = torch.empty(BATCH, dtype=torch.int64, device="meta") if classes else None
+    images = torch.zeros(BATCH, channels, spec.data.size, spec.data.size, device=device)
+    labels = torch.zeros(BATCH, dtype=torch.int64, device=device) if classes else None
     total = 0.0
     for progress, percents in phases(framework).values():
         turns = update_groups(spec, framework, progress)

@@ -267,7 +267,8 @@ def train(
     refuse_other_run(files, spec, dataset)
     if files.outcome_json.exists():
         return True
-    store.remove_partials(folder)
+    if files.spec_json.exists():  # else nothing here is ours
+        store.remove_partials(folder)
     training = Training(folder, spec, dataset)
     store.write(files.spec_json, store.to_json(spec.model_dump(mode="json")))
     if not files.environment_json.exists():

@@ -144,8 +144,9 @@ def play(state: State, batch: Batch) -> tuple[dict[str, Tensor], dict[str, list[
         for name in loss:
             if name not in terms:
                 raise ValueError(f"player {player!r} minimises the term {name!r}, which terms() does not return")
-            if not isinstance(terms[name], Tensor) or terms[name].ndim:
-                raise ValueError(f"the term {name!r} must be a scalar tensor; take the mean over the batch")
+    for name, term in terms.items():
+        if not isinstance(term, Tensor) or term.ndim:
+            raise ValueError(f"the term {name!r} must be a scalar tensor; take the mean over the batch")
     parameters = {player: state.parameters(player) for player in batch.active}
     try:
         return terms, gradients(terms, losses, parameters, batch.cut)
@@ -162,19 +163,20 @@ def _move(state: State, batch: Batch, measured: StepValues) -> None:
     """
     terms, gradients_of = play(state, batch)
     players = batch.active
-    norms = [torch.nn.utils.get_total_norm(gradients_of[player]) for player in players]
+    sizes = [torch.nn.utils.get_total_norm(gradients_of[player]) for player in players]
     # One transfer for all numbers: on a GPU each would wait for the device.
-    numbers = torch.stack([value.detach().double() for value in [*terms.values(), *norms]]).tolist()
-    values = dict(zip(terms, numbers, strict=False))
-    for name, number in [*values.items(), *zip(players, numbers[len(terms) :], strict=True)]:
-        if not math.isfinite(number):
-            kind = "term" if name in values else "gradient of player"
-            raise Diverged(f"{kind} {name!r} is {number} at step {state.step}")
+    numbers = torch.stack([value.detach().double() for value in [*terms.values(), *sizes]]).tolist()
+    values = dict(zip(terms, numbers[: len(terms)], strict=True))
+    norms = dict(zip(players, numbers[len(terms) :], strict=True))
+    for kind, found in (("term", values), ("gradient of player", norms)):
+        for name, number in found.items():
+            if not math.isfinite(number):
+                raise Diverged(f"{kind} {name!r} is {number} at step {state.step}")
     skipped = state.framework.skipped_players(values)
     minimised = {name for player in players for name in state.framework.losses[player]}
     measured.terms |= {name: v for name, v in values.items() if name in minimised or name not in measured.terms}
     measured.skipped += [player for player in players if player in skipped]
-    for player, norm in zip(players, numbers[len(terms) :], strict=True):
+    for player, norm in norms.items():
         loss = state.framework.losses[player]
         measured.losses[player] = sum(weight * values[name] for name, weight in loss.items())
         measured.gradient_norms[player] = norm

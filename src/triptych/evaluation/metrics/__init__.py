@@ -180,21 +180,24 @@ def score(
     the run's.
     """
     metrics, rows = list(metrics), []
+    chosen = {metric.name: _options_of(metric, options or {}) for metric in metrics}
     for metric in metrics:
         watch(metric.name)
-        metric_options = None
-        if metric.options is not None:
-            metric_options = checked(
-                metric.options, (options or {}).get(metric.name, {}), f"scoring.options.{metric.name}"
-            )
-        rows += _rows(observed, metric, metric.outputs_for(observed.extractor.label_names), metric_options)
+        rows += _rows(observed, metric, metric.outputs_for(observed.extractor.label_names), chosen[metric.name])
     for extractor in spaces:
         watch(extractor.name)
         view = observed.seen_by(extractor)
         for metric in metrics:
             if metric.per_feature_space:
-                rows += _rows(view, metric, metric.outputs_in(extractor.name), None)
+                rows += _rows(view, metric, metric.outputs_in(extractor.name), chosen[metric.name])
     return rows
+
+
+def _options_of(metric: Metric, options: Mapping[str, Any]) -> Frozen | None:
+    """The metric's options as a study gives them; None for a metric without."""
+    if metric.options is None:
+        return None
+    return checked(metric.options, options.get(metric.name, {}), f"scoring.options.{metric.name}")
 
 
 def _rows(

@@ -47,7 +47,7 @@ class Scale:
 SCALES = {
     "paper": Scale(name="paper", size=64, width=1.0, images=60_000, scored_images=10_000, seeds=5),
     "small": Scale(name="small", size=32, width=0.25, images=12_800, scored_images=2_000, seeds=5),
-    "tiny": Scale(name="tiny", size=16, width=0.0625, images=640, scored_images=100, seeds=2),
+    "tiny": Scale(name="tiny", size=16, width=0.0625, images=640, scored_images=50, seeds=2),
 }
 
 

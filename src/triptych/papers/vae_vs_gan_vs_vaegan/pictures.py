@@ -22,6 +22,7 @@ from triptych.claims.results import Results
 from triptych.data import dataset
 from triptych.data.transforms import random_translate
 from triptych.directory import RunRecord
+from triptych.errors import InputError
 from triptych.evaluation.run import Run
 from triptych.papers.vae_vs_gan_vs_vaegan.quirks import BASES, GAME, quirks_of
 from triptych.papers.vae_vs_gan_vs_vaegan.rates import FRAMEWORKS, PAPER, tuned
@@ -71,8 +72,12 @@ class Gallery:
     @cached_property
     def digits(self) -> Tensor:
         """A batch of test images [64, C, S, S], evenly spaced, one of each class first if they have labels."""
-        folders = (record.directory.study.data for record in self.results.runs if record.directory)
-        test = dataset.open(next(folder for folder in folders if folder.is_dir()), resident_bytes=0).test
+        folders = dict.fromkeys(record.directory.study.data for record in self.results.runs if record.directory)
+        folder = next((folder for folder in folders if folder.is_dir()), None)
+        if folder is None:
+            hint = "Run one of these studies again, which prepares them: triptych run DIR/study.toml."
+            raise InputError("the prepared images are gone", where=", ".join(map(str, folders)), hint=hint)
+        test = dataset.open(folder, resident_bytes=0).test
         chosen = dataset.evenly_spaced(len(test), BATCH)
         if test.labels is not None:
             labels = test.labels[chosen].tolist()
