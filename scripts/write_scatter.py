@@ -1,59 +1,45 @@
-"""Write how far paired differences scatter from seed to seed, from a study's scores: the table that `plan` goes by.
+"""Write how far paired differences scatter from seed to seed: the table by which `plan` says what seeds can decide.
 
-    python scripts/write_scatter.py results/mnist-quick "MNIST, the preset quick, 3 seeds"
+    python scripts/write_scatter.py results/mnist-seeds "MNIST at 32 x 32 pixels, preset quick, 8 seeds"
 
-For each metric: the root of the mean variance of the paired differences over all pairs of frameworks, on the metric's
-scale. Pairs of which one failed, or whose values do not fit the scale, are left out.
+For each metric with a direction: the root of the mean variance, by degrees of freedom, of the paired differences of all
+pairs of frameworks, on the metric's scale and over the seeds in which no run failed, as verdicts.json has them. Events
+are counted and have none; nor have comparisons without a typical run, or on another than the metric's own scale.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import json
 import math
 from collections import defaultdict
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from triptych.directory import StudyDirectory
-from triptych.store import read_json, read_lines, to_json
-from triptych.verdicts import scales
+from triptych.store import read_json, to_json
 
 TABLE = Path(__file__).resolve().parents[1] / "src" / "triptych" / "verdicts" / "scatter.json"
 
 
-def spreads(study: StudyDirectory) -> dict[str, float]:
-    """The standard deviation of paired differences by metric."""
-    values: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
-    images: dict[str, int] = {}
-    for line in read_lines(study.scores_jsonl):
-        if line["value"] is not None:
-            values[line["metric"]][line["framework"]][line["seed"]] = line["value"]
-            images[line["metric"]] = min(images.get(line["metric"], line["n"]), line["n"])
-    found = {}
-    for row in read_json(study.metrics_json):
-        name, scale = row["metric"], scales.scale_of(row["scale"])
-        variances = []
-        for a, b in itertools.combinations(values[name].values(), 2):
-            seeds = sorted(a.keys() & b.keys())
-            sides = [[side[seed] for seed in seeds] for side in (a, b)]
-            if len(seeds) > 1 and scale != "event" and all(scales.fits(scale, side) for side in sides):
-                x, y = (scales.transformed(scale, side, images[name]) for side in sides)
-                variances.append(float(np.var(x - y, ddof=1)))
-        if variances and (sd := math.sqrt(sum(variances) / len(variances))):
-            found[name] = float(f"{sd:.3g}")
-    return found
+def spreads(verdicts: list[dict[str, Any]]) -> dict[str, float]:
+    """The standard deviation of paired differences by metric, three digits of it."""
+    squares: dict[str, float] = defaultdict(float)
+    degrees: dict[str, int] = defaultdict(int)
+    for row in verdicts:
+        if row["sd"] and row["scale"] != "event" and not row["rescaled"] and not row["most_failed"]:
+            squares[row["metric"]] += row["sd"] ** 2 * (row["n"] - 1)
+            degrees[row["metric"]] += row["n"] - 1
+    return {name: float(f"{math.sqrt(squares[name] / degrees[name]):.3g}") for name in squares}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path)
-    parser.add_argument("source")
+    parser.add_argument("source", help="what the study was, in a few words")
     given = parser.parse_args()
-    TABLE.write_bytes(to_json({"source": given.source, "sd": spreads(StudyDirectory(given.study))}))
-    print(f"{len(json.loads(TABLE.read_text())['sd'])} metrics: {TABLE}")
+    sd = spreads(read_json(StudyDirectory(given.study).verdicts_json))
+    TABLE.write_bytes(to_json({"source": given.source, "sd": sd}))
+    print(f"{len(sd)} metrics: {TABLE}")
 
 
 if __name__ == "__main__":

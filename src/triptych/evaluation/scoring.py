@@ -44,6 +44,11 @@ def metrics_of(scoring: ScoringSpec) -> list[Metric]:
     return asked
 
 
+def planned_outputs(scoring: ScoringSpec) -> list[Row]:
+    """What is known of each metric's outputs before the data are: all but those per class and per feature space."""
+    return [dataclasses.asdict(output) for metric in metrics_of(scoring) for output in metric.outputs]
+
+
 def describe(scoring: ScoringSpec, extractors: Sequence[Extractor]) -> list[Row]:
     """What `metrics.json` says of each metric's outputs, with the study's own smallest effects put in.
 

@@ -13,6 +13,7 @@ import torch
 from triptych.data import sources
 from triptych.data.dataset import RESIDENT_BYTES
 from triptych.data.prepare import channels_of
+from triptych.evaluation.scoring import Row, planned_outputs
 from triptych.rng import stream
 from triptych.spec import RunSpec, StudySpec
 from triptych.study.plan import Plan, ResolvedExecution, check_labels, planned
@@ -36,6 +37,11 @@ class CostedPlan(Plan):
 
     facts: DataFacts
     costs: dict[str, Cost]
+
+    @property
+    def outputs(self) -> list[Row]:
+        """The outputs of the metrics that its runs are scored by, as far as they are known before the data are read."""
+        return planned_outputs(self.spec.scoring)
 
     def estimate(self, runs: list[RunSpec] | None = None) -> Estimate:
         """What some of its runs will take, or all: counted, but for the time, which a few steps of some of them tell.

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from triptych.text import condition, count, duration, interval, number, p_value
-from triptych.verdicts import wording
+from triptych.verdicts import planning, wording
 
 if TYPE_CHECKING:
     from triptych.claims.engine import Claim
@@ -81,6 +81,29 @@ def plan(console: Console, study: CostedPlan) -> None:
         f"About {duration(estimate.seconds)} of training ({estimate.flops / 1e12:,.0f} TFLOP), then scoring; "
         f"{estimate.memory_bytes / 2**30:.1f} GiB of memory, {estimate.disk_bytes / 2**30:.1f} GiB of disk",
         highlight=False,
+    )
+    decidable(console, study, estimate.seconds)
+
+
+def decidable(console: Console, study: CostedPlan, seconds: float) -> None:
+    """What the seeds can decide by each primary metric, what twice as many could, and what these would cost."""
+    seeds, frameworks = len(study.spec.seeds), len(study.spec.frameworks)
+    outputs = study.outputs
+    now, later = (planning.reaches(outputs, frameworks, n) for n in (seeds, 2 * seeds))
+    if not later:
+        return
+    now_by = {reach.metric: reach.text for reach in now}
+    more = f"{2 * seeds} seeds, {duration(seconds)} more of training"
+    table = _table("what can be told apart", count(seeds, "seed"), more)
+    for reach in later:
+        _add(table, reach.label, now_by.get(reach.metric, "nothing"), reach.text)
+    console.print(table)
+    exact = planning.seeds_without_assumptions(outputs, frameworks)
+    console.print(
+        f"  In four studies of five, if seeds scatter as in {planning.scatter()['source']}; on your images they may "
+        f"not. From {exact} seeds on, a verdict can hold without assumptions about how seeds scatter.",
+        highlight=False,
+        markup=False,
     )
 
 

@@ -9,7 +9,9 @@ verdicts.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -20,6 +22,8 @@ from triptych.verdicts import stats
 from triptych.verdicts.scales import Effects, Scale, scale_of
 
 POWER = 0.8
+MOST = 1000.0
+"""Larger factors are no answer to how little can be told apart."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,11 @@ class Reach:
 
     @property
     def text(self) -> str:
-        """ "a factor of 1.5", "0.03", "12 nats"."""
+        """ "a factor of 1.5", "0.03", "12 nats"; "nothing" where only what cannot be would be found."""
         if self.scale == "factor":
-            return f"a factor of {number(self.effect, 3)}"
+            return f"a factor of {number(self.effect, 3)}" if self.effect < MOST else "nothing"
+        if self.scale == "share" and self.effect > 0.99:
+            return "nothing"
         unit = f" {self.unit}" if self.unit and " " not in self.unit and self.unit not in ("share", "ratio") else ""
         return f"{number(self.effect, 2)}{unit}"
 
@@ -57,7 +63,7 @@ def reaches(metrics: Iterable[Mapping[str, Any]], frameworks: int, seeds: int) -
 
     `metrics` are the rows of metrics.json. The level is what Holm's first step asks of the largest group.
     """
-    rows = [m for m in metrics if m.get("role") == "primary" and m.get("better") in ("lower", "higher")]
+    rows = [m for m in metrics if _is_primary(m)]
     known, pairs = scatter()["sd"], frameworks * (frameworks - 1) // 2
     found = []
     for row in rows:
@@ -79,6 +85,17 @@ def reaches(metrics: Iterable[Mapping[str, Any]], frameworks: int, seeds: int) -
     return found
 
 
+def seeds_without_assumptions(metrics: Iterable[Mapping[str, Any]], frameworks: int, alpha: float = 0.05) -> int:
+    """From how many seeds on the exact sign-flip test can decide in every group of primary comparisons."""
+    topics = Counter((m.get("topic") or {}).get("name") for m in metrics if _is_primary(m))
+    largest = max(topics.values(), default=1) * max(frameworks * (frameworks - 1) // 2, 1)
+    return math.floor(math.log2(largest / alpha)) + 2  # its smallest p is 2 / 2^n, and 2 largest / 2^n < alpha
+
+
+def _is_primary(row: Mapping[str, Any]) -> bool:
+    return row.get("role") == "primary" and row.get("better") in ("lower", "higher")
+
+
 def smallest_found(n: int, sd: float, alpha: float, power: float = POWER) -> float:
     """The smallest mean difference that a paired t test of n seeds finds with this power, by bisection."""
     low, high = 0.0, sd
@@ -88,16 +105,3 @@ def smallest_found(n: int, sd: float, alpha: float, power: float = POWER) -> flo
         middle = (low + high) / 2
         low, high = (low, middle) if stats.difference_power(n, middle, sd, alpha) >= power else (middle, high)
     return high
-
-
-def sentences(metrics: Sequence[Mapping[str, Any]], frameworks: int, seeds: int) -> list[str]:
-    """What the chosen number of seeds can decide, and what twice as many could, per metric; none without a table."""
-    now, later = reaches(metrics, frameworks, seeds), reaches(metrics, frameworks, 2 * seeds)
-    if not now:
-        return []
-    lines = [
-        f"{one.label}: {one.text} with {one.seeds} seeds, {two.text} with {two.seeds}"
-        for one, two in zip(now, later, strict=True)
-    ]
-    head = f"What {seeds} seeds can decide, in four studies of five, if seeds scatter as in {scatter()['source']}:"
-    return [head, *lines]
