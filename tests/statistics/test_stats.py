@@ -152,13 +152,19 @@ def test_without_spread_only_the_exact_test_speaks():
     result = stats.paired([3.0, 4.0, 5.0], [1.0, 2.0, 3.0])
     assert result.difference == stats.Estimate(2.0, None, None, 3)
     assert (result.sd, result.p) == (0.0, 2 / 2**3)
-    assert stats.equivalence_p([3.0, 4.0, 5.0], [1.0, 2.0, 3.0], 2.5) == 1 / 2**3
+    assert stats.equivalence_p([3.0, 4.0, 5.0], [1.0, 2.0, 3.0], 2.5) == 1.0
     assert stats.equivalence_p([3.0, 4.0, 5.0], [1.0, 2.0, 3.0], 2.0) == 1.0
     assert stats.paired([1.0, 7.0], [1.0, 7.0]).p == 1.0
-    # 2/2^n first falls below 0.05 at six seeds, 1/2^n at five.
+    # 2/2^n first falls below 0.05 at six seeds; equivalence is never proved by values without spread.
     assert stats.seeds_needed(2.0, 0.0, None, 0.05) == 6
-    assert stats.seeds_needed(0.0, 0.0, 1.0, 0.05) == 5
+    assert stats.seeds_needed(0.0, 0.0, 1.0, 0.05) is None
     assert stats.seeds_needed(0.0, 0.0, None, 0.05) is None
+
+
+@pytest.mark.parametrize("p", [[0.01, math.nan], [-0.1], [1.5]])
+def test_what_is_no_p_value_is_not_adjusted(p: list[float]):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        stats.holm(p)
 
 
 def test_rounding_is_neither_spread_nor_difference():

@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
@@ -445,7 +446,8 @@ def test_every_sentence_contains_the_numbers_it_rests_on(scores: list[dict]):
             continue
         numbers = [float(x) for x in re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?:e[+-]?\d+)?", text)]
         resolution = (v.high - v.low) / 40 if v.low is not None else 0.0
-        for x in (v.difference, v.low, v.high):
+        narrow = v.verdict == "equivalent"  # judged by its 90 % interval
+        for x in (v.difference, v.narrow_low if narrow else v.low, v.narrow_high if narrow else v.high):
             if x:
                 assert any(abs(number - abs(x)) <= max(resolution, 0.006 * abs(x)) for number in numbers), (
                     x,
@@ -513,3 +515,23 @@ def test_false_equivalence_stays_at_its_level_at_the_margin():
             scores += lines(metric, "vaegan", draw.normal(12, 0.3, n).tolist())
         false += any(v.verdict == "equivalent" for v in judge(scores, asked))
     assert 0.05 / 4 < false / draws < 0.05 + 4 * math.sqrt(0.05 * 0.95 / draws)
+
+
+def test_the_interval_next_to_equivalent_lies_within_the_margin():
+    """The 95 % interval may exceed it; the test of equivalence is that of the 90 % one."""
+    a, b = [10.0, 12.0, 11.0, 9.0, 10.5], [10.9, 11.0, 10.6, 10.3, 11.6]
+    (v,) = judge(lines(FD, "vae", a) + lines(FD, "gan", b), comparisons_for(["vae", "gan"], [FD]))
+    sd, n = float(np.std(np.subtract(a, b), ddof=1)), len(a)
+    for low, high, level in ((v.low, v.high, 0.95), (v.narrow_low, v.narrow_high, 0.9)):
+        half = scipy.stats.t.ppf((1 + level) / 2, n - 1) * sd / math.sqrt(n)
+        assert (low, high) == pytest.approx((v.difference - half, v.difference + half))
+    assert v.verdict == "equivalent" and "90 % interval" in v.sentence and "95 %" not in v.sentence
+    assert max(-v.narrow_low, v.narrow_high) < FD["smallest_effect"]
+
+
+def test_the_correlation_of_the_sides_over_seeds_is_in_the_record():
+    a, b = [10.0, 12.0, 11.0, 9.0], [20.0, 23.0, 21.0, 19.5]
+    (v,) = judge(lines(FD, "vae", a) + lines(FD, "gan", b), comparisons_for(["vae", "gan"], [FD]))
+    assert v.correlation == pytest.approx(scipy.stats.pearsonr(a, b).statistic)
+    (v,) = judge(lines(FD, "vae", a[:2]) + lines(FD, "gan", b[:2]), comparisons_for(["vae", "gan"], [FD]))
+    assert v.correlation is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from dataclasses import dataclass
 
 from triptych.report.collect import Row, Study
@@ -223,7 +224,20 @@ def certainty(study: Study) -> str:
     p = [x for v in made if v["verdict"] in ("better", "worse") and (x := finite(v.get("p_adjusted"))) is not None]
     if p:
         text += f"The largest adjusted p-value among the decided is {number(max(p), 2)}. "
-    return f"{text}Comparisons are paired by seed. {levels(study)}"
+    return f"{text}{pairing(made)}{levels(study)}"
+
+
+def pairing(verdicts: list[Row]) -> str:
+    """That comparisons are paired by seed, and whether this gains anything."""
+    alike = sorted(x for v in verdicts if (x := finite(v.get("correlation"))) is not None)
+    if not alike:
+        return "Comparisons are paired by seed. "
+    middle = statistics.median(alike)
+    gains = "so pairing gains" if middle > 0.2 else "so pairing gains little"
+    return (
+        f"Comparisons are paired by seed: over {count(len(alike), 'comparison')}, the correlation of two frameworks at "
+        f"one seed is {middle:.1f} (median; {alike[0]:.1f} to {alike[-1]:.1f}), {gains}. "
+    )
 
 
 def risks(study: Study, condition: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from triptych import text
@@ -107,14 +108,34 @@ def _of_the_design(study: Study) -> Iterator[str]:
         )
 
 
+def _any_wrong(study: Study, groups: int) -> str:
+    """How likely a report of so many groups holds at least one wrong verdict, if nothing differs."""
+    alpha = next((a for v in study.verdicts if (a := finite(v.get("alpha"))) is not None), 0.05)
+    chance = 1 - (1 - alpha) ** groups
+    return (
+        f"If no framework differed from any other, up to {number(100 * chance, 2)} % of such reports would call one "
+        "better by some measure, as many groups independent of each other would."
+    )
+
+
 def _of_the_outcome(study: Study) -> Iterator[str]:
     group_of = {m["metric"]: (topic_of(m).name, m.get("role")) for m in study.metrics}
     groups = {group_of.get(v["metric"]) for v in study.verdicts}
     if len(groups) > 1:
         yield (
             f"Each topic is judged at its own level{level(study)}, primary and secondary measures apart: p-values "
-            f"are adjusted within each of these {len(groups)} groups of comparisons, not over all of them. So the "
-            "chance that at least one verdict is wrong is higher than that level."
+            f"are adjusted within each of these {len(groups)} groups of comparisons, not over all of them. "
+            f"{_any_wrong(study, len(groups))}"
+        )
+    equivalent = Counter(
+        (v["metric"], text.condition_key(v.get("condition") or {}))
+        for v in study.verdicts
+        if v["verdict"] == "equivalent"
+    )
+    if max(equivalent.values(), default=0) > 1:
+        yield (
+            "“Equivalent” is judged pair by pair. From A like B and B like C it does not follow that A is like C: "
+            "small differences add up."
         )
     undecided = sum(v["verdict"] == "undecided" for v in study.verdicts)
     if undecided:

@@ -14,6 +14,8 @@ from triptych.verdicts.scales import Effects, Scale
 
 Scores = Mapping[int, float]
 """By seed, of one side."""
+NARROW = 0.9
+"""Two one-sided tests at 5 % say "equivalent" if the 90 % interval lies within the margin."""
 NOT_POSITIVE = "a value is not positive, so there is no factor between them"
 NO_SHARE = "a value is not between 0 and 1"
 
@@ -28,8 +30,11 @@ class Evidence:
     effect: float
     low: float | None
     high: float | None
+    narrow_low: float | None
+    narrow_high: float | None
     n: int
     sd: float | None
+    correlation: float | None
     difference: float
     margin: float | None
     mean_a: float
@@ -93,13 +98,19 @@ def _measured(a: Scores, b: Scores, paired: list[int], question: Question) -> Ev
         seeds = [*kept, *single]
         sides.append((on_scale([a.get(s, worst) for s in seeds]), on_scale([b.get(s, worst) for s in seeds])))
     p, p_equivalence, p_sign = (1.0, None, 1.0) if most_failed else _tests(sides, margin, question.looks)
-    low, high = (None if bound is None else effects.effect(bound) for bound in (d.low, d.high))
+    narrow = stats.paired(x, y, NARROW).difference
+    low, high, narrow_low, narrow_high = (
+        None if bound is None else effects.effect(bound) for bound in (d.low, d.high, narrow.low, narrow.high)
+    )
     return Evidence(
         effect=effects.effect(d.point),
         low=low,
         high=high,
+        narrow_low=narrow_low,
+        narrow_high=narrow_high,
         n=len(kept),
         sd=found.sd,
+        correlation=_correlation(x, y),
         difference=d.point,
         margin=margin,
         mean_a=scales.mean(scale, [a[seed] for seed in kept], images=question.images).point,
@@ -112,6 +123,11 @@ def _measured(a: Scores, b: Scores, paired: list[int], question: Question) -> Ev
         p_equivalence=p_equivalence,
         p_sign=p_sign,
     )
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float | None:
+    """How alike the sides vary over seeds: what pairing gains; None for fewer than three seeds, or without spread."""
+    return float(np.corrcoef(x, y)[0, 1]) if len(x) > 2 and x.std() > 0 and y.std() > 0 else None
 
 
 def _healthy(a: Scores, b: Scores, paired: list[int], failed: Collection[int]) -> list[int]:
@@ -134,8 +150,11 @@ def _counted(a: Scores, b: Scores, paired: list[int], question: Question) -> Evi
         effect=one.share - two.share,
         low=low,
         high=high,
+        narrow_low=None,
+        narrow_high=None,
         n=len(paired),
         sd=None,
+        correlation=None,
         difference=one.share - two.share,
         margin=question.smallest_effect,
         mean_a=one.share,
@@ -169,7 +188,7 @@ def _tests(
         signs = min(1.0, max(1, len(looks)) * stats.sign_flip_p(x - y))
         # Without spread the t test is the exact one, and nothing is known of how far apart other seeds would lie.
         p = signs if result.sd == 0 else sequential.calibrated(result.p or 0.0, looks)
-        same = 1.0 if result.sd == 0 or margin is None else stats.equivalence_p(x, y, margin) or 0.0
+        same = 1.0 if margin is None else stats.equivalence_p(x, y, margin) or 0.0
         agrees = np.sign(np.mean(x - y)) == sign
         found.append(
             (p if agrees else 1.0, sequential.calibrated(same, looks, one_sided=True), signs if agrees else 1.0)

@@ -72,7 +72,10 @@ def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Paired:
 
 
 def equivalence_p(a: ArrayLike, b: ArrayLike, margin: float) -> float | None:
-    """The p of two one-sided paired t tests that |mean of a - b| < margin; None for fewer than two pairs."""
+    """The p of two one-sided paired t tests that |mean of a - b| < margin; None for fewer than two pairs.
+
+    Without spread it is 1: how far apart other seeds would lie is not known.
+    """
     if not margin > 0:
         raise ValueError(f"the margin of an equivalence must be positive, got {margin}")
     d, sd = _differences(a, b)
@@ -80,14 +83,16 @@ def equivalence_p(a: ArrayLike, b: ArrayLike, margin: float) -> float | None:
     if sd is None:
         return None
     if sd == 0:
-        return smallest_sign_flip_p(n) / 2 if abs(d[0]) < margin else 1.0
+        return 1.0
     # The side nearer to its margin has the larger p, and both must reject.
     return float(special.stdtr(n - 1, (abs(d.mean()) - margin) / (sd / math.sqrt(n))))
 
 
 def holm(p: ArrayLike) -> np.ndarray:
-    """Holm's step-down adjusted p-values of [m] p-values, in the order given."""
+    """Holm's step-down adjusted p-values of [m] p-values, in the order given; ValueError if one is no number."""
     p = np.asarray(p, dtype=float)
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"p-values must lie between 0 and 1, got {p}")
     order = np.argsort(p, kind="stable")
     steps = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
     adjusted = np.empty_like(p)
@@ -122,9 +127,10 @@ def seeds_needed(
 
     Settled is whichever comes first: the paired t test at two-sided level alpha finds the difference with the
     given power, or two one-sided tests at alpha confirm equivalence within the margin with it. None: more
-    than cap. Without spread, the exact sign-flip p below alpha takes the place of the power.
+    than cap. Without spread, the exact sign-flip p below alpha takes the place of the power of the first, and nothing
+    confirms equivalence.
     """
-    within = margin is not None and abs(difference) < margin
+    within = margin is not None and abs(difference) < margin and sd > 0
 
     def settles_difference(n: int) -> bool:
         if sd == 0:
@@ -132,8 +138,6 @@ def seeds_needed(
         return difference_power(n, difference, sd, alpha) >= power
 
     def settles_equivalence(n: int) -> bool:
-        if sd == 0:
-            return smallest_sign_flip_p(n) / 2 < alpha
         return equivalence_power(n, difference, sd, margin or 0.0, alpha) >= power
 
     counts = [_first(settles_difference, cap)] if difference else []

@@ -27,16 +27,18 @@ class Risk:
 class Verdict:
     """The numbers behind one answer, about a as against b; `verdict` and `sentence` follow from them alone.
 
-    `effect` and its 95 % interval are what the scale says: a / b for "factor", else a - b. They and the means are over
-    the n seeds that have both scores and no failed run; over all that have both where `most_failed`. `difference` and
-    `sd` are the mean and the standard deviation of the paired differences on the scale, `margin` the smallest effect
-    there. `comparisons` is the size of the group; `p_sign_adjusted` is that of the exact sign-flip test; None is a
-    number that does not exist. `improvement` is the share of seeds in which a is better, ties by half, with its exact
+    `effect` and its 95 % interval are what the scale says: a / b for "factor", else a - b. They and the means are
+    over the n seeds that have both scores and no failed run; over all that have both where `most_failed`.
+    `difference` and `sd` are the mean and the standard deviation of the paired differences on the scale, `margin`
+    the smallest effect there, and `correlation` is that of the two sides over seeds: without one, pairing by seed
+    gains nothing. The interval from `narrow_low` to `narrow_high` is the 90 % one, by which "equivalent" is judged.
+    `comparisons` is the size of the group; `p_sign_adjusted` is that of the exact sign-flip test; None is a number
+    that does not exist. `improvement` is the share of seeds in which a is better, ties by half, with its exact
     interval, over all seeds that have both scores, failed runs included. `undefined` gives reasons by framework,
-    `left_out` the number of seeds by reason, `imputed` of how many the missing side was taken at the worst. `look` is
-    which of the planned `looks` this is, counted from 1, and `decided_at` the number of seeds at which it was decided.
-    `rescaled` says why values are not compared on the metric's own scale, and `gap` how far either side's scores may
-    lie from the truth, on the average over seeds.
+    `left_out` the number of seeds by reason, `imputed` of how many the missing side was taken at the worst. `look`
+    is which of the planned `looks` this is, counted from 1, and `decided_at` the number of seeds at which it was
+    decided. `rescaled` says why values are not compared on the metric's own scale, and `gap` how far either side's
+    scores may lie from the truth, on the average over seeds.
     """
 
     metric: str
@@ -59,8 +61,11 @@ class Verdict:
     effect: float | None = None
     low: float | None = None
     high: float | None = None
+    narrow_low: float | None = None
+    narrow_high: float | None = None
     n: int = 0
     sd: float | None = None
+    correlation: float | None = None
     difference: float | None = None
     margin: float | None = None
     mean_a: float | None = None

@@ -196,31 +196,36 @@ def _way(v: Verdict) -> str:
 def effect(v: Verdict) -> dict[str, str]:
     """The effect, its direction and its 95 % interval in words: "2.2 times", "lower", "1.8 to 2.7"; empty without."""
     amount = _amount(v) or ("the same" if v.effect is not None else "")
-    return {"effect_text": amount, "direction": _way(v), "interval_text": _span(v)}
+    return {"effect_text": amount, "direction": _way(v), "interval_text": _span(v, v.low, v.high)}
 
 
 def _interval(v: Verdict) -> str:
-    """The interval and the seeds: "95 % interval 8.1 to 16.5, 3 seeds", along the effect."""
+    """The interval and the seeds: "95 % interval 8.1 to 16.5, 3 seeds", along the effect.
+
+    Next to "equivalent" stands the 90 % interval, by which it is judged: the 95 % one may exceed the margin.
+    """
     if v.low is None or v.high is None:
         return f"the same in all {count(v.n, 'seed')}"
     if v.scale == "event":
-        return f"exact 95 % interval of the difference {_span(v)}"
-    return f"95 % interval {_span(v)}, {count(v.n, 'seed')}"
+        return f"exact 95 % interval of the difference {_span(v, v.low, v.high)}"
+    if v.verdict == "equivalent" and v.narrow_low is not None and v.narrow_high is not None:
+        return f"90 % interval {_span(v, v.narrow_low, v.narrow_high)}, {count(v.n, 'seed')}"
+    return f"95 % interval {_span(v, v.low, v.high)}, {count(v.n, 'seed')}"
 
 
-def _span(v: Verdict) -> str:
-    if v.low is None or v.high is None or v.effect is None:
+def _span(v: Verdict, low: float | None, high: float | None) -> str:
+    if low is None or high is None or v.effect is None:
         return ""
     if v.scale == "event":
-        return f"{number(v.low, 2)} to {number(v.high, 2)}"
+        return f"{number(low, 2)} to {number(high, 2)}"
     show, none = (_factor(v), 1.0) if _is_factor(v) else (_format(v), 0.0)
     times = " times" if _is_factor(v) else ""
-    if v.low < none < v.high:
-        low, high = (v.low, v.high) if _is_factor(v) else (-v.low, v.high)
+    if low < none < high:
+        low, high = (low, high) if _is_factor(v) else (-low, high)
         return f"{show(low)}{times} lower to {show(high)}{times} higher"
     if v.effect >= none:
-        return f"{show(v.low)} to {show(v.high)}"
-    low, high = (v.high, v.low) if _is_factor(v) else (-v.high, -v.low)
+        return f"{show(low)} to {show(high)}"
+    low, high = (high, low) if _is_factor(v) else (-high, -low)
     return f"{show(low)} to {show(high)}"
 
 
