@@ -23,6 +23,7 @@ from triptych.evaluation.metrics.interpolation import nearest_distances, slerp
 from triptych.evaluation.metrics.linear_probe import fit
 from triptych.evaluation.morphology import measure
 from triptych.evaluation.observations import Measured, Observations
+from triptych.verdicts import scales
 
 LATENT_METRICS = ["active_units", "aggregate_posterior", "linear_probe", "interpolation", "attributes"]
 
@@ -330,11 +331,13 @@ def test_thirds_are_the_least_and_the_most():
 
 
 def assert_worsens(name: str, output: str, steps: list[Observations]) -> None:
-    """Every step is worse in the declared direction, and together by more than the smallest effect."""
+    """Every step is worse in the declared direction, and together by more than the smallest effect on the scale."""
     (declared,) = (each for each in load([name])[0].outputs if each.metric == output)
-    found = [values(name, step)[output] * (1 if declared.better == "lower" else -1) for step in steps]
-    assert declared.better != "none" and found == sorted(found)
-    assert found[-1] - found[0] > declared.smallest_effect
+    found = [values(name, step)[output] for step in steps]
+    assert declared.better != "none" and found == sorted(found, reverse=declared.better == "higher")
+    first, *_, last = scales.transformed(declared.scale, found)
+    effects = scales.Effects(declared.scale, (first + last) / 2)
+    assert abs(last - first) > effects.margin(declared.smallest_effect)
 
 
 def test_a_growing_corruption_of_the_latent_space_never_looks_better():

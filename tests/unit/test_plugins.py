@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from triptych import cli, networks, plugins
+from triptych import networks, plugins
 from triptych.data import dataset
 from triptych.data.sources import load
 from triptych.errors import InputError
 from triptych.evaluation import metrics
 from triptych.spec import DataSpec, NetworkSpec
+from triptych.study import presets
 
 Write = Callable[[str, str], None]
 
@@ -143,7 +144,7 @@ def test_a_source_from_outside_takes_options_and_a_path_that_is_none(write: Writ
         "options = { level = 255 }\n",
         encoding="utf-8",
     )
-    spec = cli._load(study, None, None, None).data
+    spec = presets.from_file(study).data
     assert (spec.path, spec.options) == ("collection/of mine", {"level": 255})
     dataset.prepare(spec, tmp_path / "data")
     assert float(dataset.open(tmp_path / "data").train.images(torch.arange(2)).min()) == 1.0
@@ -168,4 +169,4 @@ def test_options_are_in_a_specification_only_where_there_are_any() -> None:
 
 def test_a_file_path_is_taken_from_where_the_study_lies(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text("frameworks = ['vae']\n[data]\nsource = 'images'\npath = 'photos'\n")
-    assert cli._load(tmp_path / "study.toml", None, None, None).data.path == str((tmp_path / "photos").resolve())
+    assert presets.from_file(tmp_path / "study.toml").data.path == str((tmp_path / "photos").resolve())

@@ -70,17 +70,26 @@ def test_conditions_labels_and_reasons_that_look_like_markup_are_left_as_they_ar
         "label": "[red]MSE[/]",
         "metric": "mse",
         "condition": {"training.order": ["dec", "dis"]},
-        "difference": 1.0,
-        "low": None,
-        "high": None,
+        "rests_on": "",
+        "effect_text": "1",
+        "direction": "lower",
+        "interval_text": "",
         "p_adjusted": None,
+        "sentence": "",
+        "risks": {},
     }
     tables.verdicts(console, [answer])
     line = {"metric": "mse", "value": None, "undefined": "no [bold]encoder[/]", "unit": "[i]", "n": 5, "features": ""}
     tables.scores(console, [line])
     tables.status(console, [{"run": "a[b]", "state": "finished", "images": 1, "of": 1}])
     shown = said(console)
-    for name in ('[red]MSE[/] (training.order=["dec", "dis"])', "[b]A[/b] vs B", "no [bold]encoder[/]", "[i]", "a[b]"):
+    for name in (
+        '[red]MSE[/] (training.order=["dec", "dis"])',
+        "[b]A[/b], B: undecided",
+        "no [bold]encoder[/]",
+        "[i]",
+        "a[b]",
+    ):
         assert name in shown, name
 
 
