@@ -65,6 +65,8 @@ def test_names_that_look_like_markup_are_left_as_they_are(console):
 def test_conditions_labels_and_reasons_that_look_like_markup_are_left_as_they_are(console):
     answer = {
         "role": "primary",
+        "a": "a",
+        "b": "b",
         "names": ["[b]A[/b]", "B"],
         "verdict": "undecided",
         "label": "[red]MSE[/]",
