@@ -10,7 +10,7 @@ from triptych.report.collect import Row, Study
 from triptych.report.tables import Cell, Cells, beaten
 from triptych.text import count, finite, listed, number
 from triptych.topics import BUILT_IN, Topic
-from triptych.verdicts.wording import display, needed, risk_of
+from triptych.verdicts.wording import FEW_SEEDS, display, needed, risk_of
 
 SOURCES = {"mnist": "MNIST"}
 MARKS = {"signs": " ◆", "counts": " ◆", "normal": " ◇"}
@@ -101,7 +101,7 @@ def _standing(study: Study, metric: Row, condition: str, cells: Cells) -> tuple[
     front = [f for f in comparable if all(loser != f for _, loser in won)]
     parts = [_wins(f, verdicts) for f in comparable if any(winner == f for winner, _ in won)]
     parts += [f"{_pair(v)} are equivalent{_how(v)}" for v in verdicts if v["verdict"] == "equivalent"]
-    parts += _undecided([v for v in verdicts if v["verdict"] == "undecided"])
+    parts += _undecided([v for v in verdicts if v["verdict"] == "undecided"], alone=not parts)
     parts += [f"{display(f)} cannot be compared" + _because(by_framework.get(f)) for f in outside]
     return *_headline(verdicts, comparable, front, won), "; ".join(parts) + "."
 
@@ -143,10 +143,15 @@ def _pair(verdict: Row) -> str:
     return f"{display(verdict['a'])} and {display(verdict['b'])}"
 
 
-def _undecided(verdicts: list[Row], most: int = 3) -> list[str]:
-    """What is undecided: pair by pair if there are few, else in one phrase."""
+def _undecided(verdicts: list[Row], alone: bool, most: int = 3) -> list[str]:
+    """What is undecided: pair by pair if there are few, else in one phrase; `alone` if nothing else is said."""
     if len(verdicts) > most:
         return [f"{len(verdicts)} pairs are undecided"]
+    seeds = [int(n) for v in verdicts if (n := finite(v.get("n")))]
+    if len(verdicts) > 1 and seeds and max(seeds) <= FEW_SEEDS:
+        pairs = listed([f"{display(v['a'])} against {display(v['b'])}" for v in verdicts])
+        undecided = "no pair is decided" if alone else f"{pairs} are undecided"
+        return [f"{undecided}; {count(max(seeds), 'seed')} cannot say how many would settle it"]
     return [f"{_pair(v)} are undecided" + _seeds_needed(v) for v in verdicts]
 
 
@@ -224,19 +229,19 @@ def certainty(study: Study) -> str:
     p = [x for v in made if v["verdict"] in ("better", "worse") and (x := finite(v.get("p_adjusted"))) is not None]
     if p:
         text += f"The largest adjusted p-value among the decided is {number(max(p), 2)}. "
-    return f"{text}{pairing(made)}{levels(study)}"
+    return f"{text}Comparisons are paired by seed. {levels(study)}"
 
 
-def pairing(verdicts: list[Row]) -> str:
-    """That comparisons are paired by seed, and whether this gains anything."""
-    alike = sorted(x for v in verdicts if (x := finite(v.get("correlation"))) is not None)
+def pairing(study: Study) -> str:
+    """Whether pairing by seed gains anything; empty where too few seeds tell."""
+    alike = sorted(x for v in study.verdicts if (x := finite(v.get("correlation"))) is not None)
     if not alike:
-        return "Comparisons are paired by seed. "
+        return ""
     middle = statistics.median(alike)
     gains = "so pairing gains" if middle > 0.2 else "so pairing gains little"
     return (
         f"Comparisons are paired by seed: over {count(len(alike), 'comparison')}, the correlation of two frameworks at "
-        f"one seed is {middle:.1f} (median; {alike[0]:.1f} to {alike[-1]:.1f}), {gains}. "
+        f"one seed is {middle:.1f} (median; {alike[0]:.1f} to {alike[-1]:.1f}), {gains}."
     )
 
 
@@ -245,7 +250,15 @@ def risks(study: Study, condition: str) -> list[str]:
     found: dict[str, Row] = {}
     for verdict in study.verdicts_of(None, condition):
         found |= verdict.get("risks") or {}
-    return [f"{risk_of(**found[f], name=display(f))}." for f in study.frameworks if f in found]
+    sound: dict[int, list[str]] = {}
+    for framework in study.frameworks:
+        if framework in found and not found[framework]["failed"]:
+            sound.setdefault(found[framework]["runs"], []).append(framework)
+    shown = [f for f in study.frameworks if f in found and found[f]["failed"]]
+    return [f"{risk_of(**found[f], name=display(f))}." for f in shown] + [
+        f"{listed([display(f) for f in names])}: {risk_of(**found[names[0]])}{' each' if len(names) > 1 else ''}."
+        for names in sound.values()
+    ]
 
 
 def legend(study: Study) -> str:

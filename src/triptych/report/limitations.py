@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from triptych import text
 from triptych.report.collect import Study
-from triptych.report.headlines import differs, facts, level, topic_of
+from triptych.report.headlines import differs, facts, level, pairing, topic_of
 from triptych.text import finite, listed, number
 from triptych.verdicts.wording import display
 
@@ -78,6 +78,8 @@ def _of_the_design(study: Study) -> Iterator[str]:
         )
     else:
         yield "It rests on one seed per framework: how seeds differ is unknown, so nothing can be decided."
+    if paired := pairing(study):
+        yield paired
     looks = study.config.get("looks") or []
     if looks:
         yield (
