@@ -206,8 +206,23 @@ def _names(text: str | None) -> list[str] | None:
 
 
 @app.command()
-def report(directory: Annotated[Path, typer.Argument(help="A study's directory.")]) -> None:
-    """Judge the scores again and write the report again."""
+def report(
+    directories: Annotated[list[Path], typer.Argument(help="A study's directory, or those of several.")],
+    out: Annotated[Path | None, typer.Option(help="Of several studies: where their page goes, results/across.")] = None,
+) -> None:
+    """Judge the scores again and write the report again; of several studies, how frameworks rank over data sets."""
+    if len(directories) > 1:
+        from triptych.report import across
+
+        page = (out or Path("results/across")) / across.PAGE
+        for row in across.write(directories, page.parent):
+            console.print(f"{row['metric']}: {row['sentence']}", markup=False, highlight=False)
+        console.print(f"Report: {page}", markup=False, soft_wrap=True)
+        return
+    (directory,) = directories
+    if out is not None:
+        hint = "Leave it out: the report is written into the study's directory."
+        raise InputError("is for several studies", where="--out", value=str(out), hint=hint)
     from triptych.directory import StudyDirectory
     from triptych.study import runner
     from triptych.terminal import tables
