@@ -415,7 +415,10 @@ def test_both_ends_are_tried_where_neither_is_worse(folder):
             run(folder, "vae", seed, {}, name=name, log=own, status=status)
     sides = {x: {"framework": "vae", "at": {"optimiser.name": name}} for x, name in zip("ab", ("Adam", "RMSprop"))}  # noqa: B905
     found = contrast(part(quantity={"log": "losses.vae"}, **sides), open_results(folder))
-    assert found.left_out == {"diverged after 1\N{NARROW NO-BREAK SPACE}000 images": 1, "a run is missing": 1} and found.imputed == 1
+    assert (
+        found.left_out == {"diverged after 1\N{NARROW NO-BREAK SPACE}000 images": 1, "a run is missing": 1}
+        and found.imputed == 1
+    )
     assert [round(own[-1], 9) for own in found.alternatives] == [round(1.0 - 2.03, 9), round(2.03 - 2.03, 9)]
 
 

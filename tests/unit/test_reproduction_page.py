@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 import fake_paper
+from made_parts import judged as part
 from report_page import Page
 from triptych.claims import engine
 from triptych.claims.engine import Claim
-from triptych.claims.judging import Part
 from triptych.claims.quantities import outputs
 from triptych.claims.results import open_results
 from triptych.directory import StudyDirectory
-from triptych.papers.vae_vs_gan_vs_vaegan import ablation, content, page, page_text, speed, table1
+from triptych.papers.vae_vs_gan_vs_vaegan import ablation, content, page, page_text, rates, speed, table1
 from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, Executed, RunAt
 from triptych.papers.vae_vs_gan_vs_vaegan.designs import CLAIMS, NAMES
 from triptych.papers.vae_vs_gan_vs_vaegan.run import PlannedStudy
@@ -38,29 +38,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = fake_paper.make(tmp_path_factory.mktemp("paper"))
     fake_paper.write(folder, folder / "docs")
     return folder
-
-
-def part(verdict: str, protocol: str = "matched", place: int = 1, **changes: object) -> Part:
-    made = Part(
-        id=f"C1.{place}",
-        claim="C1",
-        protocol=protocol,
-        statement=f"A against B, {verdict}.",
-        quantity="frechet_distance",
-        unit="",
-        expects="lower",
-        estimate=-2.0,
-        low=-3.0,
-        high=-1.0,
-        n=5,
-        p=0.01,
-        margin=1.0,
-        censored=0,
-        verdict=verdict,
-        finding=f"{verdict.capitalize()}: 1 against 3 (5 seeds)",
-        asides={"margin": "less than 1 is nothing"},
-    )
-    return dataclasses.replace(made, **changes)  # pyright: ignore[reportArgumentType]
 
 
 def claim(verdict: str, *parts: Part, **changes: object) -> Claim:
@@ -93,7 +70,7 @@ def test_the_page_begins_with_every_claims_verdict_in_words_and_a_sign(folder: P
     assert [c.id for c in judged] == [f"C{i}" for i in range(1, 10)]
     for c in judged:
         assert f"{page_text.sign(c.verdict)} {c.verdict}" in first
-        assert c.statement in first and c.meaning in first
+        assert c.statement in first and c.meaning not in first and "No advice: this is a rehearsal." in first
         assert c.source in told[c.id.lower()]
         assert all(p.sentence in told[c.id.lower()] for p in c.parts)
 
@@ -161,15 +138,16 @@ def test_no_comparison_of_the_same_runs_has_two_p_values(folder: Path) -> None:
     judged = engine.judge_claims(engine.load(CLAIMS), results)
     parts = [part for claim in judged for part in claim.parts]
     parts += speed.rows(results, parts)
+    parts += [part for row in rates.elasticities(results, parts) for part in (row.slope, row.bend)]
     by_comparison: dict[object, set[str]] = {}
     for tested in parts:
         if tested.p is not None:
-            said = re.findall(r"p [=<] [\d.e−-]+", tested.sentence)
+            said = re.findall(r"p [=<] [\d.e−-]+ for the claim and p [=<] [\d.e−-]+ against it", tested.sentence)
             by_comparison.setdefault((tested.compared, tested.expects), set()).update(said)
     assert {len(values) for values in by_comparison.values()} == {1} and len(by_comparison) > 40
     assert len(by_comparison) < len([tested for tested in parts if tested.p is not None])  # some are shown twice
     text = re.sub(r"\s+", " ", " ".join(Page(folder / "report.html").sections.values()))
-    for sentence in (said for tested in parts for said in (tested.sentence, page_text.brief(tested))):
+    for sentence in (said for tested in parts for said in (tested.sentence, page_text.with_failures(tested))):
         text = text.replace(sentence, "")
     for spread in table1.spreads(results):
         text = text.replace(spread.sentence, "")
@@ -269,15 +247,17 @@ def test_the_tally_names_the_claims_of_each_verdict() -> None:
 
 def test_a_claim_is_told_by_the_parts_that_decided_it() -> None:
     parts = (part("supported", place=1), part("undecided", place=2), part("contradicted", place=3))
-    told = {v: [p.id for p in page_text.heads(claim(v, *parts))] for v in ("holds", "does not hold", "holds in part")}
+    told = {
+        v: [p.id for p in page_text.shown_first(claim(v, *parts))] for v in ("holds", "does not hold", "holds in part")
+    }
     assert told == {"holds": ["C1.1"], "does not hold": ["C1.3"], "holds in part": ["C1.1", "C1.3"]}
     published = claim("holds", part("supported", "as published"), part("supported", place=2))
-    assert [p.id for p in page_text.heads(published)] == ["C1.2"]
-    collapsed = part("supported", asides={"margin": "less than 1 is nothing", "counts": "collapsed: 1 of 5 runs"})
-    assert collapsed.sentence == "Supported: 1 against 3 (5 seeds); less than 1 is nothing; collapsed: 1 of 5 runs."
-    assert page_text.brief(collapsed) == "Supported: 1 against 3 (5 seeds); collapsed: 1 of 5 runs."
+    assert [p.id for p in page_text.shown_first(published)] == ["C1.2"]
+    failed = part("supported", asides={"margin": "less than 10 % is nothing", "failures": "1 of 5 GAN runs failed"})
+    assert failed.sentence == "Supported: 1 against 4 (5 seeds); less than 10 % is nothing; 1 of 5 GAN runs failed."
+    assert page_text.with_failures(failed) == "Supported: 1 against 4 (5 seeds); 1 of 5 GAN runs failed."
     timed = [part("measured", place=place) for place in (1, 2, 3)]
-    assert [p.id for p in page_text.heads(claim("measured", *timed))] == ["C1.1", "C1.2"]
+    assert [p.id for p in page_text.shown_first(claim("measured", *timed))] == ["C1.1", "C1.2"]
     assert engine.votes(page_text.parts_of(published, "matched")) == ["the one comparison supports it"]
 
 
@@ -285,5 +265,6 @@ def test_a_number_comes_with_its_interval() -> None:
     assert pages.estimate(Estimate(0.12345, 0.1, 0.15, 5)) == "0.123 (0.1 to 0.15)"
     assert pages.estimate(Estimate(0.12345, None, None, 1)) == "0.123"
     assert pages.estimate(None) == "–"
-    assert page_text.brief(part("supported")) == "Supported: 1 against 3 (5 seeds)."
+    assert page_text.with_failures(part("supported")) == "Supported: 1 against 4 (5 seeds)."
+    assert page_text.with_span(part("supported")) == "a factor of 0.25 (0.125 to 0.5)"
     assert [page_text.rate(x) for x in (0.000075, 0.0003, 0.0012)] == ["0.000075", "0.0003", "0.0012"]
