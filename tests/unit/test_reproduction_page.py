@@ -14,7 +14,7 @@ import pytest
 import fake_paper
 from made_parts import judged as part
 from report_page import Page
-from triptych.claims import engine
+from triptych.claims import engine, judging, wording
 from triptych.claims.engine import Claim
 from triptych.claims.quantities import outputs
 from triptych.claims.results import open_results
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def claim(verdict: str, *parts: Part, **changes: object) -> Claim:
+def claim(verdict: str, *parts: judging.Part, **changes: object) -> Claim:
     made = Claim(
         id="C1",
         statement="A beats B",
@@ -153,6 +153,83 @@ def test_no_comparison_of_the_same_runs_has_two_p_values(folder: Path) -> None:
         text = text.replace(spread.sentence, "")
     text = re.sub(r"has p = \S+ at best|p < 0.05", "", text)
     assert re.findall(r"\bp [=<] \S+", text) == []  # nothing else is tested
+
+
+def test_one_pair_of_runs_has_one_pair_of_numbers(folder: Path) -> None:
+    """C7.4 and C8.7 used to give two means of the same runs, 77 against 266 and 80.4 against 287."""
+    results = open_results(folder, NAMES)
+    shown: dict[object, set[tuple[float | None, str, str]]] = {}
+    pairs: dict[object, list[str]] = {}
+    for own in [p for c in engine.judge_claims(engine.load(CLAIMS), results) for p in c.parts]:
+        shown.setdefault(own.compared, set()).add((own.estimate, own.amount, own.span))
+        pairs.setdefault(own.compared, []).append(own.id)
+    assert ["C7.4", "C8.7"] in pairs.values() and {len(numbers) for numbers in shown.values()} == {1}
+
+
+def test_the_sides_of_every_comparison_have_names_of_their_own() -> None:
+    """C6.6 used to list four counts without a name."""
+    specs = [part.under(claim.protocols[part.protocol]) for claim in engine.load(CLAIMS) for part in claim.parts]
+    for spec in specs:
+        names = wording.side_names(spec)
+        assert len(names) == len(spec.sides)
+        if len({(side.framework, side.study, str(side.at), side.tuned) for side in spec.sides}) == len(names):
+            assert len(set(names)) == len(names), names
+    sixth = next(spec for spec in specs if "published VAE-GAN's once its trainer" in spec.statement)
+    assert wording.side_names(sixth)[2] == "As published (vaegan-fix-loader)"
+
+
+def test_no_interval_of_what_is_positive_goes_below_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seeds that scatter widely: a t interval of their mean would reach far below zero."""
+    wild = fake_paper.make(tmp_path, spread=1.0)
+    results = open_results(wild, NAMES)
+    monkeypatch.setattr(content.pictures, "figures", lambda results, folder: {})
+    made = content.collect_content(results, engine.judge_claims(engine.load(CLAIMS), results), wild)
+    estimates = [e for p in made.points if (e := p.estimate)] + [t.images for t in made.times]
+    estimates += [c.seconds for c in made.costs] + [e for r in made.table1 for e in (r.last, r.tenth) if e]
+    assert len(estimates) > 60 and all(e.low > 0 for e in estimates if e.low is not None)
+    assert any(e.low is not None and e.high and e.high > 10 * e.low for e in estimates)
+    assert all(r.low > 0 for r in made.table1 if r.low is not None)
+    parts = [part for claim in made.claims for part in claim.parts] + made.speeds
+    parts += [part for row in made.tuned for part in (row.test, row.gain)]
+    factors = [p for p in parts if p.scale == "log2" and "doubling of" not in p.unit]
+    assert len(factors) > 30 and not [p for p in factors if re.search(r"(^|\s)−", f"{p.amount} {p.span}")]
+    assert not [e for e in made.effects if e.scale == "log2" and re.search(r"(^|\s)−", e.span)]
+    shares = [e.estimate for e in made.effects if e.scale in ("share", "event") and e.estimate]
+    assert shares and all(e.low >= -1 and e.high <= 1 for e in shares if e.low is not None and e.high is not None)
+
+
+def test_a_rehearsal_gives_no_advice() -> None:
+    spoken = bare(claim("holds", part("supported")))
+    for text in (page.render(spoken), page.render_markdown(spoken)):
+        assert "Take A." in text and "No advice" not in text
+    tiny = dataclasses.replace(spoken, scale=dataclasses.replace(SMALL, name="tiny", steps=10))
+    for text in (page.render(tiny), page.render_markdown(tiny)):
+        assert "Take A." not in text and "No advice: this is a rehearsal." in text
+
+
+def test_how_often_a_page_holds_a_false_verdict_is_a_number(folder: Path) -> None:
+    several = [part("supported", place=place) for place in (1, 2)]  # one family
+    several += [part("measured", place=3, p=None), part("undecided", "as published")]
+    made = bare(claim("holds", *several), speeds=[part("supported", claim="Fréchet distance, images")])
+    assert content.families(made) == 3
+    said = page_text.multiplicity(made)
+    assert "in 3 families" in said and "up to 14 % of pages" in said and "at most 15 %" in said  # 1 - 0.95^3
+    assert said in page.render(made) and said in page.render_markdown(made)
+    results = open_results(folder, NAMES)
+    judged = engine.judge_claims(engine.load(CLAIMS), results)
+    claimed = {(p.claim, p.protocol) for c in judged for p in c.parts if p.p is not None}
+    effects = {(e.base, e.measure) for e in ablation.effects(results) if e.p is not None}
+    found = re.search(r"tests of this page are in (\d+) families", (folder / "paper.md").read_text("utf-8"))
+    assert found and int(found[1]) == len(claimed) + len(effects) + 4 + 2  # of speed and of elasticities
+
+
+def test_that_the_cause_of_blur_is_not_isolated_is_said_with_every_verdict() -> None:
+    spec = next(claim for claim in engine.load(CLAIMS) if claim.id == "C2")
+    assert "VAE_Dis_l, was not run" in spec.source
+    assert all("VAE_Dis_l" in text or "also plays a game" in text for text in spec.meaning.values())
+    assert all(
+        "game" in p.statement for p in spec.parts if p.a.framework != p.b.framework and "vaegan" in str(p.a.framework)
+    )
 
 
 def test_table_1_stands_as_it_is_printed(folder: Path) -> None:
