@@ -222,6 +222,20 @@ def test_a_distance_is_compared_by_factors_and_its_interval_stays_positive(folde
     assert one.amount == f"{np.exp(np.log(A).mean()):.3g} squared feature SD" and one.span.startswith("1.")
 
 
+def test_what_differs_by_rounding_alone_does_not_scatter(folder):
+    """A ratio of 1.0021 in every seed: as logarithms the differences differ in their last digits."""
+    levels = [50.123, 61.7, 44.44, 57.9, 39.1]
+    fill(folder, "vaegan", [1.0021 * x for x in levels])
+    fill(folder, "vae", levels)
+    [found] = judging.judge_parts("X", [part(expects="equivalent")], open_results(folder))
+    assert (found.verdict, found.low, found.p_support) == ("undecided", None, 1.0)
+    assert "the same in every seed" in found.sentence and found.amount == "a factor of 1"
+    fill(folder, "gan", [x + 0.3 for x in levels])  # 50.423 - 50.123 is not 0.3
+    plain = part(a={"framework": "gan"}, expects="not higher", scale="identity", margin=1.0)
+    [found] = judging.judge_parts("X", [plain], open_results(folder))
+    assert (found.verdict, found.low, found.p_support) == ("undecided", None, 1.0)
+
+
 def test_a_share_is_compared_as_logits_and_stays_within_0_and_1(folder):
     shares = {"vaegan": [0.97, 0.985, 0.99, 0.96], "vae": [0.9, 0.94, 0.99, 0.93]}
     for framework, own in shares.items():

@@ -135,23 +135,18 @@ def contrast(part: PartSpec, results: Results, typical: bool = True) -> Contrast
     scale = measured if _fits(measured, taken, [*complete, *partial]) else "identity"
     images = _images(taken, kept) if scale == "share" else None
     worst = _worst(part, taken, results, [*complete, *partial]) if partial and complete else []
-    sides = tuple({seed: _reduced(part, scale, side, seed, images) for seed in kept} for side in taken)
+    sides, values = _values(part, scale, taken, kept, images)
+    others = (_values(part, scale, taken, [*kept, *partial], images, missing)[1] for missing in worst)
     return Contrast(
         scale=scale,
-        values={seed: _combined([side[seed] for side in sides]) for seed in kept},
+        values=values,
         sides=sides,
         left_out=dict(Counter(_reason(seed, taken) for seed in seeds if seed not in complete)),
         absent=tuple(dict.fromkeys(name for side in taken for name in side.absent)),
         censored=tuple(sum(e.value.censored for seed in kept for e in side.entries[seed]) for side in taken),
         runs=sum(len(side.entries[seed]) for side in taken for seed in kept),
         failures=tuple(_failures(side, seeds, results) for side in taken),
-        alternatives=tuple(
-            tuple(
-                _combined([_reduced(part, scale, side, seed, images, missing) for side in taken])
-                for seed in [*kept, *partial]
-            )
-            for missing in worst
-        ),
+        alternatives=tuple(tuple(each.values()) for each in others),
         counts=_counts(taken, complete, partial, worst) if scale == "event" else (),
         clustered=not single,
         imputed=len(partial) if worst else 0,
@@ -159,15 +154,46 @@ def contrast(part: PartSpec, results: Results, typical: bool = True) -> Contrast
         most_failed=most_failed,
         rescaled=scale != measured,
         goal=goal,
-        level=float(np.mean([np.mean([_scaled_mean(scale, s, seed, images) for s in taken]) for seed in kept]))
-        if kept
-        else 0.0,
+        level=_level(scale, taken, kept, images),
         images=images,
     )
 
 
-def _combined(values: Sequence[float]) -> float:
-    return math.fsum(sign * value for sign, value in zip(SIGNS, values, strict=False))
+def _values(
+    part: PartSpec,
+    scale: Scale,
+    taken: Sequence[_Side],
+    seeds: Sequence[int],
+    images: int | None,
+    missing: float = math.nan,
+) -> tuple[tuple[dict[int, float], ...], dict[int, float]]:
+    """Each side's value by seed, and the part's; those that differ by rounding alone are made equal."""
+    sides = tuple({seed: _reduced(part, scale, side, seed, images, missing) for seed in seeds} for side in taken)
+    values = {seed: math.fsum(sign * side[seed] for sign, side in zip(SIGNS, sides, strict=False)) for seed in seeds}
+    if not values:
+        return sides, values
+    # A logarithm carries the rounding of what it is taken of, as large as that of 1, however small it is itself.
+    terms = [float(np.abs(_scaled(scale, own, images)).max()) for own in _terms(taken, seeds, missing)]
+    rounding = 100 * float(np.finfo(float).eps) * max([*terms, 0.0 if scale == "identity" else 1.0])
+    if max(values.values()) - min(values.values()) <= rounding:
+        middle = statistics.median(values.values())
+        values = dict.fromkeys(values, middle if abs(middle) > rounding else 0.0)
+    return sides, values
+
+
+def _terms(taken: Sequence[_Side], seeds: Sequence[int], missing: float) -> list[list[float]]:
+    """The values of the runs of each side and seed, with the missing ones replaced."""
+    return [
+        [missing if each.value.value is None else each.value.value for each in side.entries[seed]]
+        for side in taken
+        for seed in seeds
+    ]
+
+
+def _level(scale: Scale, taken: Sequence[_Side], seeds: Sequence[int], images: int | None) -> float:
+    """The mean of all on the scale, every side and seed counting the same; 0 without any."""
+    means = [float(_scaled(scale, own, images).mean()) for own in _terms(taken, seeds, math.nan)]
+    return math.fsum(means) / len(means) if means else 0.0
 
 
 def _reason(seed: int, taken: Sequence[_Side]) -> str:
@@ -324,11 +350,8 @@ def _counts(
     """How many runs of each side have the event: of complete seeds, then of all with the missing ones at the worst."""
 
     def counted(seeds: Sequence[int], missing: float) -> Counts:
-        found = (
-            [missing if e.value.value is None else e.value.value for s in seeds for e in side.entries[s]]
-            for side in taken
-        )
-        return tuple((round(math.fsum(values)), len(values)) for values in found)
+        sides = [[x for own in _terms([side], seeds, missing) for x in own] for side in taken]
+        return tuple((round(math.fsum(values)), len(values)) for values in sides)
 
     return (counted(complete, 0.0), *(counted([*complete, *partial], missing) for missing in worst))
 
@@ -337,12 +360,6 @@ def _scaled(scale: Scale, values: Sequence[float], images: int | None) -> np.nda
     if scale == "log2":
         return scales.transformed("factor", values) / math.log(2)
     return scales.transformed("share" if scale == "share" else "difference", values, images)
-
-
-def _scaled_mean(scale: Scale, side: _Side, seed: int, images: int | None) -> float:
-    return float(
-        _scaled(scale, [e.value.value for e in side.entries[seed] if e.value.value is not None], images).mean()
-    )
 
 
 def _reduced(
