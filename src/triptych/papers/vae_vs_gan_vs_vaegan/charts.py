@@ -148,7 +148,7 @@ def _ablations(effects: list[Effect]) -> dict[str, Panel]:
         added = [f"{e.quirk} ({e.kind}) {e.amount}, {e.verdict}" for e in own]
         own = [effect for effect in own if effect.scale == own[0].scale]  # an axis has one scale
         quirks = list(dict.fromkeys(effect.quirk for effect in own))
-        title = f"What each quirk adds to the {measure.label} of {base}"
+        title = f"What each quirk does to the {measure.label} of {base}"
         found[f"ablation-{base}-{measure.metric.replace('_', '-')}"] = Panel(
             title=title, alt=f"{title}: {'; '.join(added)}.", draw=_bars(own, quirks), height=0.8 + 0.3 * len(quirks)
         )
@@ -163,7 +163,7 @@ def _bars(own: list[Effect], quirks: list[str]) -> Callable[[Any, Ink], None]:
         return 2**x if log else x
 
     def draw(axes: Any, ink: Ink) -> None:
-        names = {"fix": "published, less without it", "keep": "it alone, less all fixed"}
+        names = {"fix": "published against it fixed", "keep": "it alone against all fixed"}
         for place, kind in enumerate(names):
             colour, shift = ink.series[place], -0.19 if kind == "fix" else 0.19
             shown = [(quirks.index(e.quirk) + shift, e.estimate, e) for e in own if e.kind == kind and e.estimate]
@@ -188,7 +188,7 @@ def _bars(own: list[Effect], quirks: list[str]) -> Callable[[Any, Ink], None]:
         else:
             axes.xaxis.set_major_locator(plotting.ticker().MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
         by = "factor" if log else "difference"
-        axes.set_xlabel(f"{by} that the quirk makes (diamond: significant)", color=ink.muted)
+        axes.set_xlabel(f"{by} (diamond: significant)", color=ink.muted)
         _legend(axes, ink)
 
     return draw
