@@ -182,7 +182,7 @@ def test_where_most_seeds_have_a_failed_run_nothing_is_decided(folder):
         run(folder, "vae", seed, {"frechet_distance": 90.0 + seed, "collapsed": float(seed > 1)})
     [found] = judging.judge_parts("X", [part(expects="lower")], open_results(folder))
     assert (found.verdict, found.n, found.p_support, found.p_contradiction) == ("undecided", 5, 1.0, 1.0)
-    assert "most seeds have a failed run, so there is no typical run to compare" in found.sentence
+    assert "most runs failed, so there is no typical run to compare" in found.sentence
     assert found.failed == ((0, 5), (3, 5))
 
 
@@ -193,6 +193,27 @@ def test_a_side_of_several_settings_keeps_its_failed_runs(folder):
             run(folder, "vae", seed, {"frechet_distance": 2.0 + seed, "collapsed": 0.0}, rate=rate)
     found = contrast(part(at=ADAM), open_results(folder))
     assert len(found.values) == 3 and not found.most_failed and found.failures[0].failed == 3
+
+
+def test_where_most_runs_of_every_side_failed_nothing_is_decided(folder):
+    """Nothing has been learned, so a score that does not depend on the rate says nothing of stability."""
+    for rate in RATES:
+        for seed in range(5):
+            score = 150.0 + seed / 10 + rate * (1 + seed)
+            run(folder, "vaegan", seed, {"frechet_distance": score, "collapsed": 1.0}, rate=rate)
+            run(
+                folder,
+                "vae",
+                seed,
+                {"frechet_distance": 150.1 + seed * (1 + rate), "collapsed": float(rate < 0.0003)},
+                rate=rate,
+            )
+    slope = {"b": None, "per_doubling": "optimiser.rate", "at": ADAM, "scale": "log2", "expects": "equivalent"}
+    flat = part(**slope, margin=0.1)
+    other = part(**slope, margin=0.1, a={"framework": "vae"})
+    [found, learned] = judging.judge_parts("X", [flat, other], open_results(folder))
+    assert (found.verdict, found.p_support, learned.verdict) == ("undecided", 1.0, "supported")
+    assert "15 of 15 VAE-GAN runs failed" in found.sentence and "no typical run to compare" in found.sentence
 
 
 def test_a_paired_difference_agrees_with_scipy(folder):

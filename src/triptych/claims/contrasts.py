@@ -9,7 +9,8 @@ Events, which are 0 or 1 for each run, are counted.
 Runs that fail are treated as verdicts treat them (`triptych.verdicts.comparisons`). What is compared is the typical
 run: where every side has one run per seed, seeds in which one of them diverged or collapsed are set aside, and the
 failures are counted next to it. If these are most seeds, there is no typical run. A side of several settings asks what
-these settings give, failures included, so there all runs stay. A seed that has some of the planned values but not all
+these settings give, failures included, so there all runs stay; but where most runs of every side failed, nothing has
+been learned and there is no typical run either. A seed that has some of the planned values but not all
 is left out, but the answer must also hold with the missing ones at the worst value of all (`Contrast.alternatives`).
 Values that do not fit the scale, such as an error of exactly 0 on "log2", are compared as they are.
 
@@ -62,9 +63,10 @@ class Contrast:
     Values are on `scale`; `rescaled` says that it is not the part's, which the values do not fit. `alternatives` are
     the values with those that are missing, of `imputed` seeds, at the worst. `counts` has the counts of an event, the
     alternatives after those of complete seeds; `clustered` says that several runs of a side share a seed.
-    `most_failed`: most seeds have a failed run, and all enter. `failures` has those of each side. `absent` names what
-    has no run at all, `censored` how many runs of each side count with their budget, `goal` is the score whose reaching
-    is timed, `level` the mean on the scale and `images` out of how many a share is.
+    `most_failed`: most seeds have a failed run, or most runs of every side of several settings, and all enter.
+    `failures` has those of each side. `absent` names what has no run at all, `censored` how many runs of each side
+    count with their budget, `goal` is the score whose reaching is timed, `level` the mean on the scale and `images` out
+    of how many a share is.
     """
 
     scale: Scale
@@ -127,11 +129,12 @@ def contrast(part: PartSpec, results: Results, typical: bool = True) -> Contrast
     partial = [seed for seed in seeds if seed not in complete and any(side.has_some(seed) for side in taken)]
     single = part.per_doubling is None and all(len(side.entries[seed]) == 1 for side in taken for seed in complete)
     measured = part.scale or default_scale(part, results.outputs)
-    kept = complete
-    if typical and single and measured != "event" and not any(q and q.cost for q in _quantities(taken)):
-        kept = [seed for seed in complete if not any(_failure(e.run, results) for s in taken for e in s.entries[seed])]
-    most_failed = 2 * len(kept) < len(complete)
-    kept = complete if most_failed else kept
+    failures = tuple(_failures(side, seeds, results) for side in taken)
+    kept, most_failed = complete, False
+    if typical and measured != "event" and not any(q and q.cost for q in _quantities(taken)):
+        healthy = [s for s in complete if not any(_failure(e.run, results) for x in taken for e in x.entries[s])]
+        most_failed = 2 * len(healthy) < len(complete) if single else all(2 * f.failed > f.runs for f in failures)
+        kept = healthy if single and not most_failed else complete
     scale = measured if _fits(measured, taken, [*complete, *partial]) else "identity"
     images = _images(taken, kept) if scale == "share" else None
     worst = _worst(part, taken, results, [*complete, *partial]) if partial and complete else []
@@ -145,7 +148,7 @@ def contrast(part: PartSpec, results: Results, typical: bool = True) -> Contrast
         absent=tuple(dict.fromkeys(name for side in taken for name in side.absent)),
         censored=tuple(sum(e.value.censored for seed in kept for e in side.entries[seed]) for side in taken),
         runs=sum(len(side.entries[seed]) for side in taken for seed in kept),
-        failures=tuple(_failures(side, seeds, results) for side in taken),
+        failures=failures,
         alternatives=tuple(tuple(each.values()) for each in others),
         counts=_counts(taken, complete, partial, worst) if scale == "event" else (),
         clustered=not single,

@@ -16,7 +16,7 @@ rows of a table. p < 0.05 decides, contradiction first. Intervals are plain unad
 
 What a p-value must withstand, each time by taking the largest, is what verdicts must withstand:
 - seeds with some values missing: the tests must hold with these at the worst, too;
-- most seeds have a failed run: there is no typical run, and p = 1;
+- most seeds have a failed run, or most runs of several settings: there is no typical run, and p = 1;
 - no spread: values that are the same in every seed have the exact sign-flip p for a difference, and show nothing about
   how small it is;
 - looks at a growing number of seeds, where the study planned some (`triptych.verdicts.sequential`);

@@ -171,13 +171,14 @@ class Answer:
             said["margin"] = f"smallest effect of interest: {self.least}"
         if found.goal is not None:
             said["goal"] = f"the score to be reached is {number(found.goal, 3)}"
-        if found.scale != "event" and any(each.failed for each in found.failures):
+        is_cost = any(side.quantity and side.quantity.cost for side in self.spec.sides)  # which failing does not change
+        if found.scale != "event" and not is_cost and any(each.failed for each in found.failures):
             named = zip(side_names(self.spec), found.failures, strict=True)
             said["failures"] = "; ".join(
                 dict.fromkeys(_risk(name, each.failed, each.runs, each.how) for name, each in named)
             )
         if found.most_failed:
-            said["most failed"] = "most seeds have a failed run, so there is no typical run to compare"
+            said["most failed"] = "most runs failed, so there is no typical run to compare"
         if any(found.censored):
             said["censored"] = (
                 f"{sum(found.censored)} of {count(found.runs, 'run')} never got there and count with their budget"

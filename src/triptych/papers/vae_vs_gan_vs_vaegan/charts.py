@@ -104,8 +104,9 @@ def _with_band(x: float, e: Estimate, lowest: float) -> tuple[float, float, floa
 
 
 def _few_ticks(axis: Any) -> None:
-    """Ticks at 1, 2 and 5 of every decade, which a log axis of one decade would otherwise lack."""
-    axis.set_major_locator(plotting.ticker().LogLocator(base=10, subs=(1, 2, 5)))
+    """Ticks at 1, 2 and 5 of every decade, or at 1 of many: a log axis of one decade would otherwise lack them."""
+    low, high = axis.axes.get_xlim() if axis.axis_name == "x" else axis.axes.get_ylim()
+    axis.set_major_locator(plotting.ticker().LogLocator(base=10, subs=(1,) if high > 200 * low else (1, 2, 5)))
 
 
 def _learning(results: Results, score: str) -> Panel | None:
