@@ -49,13 +49,16 @@ TERMS = {"gan": 1.6, "prior": 0.3, "llike": 0.09, "reconstruction": 0.04, "judge
 ENVIRONMENT = {"triptych": "0.1.0", "torch": "2.0", "cpu": "A processor <of 2 cores>", "cores": 2, "device": "cpu"}
 
 
-def make(folder: Path) -> Path:
-    """Every run of scale tiny, finished; scores follow framework, rate and optimiser, with a little noise by seed."""
+def make(folder: Path, spread: float = 0.03) -> Path:
+    """Every run of scale tiny, finished; scores follow framework, rate and optimiser, times a factor by seed.
+
+    The factor is lognormal, and `spread` the standard deviation of its logarithm.
+    """
     for name, study in studies(SCALES["tiny"]).items():
         (folder / name / "runs").mkdir(parents=True)
         (folder / name / "study.toml").write_text(to_toml(study), encoding="utf-8")
         for run in runs_of(study):
-            _run(folder / name / "runs" / run.id, run)
+            _run(folder / name / "runs" / run.id, run, spread)
     return folder
 
 
@@ -76,22 +79,23 @@ def _pictures(_: Results, folder: Path) -> dict[str, Path]:
     return paths
 
 
-def _run(folder: Path, run: RunSpec) -> None:
+def _run(folder: Path, run: RunSpec, spread: float) -> None:
     noise = np.random.default_rng([run.seed, len(run.id)])
-    rows = [_score(metric, run, noise) for metric in METRICS + CURVES]
+    rows = [_score(metric, run, spread * float(noise.normal())) for metric in METRICS + CURVES]
     steps = range(64, run.training.images + 1, 64)
     log = [
         {
             "images": i,
             "step": i // 64,
-            "terms": {t: x * (1 + 0.02 * noise.normal()) for t, x in TERMS.items()},
+            "terms": {t: x * np.exp(spread * noise.normal()) for t, x in TERMS.items()},
             "losses": LOSSES,
             "gradient_norms": {},
             "skipped_updates": {},
         }
         for i in steps
     ]
-    timing = [{"images": i, "seconds": i / 300, "images_per_second": 300.0, "peak_memory_bytes": 2**29} for i in steps]
+    pace = float(np.exp(spread * noise.normal())) / 300
+    timing = [{"images": i, "seconds": i * pace, "images_per_second": 300.0, "peak_memory_bytes": 2**29} for i in steps]
     outcome = {
         "status": "finished",
         "images": run.training.images,
@@ -113,11 +117,11 @@ def _game(run: RunSpec) -> str:
     return run.framework if run.framework in LEVELS else str(run.options.get("game", "vaegan"))
 
 
-def _score(metric: str, run: RunSpec, noise: np.random.Generator) -> dict[str, Any]:
+def _score(metric: str, run: RunSpec, noise: float) -> dict[str, Any]:
     output = outputs()[metric]
     size = LEVELS[_game(run)] * (1 + 40 * run.optimiser.rate) * (0.9 if run.optimiser.name == "Adam" else 1.0)
     fixed = 0.6 if "-fix" in run.framework else 1.0
-    value: float | None = size * fixed * (1 + 0.03 * noise.normal()) / (1 if "frechet" in metric else 1000)
+    value: float | None = size * fixed * float(np.exp(noise)) / (1 if "frechet" in metric else 1000)
     if metric == "collapsed":
         value = 0.0
     if _game(run) == "gan" and output.topic.name == "reconstruction":

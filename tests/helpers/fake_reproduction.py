@@ -8,7 +8,7 @@ from typing import Any
 
 from triptych import store
 from triptych.claims import engine
-from triptych.claims.contrasts import PartSpec, Protocol
+from triptych.claims.spec import PartSpec, Protocol
 from triptych.spec import RunSpec, StudySpec, checked, to_toml
 from triptych.study.plan import runs_of
 

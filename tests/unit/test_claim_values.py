@@ -49,13 +49,14 @@ def test_a_run_whose_files_are_not_as_they_were_committed_does_not_count(folder)
     for framework, level in (("vae", 4.0), ("vaegan", 1.0)):
         for seed in range(3):
             RunDirectory(run(folder, framework, seed, {"frechet_distance": level + seed})).commit()
-    assert contrast(part(), open_results(folder)).values == {0: -3.0, 1: -3.0, 2: -3.0}
+    plain = part(scale="identity")
+    assert contrast(plain, open_results(folder)).values == {0: -3.0, 1: -3.0, 2: -3.0}
     damaged = open_results(folder).where(framework="vae")[1].directory
     assert damaged
     scores = damaged.scores_jsonl.read_bytes()
     damaged.scores_jsonl.write_bytes(scores.replace(b"5.0", b"9.0"))
     assert damaged.scores_jsonl.read_bytes() != scores
-    found = contrast(part(), open_results(folder))
+    found = contrast(plain, open_results(folder))
     assert found.values == {0: -3.0, 2: -3.0} and found.left_out == {"a run is missing": SEEDS - 2}
 
 
@@ -152,37 +153,138 @@ def test_a_quantity_is_exactly_one_thing(given):
 A, B = [1.0, 2.5, 3.0, 7.0, 4.0], [2.0, 2.0, 5.0, 9.5, 4.5]
 
 
-def test_how_many_runs_collapsed_is_told_beside_a_score(folder):
-    for seed, collapsed in enumerate((0.0, 1.0, 1.0)):
-        run(folder, "vaegan", seed, {"frechet_distance": 9.0 + seed, "collapsed": collapsed})
-        run(folder, "vae", seed, {"frechet_distance": 5.0, "collapsed": 0.0})
+def test_typical_runs_are_compared_and_the_failed_ones_are_counted_by_name(folder):
+    for seed, collapsed in enumerate((0.0, 1.0, 0.0, 0.0)):
+        run(folder, "vaegan", seed, {"frechet_distance": 300.0 if collapsed else 8.0, "collapsed": collapsed})
+        status = "diverged" if seed == 3 else "finished"
+        run(folder, "vae", seed, {"frechet_distance": 4.0, "collapsed": 0.0}, status=status)
     results, own = open_results(folder), part(expects="lower")
-    assert contrast(own, results).counts == {"collapsed": ((2, 3), (0, 3))}
-    [found] = judging.judge_parts("X", [own], results)
-    assert "; collapsed: 2 of 3 runs against 0 of 3 runs" in found.sentence
+    found = contrast(own, results)
+    assert (found.values, found.set_aside, found.most_failed) == ({0: 1.0, 2: 1.0}, 2, False)
+    assert [(f.runs, f.how) for f in found.failures] == [(4, {"collapsed": 1}), (4, {"diverged": 1})]
+    [judged] = judging.judge_parts("X", [own], results)
+    assert judged.finding.startswith(
+        "Undecided: in runs that did not fail, 8 against 4 squared feature SD, a factor of 2"
+    )
+    low, high = scipy_stats.binomtest(1, 4).proportion_ci()
+    share = f"true share {100 * low:.2g} % to {100 * high:.2g} %"
+    assert (
+        f"; 1 of 4 VAE-GAN runs failed (collapsed, {share}); 1 of 4 VAE runs failed (diverged, {share})"
+        in judged.sentence
+    )
     [itself] = judging.judge_parts("X", [part(quantity={"metric": "collapsed"}, expects="lower")], results)
-    assert "collapsed:" not in itself.sentence
+    assert "failed" not in itself.sentence and itself.n == 4
+
+
+def test_where_most_seeds_have_a_failed_run_nothing_is_decided(folder):
+    for seed in range(5):
+        run(folder, "vaegan", seed, {"frechet_distance": 1.0 + seed / 10, "collapsed": 0.0})
+        run(folder, "vae", seed, {"frechet_distance": 90.0 + seed, "collapsed": float(seed > 1)})
+    [found] = judging.judge_parts("X", [part(expects="lower")], open_results(folder))
+    assert (found.verdict, found.n, found.p_support, found.p_contradiction) == ("undecided", 5, 1.0, 1.0)
+    assert "most runs failed, so there is no typical run to compare" in found.sentence
+    assert found.failed == ((0, 5), (3, 5))
+
+
+def test_a_side_of_several_settings_keeps_its_failed_runs(folder):
+    for rate in RATES:
+        for seed in range(3):
+            run(folder, "vaegan", seed, {"frechet_distance": 4.0, "collapsed": float(rate == RATES[0])}, rate=rate)
+            run(folder, "vae", seed, {"frechet_distance": 2.0 + seed, "collapsed": 0.0}, rate=rate)
+    found = contrast(part(at=ADAM), open_results(folder))
+    assert len(found.values) == 3 and not found.most_failed and found.failures[0].failed == 3
+
+
+def test_where_most_runs_of_every_side_failed_nothing_is_decided(folder):
+    """Nothing has been learned, so a score that does not depend on the rate says nothing of stability."""
+    for rate in RATES:
+        for seed in range(5):
+            score = 150.0 + seed / 10 + rate * (1 + seed)
+            run(folder, "vaegan", seed, {"frechet_distance": score, "collapsed": 1.0}, rate=rate)
+            run(
+                folder,
+                "vae",
+                seed,
+                {"frechet_distance": 150.1 + seed * (1 + rate), "collapsed": float(rate < 0.0003)},
+                rate=rate,
+            )
+    slope = {"b": None, "per_doubling": "optimiser.rate", "at": ADAM, "scale": "log2", "expects": "equivalent"}
+    flat = part(**slope, margin=0.1)
+    other = part(**slope, margin=0.1, a={"framework": "vae"})
+    [found, learned] = judging.judge_parts("X", [flat, other], open_results(folder))
+    assert (found.verdict, found.p_support, learned.verdict) == ("undecided", 1.0, "supported")
+    assert "15 of 15 VAE-GAN runs failed" in found.sentence and "no typical run to compare" in found.sentence
 
 
 def test_a_paired_difference_agrees_with_scipy(folder):
     fill(folder, "vaegan", A)
     fill(folder, "vae", B)
-    [found] = judging.judge_parts("X", [part(expects="lower")], open_results(folder))
+    [found] = judging.judge_parts("X", [part(expects="lower", scale="identity")], open_results(folder))
     oracle = scipy_stats.ttest_rel(A, B)
     low, high = oracle.confidence_interval()
     assert (found.estimate, found.low, found.high, found.p, found.n) == pytest.approx(
         (np.mean(A) - np.mean(B), low, high, oracle.pvalue, 5)
     )
-    assert (found.id, found.unit, found.margin) == ("X.1", "squared feature SD", 1.0)  # the metric's own margin
+    assert (found.id, found.unit, found.margin) == ("X.1", "squared feature SD", None)  # the metric's is a factor
 
 
-def test_on_the_log_scale_differences_are_ratios_and_zero_has_none(folder):
-    fill(folder, "vaegan", [2.0, 4.0, 8.0, 0.0])
+def test_a_distance_is_compared_by_factors_and_its_interval_stays_positive(folder):
+    fill(folder, "vaegan", A)
+    fill(folder, "vae", B)
+    sides, one = judging.judge_parts("X", [part(expects="lower"), part(b=None)], open_results(folder))
+    oracle = scipy_stats.ttest_rel(np.log(A), np.log(B))
+    low, high = np.exp(oracle.confidence_interval())
+    assert (sides.estimate, sides.p, sides.n) == pytest.approx(
+        (np.log2(A).mean() - np.log2(B).mean(), oracle.pvalue, 5)
+    )
+    assert (2**sides.low, 2**sides.high) == pytest.approx((low, high))
+    assert sides.span == f"{low:.3g} to {high:.3g}" and sides.amount.startswith("a factor of 0.")
+    assert (sides.unit, sides.margin, sides.least) == ("doublings", pytest.approx(np.log2(1.1)), "10 %")
+    assert one.amount == f"{np.exp(np.log(A).mean()):.3g} squared feature SD" and one.span.startswith("1.")
+
+
+def test_what_differs_by_rounding_alone_does_not_scatter(folder):
+    """A ratio of 1.0021 in every seed: as logarithms the differences differ in their last digits."""
+    levels = [50.123, 61.7, 44.44, 57.9, 39.1]
+    fill(folder, "vaegan", [1.0021 * x for x in levels])
+    fill(folder, "vae", levels)
+    [found] = judging.judge_parts("X", [part(expects="equivalent")], open_results(folder))
+    assert (found.verdict, found.low, found.p_support) == ("undecided", None, 1.0)
+    assert "the same in every seed" in found.sentence and found.amount == "a factor of 1"
+    fill(folder, "gan", [x + 0.3 for x in levels])  # 50.423 - 50.123 is not 0.3
+    plain = part(a={"framework": "gan"}, expects="not higher", scale="identity", margin=1.0)
+    [found] = judging.judge_parts("X", [plain], open_results(folder))
+    assert (found.verdict, found.low, found.p_support) == ("undecided", None, 1.0)
+
+
+def test_a_share_is_compared_as_logits_and_stays_within_0_and_1(folder):
+    shares = {"vaegan": [0.97, 0.985, 0.99, 0.96], "vae": [0.9, 0.94, 0.99, 0.93]}
+    for framework, own in shares.items():
+        fill(folder, framework, own, metric="coverage")
+    cover = {"quantity": {"metric": "coverage"}, "expects": "not lower"}
+    both, one = judging.judge_parts(
+        "X", [part(**cover), part(**{**cover, "b": None, "expects": None})], open_results(folder)
+    )
+    logits = [np.log((np.array(x) + 0.00005) / (1 - np.array(x) + 0.00005)) for x in shares.values()]
+    level, d = np.mean(logits), logits[0].mean() - logits[1].mean()
+    expected = 1 / (1 + np.exp(-level - d / 2)) - 1 / (1 + np.exp(-level + d / 2))
+    assert (both.scale, both.estimate) == ("share", pytest.approx(expected, rel=1e-3))
+    assert both.margin == pytest.approx(0.02) and "smallest effect of interest: 0.02" in both.sentence
+    assert one.low and one.estimate and one.high and 0 < one.low < one.estimate < one.high < 1
+
+
+def test_on_the_log_scale_differences_are_ratios_and_with_a_zero_they_are_differences(folder):
+    fill(folder, "vaegan", [2.0, 4.0, 8.0])
     fill(folder, "vae", [1.0, 1.0, 1.0, 1.0])
     found = contrast(part(scale="log2"), open_results(folder))
-    assert found.values == {0: 1.0, 1: 2.0, 2: 3.0}
-    assert found.left_out == {"a value is not positive and has no logarithm": 1, "a run is missing": 1}
-    assert found.diverged == 0
+    assert found.values == {0: 1.0, 1: 2.0, 2: 3.0} and found.left_out == {"a run is missing": 2}
+    run(folder, "vaegan", 3, {"frechet_distance": 0.0})  # which is not to be lost: it is the best of all
+    results = open_results(folder)
+    found = contrast(part(scale="log2"), results)
+    assert (found.values, found.rescaled) == ({0: 1.0, 1: 3.0, 2: 7.0, 3: -1.0}, True)
+    [judged] = judging.judge_parts("X", [part(expects="not higher")], results)
+    assert (judged.verdict, judged.scale, judged.margin) == ("undecided", "identity", None)
+    assert "compared by differences" in judged.sentence
 
 
 def test_an_interaction_is_a_difference_of_differences_each_on_its_own_quantity(folder):
@@ -198,7 +300,7 @@ def test_an_interaction_is_a_difference_of_differences_each_on_its_own_quantity(
     ):
         own = {"training": {"translate": translate}}
         sides[letter] = {"framework": framework, "at": own, "quantity": {"metric": metric}}
-    found = contrast(part(quantity=None, **sides), open_results(folder))
+    found = contrast(part(quantity=None, scale="identity", **sides), open_results(folder))
     assert found.values == {0: 6.0, 1: 6.0}
 
 
@@ -206,7 +308,8 @@ def test_a_slope_is_least_squares_over_doublings_for_each_seed(folder):
     noise = np.random.default_rng(0).normal(size=(4, 3))
     for seed, rate in ((s, r) for s in range(4) for r in range(3)):
         run(folder, "vaegan", seed, {"frechet_distance": float(noise[seed, rate]) + rate}, rate=RATES[rate])
-    found = contrast(part(b=None, per_doubling="optimiser.rate", at=ADAM), open_results(folder))
+    slope = part(b=None, per_doubling="optimiser.rate", at=ADAM, scale="identity")
+    found = contrast(slope, open_results(folder))
     fits = np.polyfit(np.log2(RATES), (noise + np.arange(3)).T, 1)[0]
     assert list(found.values.values()) == pytest.approx(list(fits))
 
@@ -219,7 +322,7 @@ def test_a_side_of_many_settings_is_their_mean_and_a_missing_run_costs_its_seed(
     lost = results.where(framework="vaegan", at={"optimiser.rate": 0.0006})[1].directory
     assert lost
     shutil.rmtree(lost.path)
-    found = contrast(part(at=ADAM), open_results(folder))
+    found = contrast(part(at=ADAM, scale="identity"), open_results(folder))
     assert found.values == {0: 3.0} and found.left_out == {"a run is missing": SEEDS - 1}
 
 
@@ -241,7 +344,7 @@ def test_a_run_is_at_its_point_of_the_grid_in_whatever_order_its_fields_stand(fo
         condition = dict(reversed(spec["condition"].items()))
         assert list(condition) != list(spec["condition"])
         file.write_bytes(store.to_json({**spec, "condition": condition}))
-    found = contrast(part(), open_results(folder))
+    found = contrast(part(scale="identity"), open_results(folder))
     assert found.values == {0: -3.0, 1: -4.0} and found.left_out == {"a run is missing": SEEDS - 2}
 
 
@@ -265,7 +368,7 @@ def test_the_score_to_be_reached_is_the_median_of_all_ends_whoever_is_better(fol
     quantity = {"curve": "frechet_convergence", "reach": "median"}
     found = contrast(part(quantity=quantity, **sides), open_results(folder))
     assert found.goal == 40.0 and (found.censored, found.runs) == ((0, 3), 6)
-    assert found.values[0] == pytest.approx(500 + 500 * 60 / 90 - 1000)
+    assert found.values[0] == pytest.approx(np.log2((500 + 500 * 60 / 90) / 1000))  # times are compared by factors
     mirrored = contrast(part(quantity=quantity, a=sides["b"], b=sides["a"]), open_results(folder))
     assert mirrored.values == {seed: -x for seed, x in found.values.items()}
 
@@ -304,7 +407,7 @@ TUNED = TUNED.model_copy(update={f"{x}": getattr(TUNED, x).model_copy(update={"s
 def test_seeds_without_all_settings_neither_choose_nor_count(folder):
     tuned(folder, 4, (0.0006, 1))
     found = contrast(TUNED, open_results(folder))
-    assert found.values == pytest.approx(dict.fromkeys((0, 2, 3), -8.0))
+    assert found.values == pytest.approx({seed: np.log2((1 + seed / 100) / (9 + seed / 100)) for seed in (0, 2, 3)})
     assert found.left_out == {"a setting is missing": 2}  # seed 1, and seed 4, which was not run at all
 
 
@@ -324,41 +427,95 @@ def test_one_seed_has_no_others_to_choose_by(folder):
     assert found.sentence == "Undefined: the other seeds choose no setting; a setting is missing."
 
 
-def test_a_part_that_lost_a_seed_to_divergence_is_not_supported(folder):
+def test_a_seed_without_a_value_on_one_side_must_hold_with_the_worst_of_all(folder):
     fill(folder, "vae", [9.0, 9.1, 9.2, 9.3, 9.4])
-    fill(folder, "vaegan", [1.0, 1.2, 1.1, 1.3])
-    lost = run(folder, "vaegan", 4, {"frechet_distance": "broken"})
-    [found] = judging.judge_parts("X", [part(expects="lower")], open_results(folder))
-    assert found.verdict == "supported" and "1 seed left out (broken)." in found.sentence
-    shutil.rmtree(lost)
-    run(folder, "vaegan", 4, {"frechet_distance": "broken"}, status="diverged")
-    [found, against] = judging.judge_parts("X", [part(expects="lower"), part(expects="higher")], open_results(folder))
-    assert found.verdict == "undecided" and found.p is not None and found.p < 0.05
-    why = "1 seed left out (broken); a diverged run is not lost by chance, so the remaining seeds cannot support it."
-    assert found.sentence.startswith("Undecided: ") and found.sentence.endswith(why)
-    assert against.verdict == "contradicted" and against.sentence.endswith("1 seed left out (broken).")
+    fill(folder, "vaegan", [8.0, 8.2, 8.9, 8.3])
+    run(folder, "vaegan", 4, {"frechet_distance": "broken"})
+    found, against = judging.judge_parts("X", [part(expects="lower"), part(expects="not lower")], open_results(folder))
+    kept = scipy_stats.ttest_rel(np.log([8.0, 8.2, 8.9, 8.3]), np.log([9.0, 9.1, 9.2, 9.3])).pvalue
+    worst = scipy_stats.ttest_rel(np.log([8.0, 8.2, 8.9, 8.3, 9.4]), np.log([9.0, 9.1, 9.2, 9.3, 9.4])).pvalue
+    assert kept < 0.05 < 2 * worst and found.p_support == pytest.approx(2 * worst)  # Holm over two
+    assert found.verdict == "undecided" and against.verdict == "undecided"
+    assert found.sentence.endswith(
+        "1 seed left out (broken), and a verdict must also hold with the missing values at the worst."
+    )
 
 
-def test_a_diverged_run_that_has_its_value_costs_nothing(folder):
-    fill(folder, "vae", [9.0, 9.1, 9.2, 9.3, 9.4])
-    fill(folder, "vaegan", [1.0, 1.2, 1.1, 1.3, 1.2], status="diverged")
-    [found] = judging.judge_parts("X", [part(expects="lower")], open_results(folder))
-    assert found.verdict == "supported"
+def test_both_ends_are_tried_where_neither_is_worse(folder):
+    log = [{"images": 1000, "terms": {}, "losses": {"vae": 1.0}}]
+    for seed in range(4):
+        for name, level in (("Adam", 1.0), ("RMSprop", 2.0)):
+            own = [{**log[0], "losses": {"vae": level + seed / 100}}]
+            status = "diverged" if (seed, name) == (3, "Adam") else "finished"
+            run(folder, "vae", seed, {}, name=name, log=own, status=status)
+    sides = {x: {"framework": "vae", "at": {"optimiser.name": name}} for x, name in zip("ab", ("Adam", "RMSprop"))}  # noqa: B905
+    found = contrast(part(quantity={"log": "losses.vae"}, **sides), open_results(folder))
+    assert (
+        found.left_out == {"diverged after 1\N{NARROW NO-BREAK SPACE}000 images": 1, "a run is missing": 1}
+        and found.imputed == 1
+    )
+    assert [round(own[-1], 9) for own in found.alternatives] == [round(1.0 - 2.03, 9), round(2.03 - 2.03, 9)]
 
 
-def test_a_chosen_run_that_diverged_counts_as_lost_too(folder):
+def test_a_chosen_run_without_a_value_is_taken_at_the_worst_too(folder):
     tuned(folder, 5, (0.0003, 1), status="diverged")
     found = contrast(TUNED, open_results(folder))
-    assert found.left_out == {"broken": 1} and found.diverged == 1
+    assert found.left_out == {"broken": 1} and found.imputed == 1
+    assert [len(own) for own in found.alternatives] == [5]
 
 
-def test_a_seed_lost_to_another_run_than_the_diverged_one_is_not_lost_to_divergence(folder):
-    for rate in RATES[:2]:
-        fill(folder, "vaegan", [1.0, 1.0], rate=rate)
-    run(folder, "vaegan", 0, {"frechet_distance": 1.0}, rate=RATES[2])
-    run(folder, "vaegan", 0, {"frechet_distance": 1.0}, study="rates", rate=0.0012, status="diverged")
-    run(folder, "vaegan", 1, {"frechet_distance": "broken"}, rate=RATES[2])
-    run(folder, "vaegan", 1, {"frechet_distance": 1.0}, study="rates", rate=0.0012, status="diverged")
-    both = {"study": ["matched", "rates"], "framework": "vaegan"}
-    found = contrast(part(a=both, b=None, at=ADAM), open_results(folder))
-    assert (found.values, found.left_out["broken"], found.diverged) == ({0: 1.0}, 1, 0)
+def test_a_missing_run_among_many_is_taken_at_the_worst_in_its_own_place(folder):
+    for rate in RATES:
+        fill(folder, "vaegan", [1.0, 2.0], rate=rate)
+    results = open_results(folder)
+    lost = results.where(framework="vaegan", at={"optimiser.rate": 0.0006})[1].directory
+    assert lost
+    shutil.rmtree(lost.path)
+    slope = part(b=None, per_doubling="optimiser.rate", at=ADAM, scale="identity")
+    found = contrast(slope, open_results(folder))
+    assert found.values == {0: 0.0}
+    assert [own[1] for own in found.alternatives] == pytest.approx([-0.5, 0.0])  # 2, 2 and then 1 or 2
+
+
+# Events
+
+
+def test_collapsed_runs_are_counted_and_compared_exactly(folder):
+    for seed in range(5):
+        for framework, collapsed in (("vaegan", 0.0), ("vae", 1.0)):
+            run(folder, framework, seed, {"collapsed": collapsed})
+    own = part(quantity={"metric": "collapsed"}, expects="lower")
+    same = part(
+        quantity={"metric": "collapsed"}, expects="equivalent", a={"framework": "vaegan"}, b={"framework": "gan"}
+    )
+    for seed in range(5):
+        run(folder, "gan", seed, {"collapsed": 0.0})
+    results = open_results(folder)
+    [found] = judging.judge_parts("X", [own], results)
+    table = [[0, 5], [5, 0]]
+    assert (
+        found.p_support == pytest.approx(scipy_stats.boschloo_exact(table, n=64).pvalue)
+        and found.verdict == "supported"
+    )
+    assert found.finding.startswith(
+        "Supported: 0 of 5 runs against 5 of 5 runs, a difference of −1 (exact 95 % interval −1 to"
+    )
+    # None of five on either side is no proof that rates are alike, though nothing scatters.
+    [alike] = judging.judge_parts("Y", [same], results)
+    assert alike.verdict == "undecided" and alike.p_support is not None and alike.p_support > 0.4
+
+
+def test_runs_of_one_seed_that_fail_together_do_not_count_as_many(folder):
+    fails = [1.0, 0.0, 1.0, 1.0, 0.0]  # as whole seeds: three of five against none
+    for seed, own in enumerate(fails):
+        for name in ("Adam", "RMSprop"):
+            for rate in RATES:
+                run(folder, "vae", seed, {"collapsed": own}, name=name, rate=rate)
+                run(folder, "vaegan", seed, {"collapsed": 0.0}, name=name, rate=rate)
+    wide = part(quantity={"metric": "collapsed"}, expects="lower", at={"training.translate": 0.0})
+    results = open_results(folder)
+    found = contrast(wide, results)
+    assert found.counts == (((0, 30), (18, 30)),) and found.clustered
+    assert judging.event_tests(found.counts[0], "lower", None)[0] < 1e-5
+    p = judging.part_tests(found, "lower", None)
+    assert p is not None and p[0] == pytest.approx(scipy_stats.ttest_1samp([-x for x in fails], 0).pvalue)

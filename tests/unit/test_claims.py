@@ -12,13 +12,14 @@ from scipy import stats as scipy_stats
 from statsmodels.stats.multitest import multipletests
 
 from fake_reproduction import CENTRED, FOUND, STUDY, claim, fill, make, part, run
+from made_parts import judged
 from triptych import store
 from triptych.claims import engine, judging
 from triptych.claims.contrasts import contrast
 from triptych.claims.results import open_results
 from triptych.errors import InputError
 from triptych.papers.vae_vs_gan_vs_vaegan import designs
-from triptych.verdicts import stats
+from triptych.verdicts import sequential, stats
 
 pytestmark = pytest.mark.slow
 
@@ -62,9 +63,10 @@ def draw(mean: float, sd: float = 0.1, n: int = 5) -> list[float]:
 )
 def test_every_verdict_follows_from_the_numbers(folder, expects, mean, margin, verdict):
     for seed, x in enumerate(draw(mean)):
-        run(folder, "vaegan", seed, {}, outcome={"parameters": {"enc": 1 + x}})
-        run(folder, "vae", seed, {}, outcome={"parameters": {"enc": 1.0}})
-    wide = part(quantity={"cost": "parameters"}, expects=expects, margin=margin)  # which has no margin of its own
+        run(folder, "vaegan", seed, {}, outcome={"parameters": {"enc": 101 + x}})
+        run(folder, "vae", seed, {}, outcome={"parameters": {"enc": 101.0}})
+    quantity = {"cost": "parameters"}  # which has no margin of its own
+    wide = part(quantity=quantity, scale="identity", expects=expects, margin=margin)
     [found] = judging.judge_parts("X", [wide], open_results(folder))
     assert found.verdict == verdict and found.sentence.startswith(verdict.capitalize())
 
@@ -84,8 +86,54 @@ def test_the_tests_are_students_and_schuirmanns():
     beyond = min(oracle(0.2, "greater"), oracle(-0.2, "less"))
     tost = stats.equivalence_p(x, np.zeros(7), 0.2)
     assert judging.tests(x, "equivalent", 0.2) == pytest.approx((tost, 2 * beyond))
-    assert judging.tests([1.0], "lower", 0.2) is None
-    assert judging.tests([-1.0] * 5, "lower", None) == (2 / 2**5, 1.0)  # without spread, the sign-flip test
+    assert judging.tests([1.0], "lower", 0.2) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("n", [3, 5, 6, 8])
+def test_what_is_the_same_in_every_seed_shows_a_difference_at_most_and_never_that_it_is_small(n):
+    exact = 2 / 2**n  # of all sign flips the two that are as far apart
+    assert judging.tests([-1.0] * n, "lower", None) == (exact, 1.0)
+    assert judging.tests([-1.0] * n, "lower", 2.0) == (exact, 1.0)  # though -1 is within the margin
+    assert judging.tests([0.0] * n, "equivalent", 1.0) == (1.0, 1.0)
+    assert judging.tests([0.5] * n, "not higher", 1.0) == (1.0, 1.0)
+    assert judging.tests([3.0] * n, "equivalent", 1.0) == (1.0, exact)
+
+
+def test_looks_that_a_study_planned_make_p_values_larger():
+    x, looks = draw(-0.2, n=5), (3, 5)
+    once, twice = judging.tests(x, "lower", 0.1), judging.tests(x, "lower", 0.1, looks)
+    assert once[0] < twice[0] == sequential.calibrated(once[0], looks) < 2 * once[0]
+    counts = ((0, 9), (7, 9))
+    assert judging.event_tests(counts, "lower", None, looks)[0] == 2 * judging.event_tests(counts, "lower", None)[0]
+
+
+@pytest.mark.parametrize(
+    ("counts", "expects", "margin", "verdict"),
+    [
+        (((0, 9), (7, 9)), "lower", None, "supported"),
+        (((7, 9), (0, 9)), "lower", None, "contradicted"),
+        (((7, 9), (0, 9)), "higher", 0.1, "supported"),
+        (((0, 60), (0, 60)), "lower", 0.1, "contradicted"),  # shown not to matter
+        (((0, 60), (0, 60)), "equivalent", 0.1, "supported"),
+        (((0, 9), (0, 9)), "equivalent", 0.1, "undecided"),  # the rate may be a third on either side
+        (((9, 9), (0, 9)), "equivalent", 0.1, "contradicted"),
+        (((9, 9), (0, 9)), "not higher", 0.1, "contradicted"),
+        (((0, 9), (9, 9)), "not higher", 0.1, "supported"),
+        (((1, 9), (3, 9)), "lower", 0.1, "undecided"),
+    ],
+)
+def test_counts_are_judged_by_exact_tests(counts, expects, margin, verdict):
+    support, contradiction = judging.event_tests(counts, expects, margin)
+    assert verdict == ("contradicted" if contradiction < 0.05 else "supported" if support < 0.05 else "undecided")
+
+
+@pytest.mark.parametrize(("rates", "expects", "column"), [((0.1, 0.1), "lower", 0), ((0.3, 0.2), "not higher", 0)])
+def test_exact_tests_of_counts_keep_their_level(rates, expects, column):
+    """By the law of the counts itself: the chance of all tables that would be called wrongly."""
+    laws = [scipy_stats.binom.pmf(range(11), 10, rate) for rate in rates]
+    tables = [(a, b) for a in range(11) for b in range(11)]
+    wrong = [judging.event_tests(((a, 10), (b, 10)), expects, 0.1)[column] < 0.05 for a, b in tables]
+    assert sum(laws[0][a] * laws[1][b] for (a, b), is_wrong in zip(tables, wrong, strict=True) if is_wrong) <= 0.05
 
 
 @pytest.mark.parametrize(
@@ -95,7 +143,7 @@ def test_the_tests_are_students_and_schuirmanns():
 def test_at_the_edge_of_what_is_claimed_false_verdicts_keep_their_level(expects, truth, column):
     rng = np.random.default_rng(3)
     found = [judging.tests(list(rng.normal(truth, 1.0, 5)), expects, 0.5) for _ in range(1500)]
-    wrong = np.mean([p[column] < 0.05 for p in found if p])
+    wrong = np.mean([p[column] < 0.05 for p in found])
     assert wrong < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1500)
 
 
@@ -106,15 +154,17 @@ def test_holm_is_over_the_parts_of_one_protocol_that_expect_something(folder):
             scores = {"frechet_distance": float(rng.normal(50)), "validation_frechet": float(rng.normal(50))}
             run(folder, framework, seed, scores)
     specs = [part(expects="lower"), part(expects="lower", quantity={"metric": "validation_frechet"})]
+    margin = math.log2(1.1)  # the smallest effect by the Fréchet distance is a factor of 1.1
     specs += [part(expects="lower", a={"framework": "gan"}), part()]
     other = part(expects="lower", protocol="as published", a={"framework": "gan", "study": "matched"})
     other = other.model_copy(update={"b": other.b.model_copy(update={"study": "matched"}) if other.b else None})
     results = open_results(folder)
     found = judging.judge_parts("X", [*specs, other], results)
-    raw = [judging.tests(list(contrast(s, results).values.values()), "lower", 1.0) for s in [*specs[:3], other]]
+    raw = [judging.tests(list(contrast(s, results).values.values()), "lower", margin) for s in [*specs[:3], other]]
     expected = [multipletests([p[k] for p in raw[:3] if p], method="holm")[1] for k in (0, 1)]
     for place in range(3):
         assert found[place].p == pytest.approx(expected[found[place].verdict == "contradicted"][place])
+        assert (found[place].p_support, found[place].p_contradiction) == pytest.approx([p[place] for p in expected])
     assert found[3].p is None
     assert raw[3] and found[4].p == pytest.approx(raw[3][found[4].verdict == "contradicted"])
 
@@ -134,28 +184,7 @@ def test_holm_is_over_the_parts_of_one_protocol_that_expect_something(folder):
     ],
 )
 def test_a_claims_verdict_follows_from_its_parts(verdicts, expected):
-    def made(verdict: str) -> judging.Part:
-        expects = None if verdict == "measured" else "lower"
-        return judging.Part(
-            id="X.1",
-            claim="X",
-            protocol="matched",
-            statement="S.",
-            quantity="kid",
-            unit="",
-            expects=expects,
-            estimate=None,
-            low=None,
-            high=None,
-            n=0,
-            p=None,
-            margin=None,
-            censored=0,
-            verdict=verdict,
-            finding="",
-        )
-
-    assert engine.verdict_of([made(verdict) for verdict in verdicts]) == expected
+    assert engine.verdict_of([judged(verdict) for verdict in verdicts]) == expected
 
 
 def test_matched_parts_decide_and_published_ones_stand_beside(folder):
@@ -170,11 +199,11 @@ def test_matched_parts_decide_and_published_ones_stand_beside(folder):
     assert found.summary == (
         "Under matched conditions, the one comparison supports it; as published, the one comparison contradicts it."
     )
-    assert "Supported: 50 against 80 squared feature SD, a difference of −30 (95 % interval" in found.parts[0].sentence
+    assert "Supported: 50 against 80 squared feature SD, a factor of 0.625 (95 % interval" in found.parts[0].sentence
     rows = json.loads(store.to_json(engine.records([found])))
     assert [row["id"] for row in rows] == ["X1.1", "X1.2"]
     wanted = {"id", "statement", "protocol", "metric", "estimate", "low", "high", "n", "verdict"}
-    assert wanted <= rows[0].keys() and rows[0]["estimate"] == pytest.approx(-30)
+    assert wanted <= rows[0].keys() and rows[0]["estimate"] == pytest.approx(math.log2(50 / 80), rel=1e-4)
     assert (rows[1]["claim_verdict"], rows[1]["claim_others"]) == ("holds", {"as published": "does not hold"})
 
 
@@ -186,10 +215,10 @@ def test_a_part_without_runs_is_undefined_and_says_which(folder):
 
 
 def test_what_is_only_measured_says_how_much_of_it_there_is(folder):
-    fill(folder, "vaegan", [3.0, 5.0])
+    fill(folder, "vaegan", [2.0, 8.0])
     spec = claim(part(b=None), part(), meaning={"measured": "M."})
     [found] = engine.judge_claims([spec], open_results(folder))
-    assert (found.verdict, found.others, found.parts[0].estimate) == ("measured", {}, 4.0)
+    assert (found.verdict, found.others, found.parts[0].estimate) == ("measured", {}, 2.0)  # log2 of the geometric mean
     assert found.summary == "Under matched conditions, 1 of 2 comparisons was measured."
 
 
@@ -285,12 +314,40 @@ def test_a_tuned_side_needs_settings_to_choose_from():
 
 def test_equivalence_needs_a_margin():
     with pytest.raises(InputError, match="'equivalent' needs a margin on this scale"):
-        part(scale="log2", expects="equivalent")
+        part(scale="identity", expects="equivalent")
+    with pytest.raises(InputError, match="'equivalent' needs a margin on this scale"):
+        part(b=None, per_doubling="optimiser.rate", expects="equivalent")
     bare = STUDY.model_copy(update={"scoring": STUDY.scoring.model_copy(update={"smallest_effect": {"psnr": 0.0}})})
     same = claim(part(quantity={"metric": "psnr"}, expects="equivalent"))
-    with pytest.raises(InputError, match=r"X1.1: 'equivalent' needs a margin, and psnr has none of its own"):
+    with pytest.raises(
+        InputError, match=r"X1.1: 'equivalent' needs a margin, and psnr has none of its own on this scale"
+    ):
         engine.check([same], {"matched": bare})
     engine.check([same], {"matched": STUDY})
+
+
+def test_a_margin_of_a_distance_says_in_what_it_is():
+    """0.5 could be half a unit or half a doubling."""
+    with pytest.raises(InputError, match=r"X1.1: a margin needs a scale here .got 0.5.. Give scale = .log2."):
+        engine.check([claim(part(expects="lower", margin=0.5))], FOUND)
+    engine.check([claim(part(expects="lower", margin=0.5, scale="identity"))], FOUND)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"scale": "log2"}, "collapsed is 0 or 1 for each run, which is counted on one side or on two"),
+        ({"b": None, "per_doubling": "optimiser.rate", "at": CENTRED, "expects": None}, "collapsed is 0 or 1 for each"),
+        ({"quantity": {"metric": "frechet_distance"}, "scale": "event"}, "nothing to count"),
+    ],
+)
+def test_events_are_counted_and_nothing_else_is(given, said):
+    scoring = STUDY.scoring.model_copy(update={"metrics": (*(STUDY.scoring.metrics or ()), "stability")})
+    study = STUDY.model_copy(update={"scoring": scoring})
+    spec = part(**{"quantity": {"metric": "collapsed"}, "expects": "lower", **given})
+    wanted = {} if spec.expects else {"meaning": {"measured": "M."}}
+    with pytest.raises(InputError, match=said):
+        engine.check([claim(spec, **wanted)], {**FOUND, "matched": study})
 
 
 WHOLE = """[protocols]

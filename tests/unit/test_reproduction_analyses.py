@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from typing import Any
@@ -11,18 +12,17 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats as scipy_stats
+from statsmodels.stats.multitest import multipletests
 
 from hand_made import ablated, results, run
-from triptych.claims.judging import judge_parts, stability
-from triptych.claims.quantities import Quantity
+from triptych.claims.judging import judge_parts
 from triptych.claims.results import Results
 from triptych.data.transforms import translate
 from triptych.directory import RunRecord
 from triptych.evaluation.metrics.border import border_shares
-from triptych.papers.vae_vs_gan_vs_vaegan import charts, rates, speed, table1
+from triptych.papers.vae_vs_gan_vs_vaegan import ablation, charts, rates, speed, table1
 from triptych.report import plotting
-
-FRECHET = Quantity(metric="frechet_distance")
+from triptych.verdicts.stats import Estimate
 
 
 def at(framework: str, optimiser: str, rate: float, seed: int, scores: dict[str, Any], **beside: Any) -> RunRecord:
@@ -49,14 +49,21 @@ def test_a_printed_value_is_held_against_the_prediction_of_one_more_run() -> Non
     found = {(row.rate, row.quantity): row for row in table1.rows(results(*runs))}
     assert len(found) == 9
     row = found[0.0003, "L_GAN"]
-    law = scipy_stats.t(4, np.mean(ends), np.std(ends, ddof=1) * math.sqrt(1 + 1 / 5))
-    assert (row.low, row.high) == pytest.approx(law.interval(0.95))
-    assert row.last and row.last.point == pytest.approx(np.mean(ends)) and row.n == 5
+    logs = np.log(ends)
+    law = scipy_stats.t(4, np.mean(logs), np.std(logs, ddof=1) * math.sqrt(1 + 1 / 5))
+    assert (row.low, row.high) == pytest.approx(np.exp(law.interval(0.95)))
+    assert row.last and row.last.point == pytest.approx(scipy_stats.gmean(ends)) and row.n == 5
     assert row.last.low and row.low and row.low < row.last.low  # wider than the interval of the mean
     assert row.inside is True
-    assert row.tenth and row.tenth.point == pytest.approx((9 * 3.0 + np.mean(ends)) / 10)
+    assert row.tenth and row.tenth.point == pytest.approx(scipy_stats.gmean([(9 * 3.0 + end) / 10 for end in ends]))
     assert found[0.0003, "L_prior"].inside is None  # no spread, no prediction
     assert found[0.00015, "L_GAN"].last is None and found[0.00015, "L_GAN"].n == 0
+
+
+def test_the_prediction_of_a_positive_loss_is_never_negative() -> None:
+    low, high = table1.prediction([0.01, 0.5, 0.02]) or (None, None)
+    assert low is not None and high is not None and 0 < low < 0.01 and high > 0.5
+    assert (table1.prediction([-1.0, 1.0, 0.5]) or (0.0,))[0] < -1  # which has no logarithm
 
 
 def test_rows_are_held_against_neighbouring_mini_batches() -> None:
@@ -123,29 +130,73 @@ def test_elasticity_is_the_slope_a_doubling_and_a_bend_is_not_stable_either(slop
     def score(x: float, seed: int) -> float:
         return 5 + slope * x + bend * abs(x) + noise * NOISE[round(x), seed]
 
-    own, five = rates.elasticities(response(score), FRECHET)
+    own, five = rates.elasticities(response(score))
     assert (own.low, own.high, five.low, five.high) == (0.00015, 0.0006, 0.000075, 0.0012)
     for found, places in ((own, range(-1, 2)), (five, range(-2, 3))):
         slopes = [scipy_stats.linregress(list(places), [score(x, s) for x in places]).slope for s in range(5)]
-        assert found.estimate and found.estimate.point == pytest.approx(np.mean(slopes))
+        steep, bent = found.slope_estimate, found.bend_estimate
+        assert steep and steep.point == pytest.approx(np.mean(slopes))
         low, high = scipy_stats.t(4, np.mean(slopes), scipy_stats.sem(slopes)).interval(0.95)
-        assert (found.estimate.low, found.estimate.high) == pytest.approx((low, high))
+        assert (steep.low, steep.high) == pytest.approx((low, high))
         assert found.verdict == verdict
-        assert found.bend and found.bend.point == pytest.approx(bend, abs=3 * noise)
+        assert bent and bent.point == pytest.approx(bend, abs=3 * noise)
+        beyond = scipy_stats.ttest_1samp(slopes, 0.1, alternative="greater").pvalue
+        bends = [(score(places[0], s) + score(places[-1], s)) / 2 - score(0, s) for s in range(5)]
+        other = scipy_stats.ttest_1samp(bends, 0.1 * places[-1], alternative="greater").pvalue
+        if steep.point > 0 and bent.point > 0:  # against the margin, two-sided, after Holm over both
+            adjusted = multipletests([2 * beyond, 2 * other], method="holm")[1]
+            assert [found.slope.p_contradiction, found.bend.p_contradiction] == pytest.approx(list(adjusted))
 
 
-def test_a_slope_within_the_margin_is_no_instability_however_sure() -> None:
-    assert stability([0.09, 0.091, 0.0902, 0.0899], [0.0, 0.001, -0.001, 0.0005], 0.1) == "stable"
-    assert stability([0.05, 0.051, 0.049, 0.0505], [0.3, -0.3, 0.2, -0.2], 0.1) == "undecided"
-    assert stability([0.0, 0.01], [0.2, 0.2], 0.1) == "undecided"  # two seeds, no spread
-    assert stability([0.5], [0.5], 0.1) == "undecided"
+@pytest.mark.parametrize(
+    ("slopes", "verdict"),
+    [
+        ([0.09, 0.091, 0.0902, 0.0899], "stable"),
+        ([0.11, 0.16, 0.05, 0.12], "undecided"),  # different from 0, and not shown to be beyond 0.1
+        ([0.5, 0.5, 0.5, 0.5, 0.5], "undecided"),  # nothing scatters: 2/2^5
+        ([0.01, 0.01, 0.01, 0.01, 0.01], "undecided"),
+        ([0.5], "undecided"),
+    ],
+)
+def test_a_slope_is_judged_at_the_margin(slopes, verdict) -> None:
+    own, _ = rates.elasticities(response(lambda x, seed: 5 + slopes[seed] * x, len(slopes)))
+    bends = own.bend_estimate
+    assert bends and bends.point == pytest.approx(0, abs=1e-9)
+    expected = verdict if verdict != "stable" else "undecided"  # bends that do not scatter show nothing
+    assert own.verdict == expected and (own.slope.verdict == "supported") == (verdict == "stable")
+
+
+@pytest.mark.parametrize(("slope", "bend"), [(0.1, 0.0), (0.0, 0.1), (0.1, 0.1), (-0.1, 0.1)])
+def test_at_the_margin_not_stable_and_stable_keep_their_level(slope, bend) -> None:
+    """The truth lies at the margin, so either verdict is wrong: simulated through the code that writes it."""
+    draw, studies, wrong = np.random.default_rng(8), 250, {"stable": 0, "not stable": 0, "undecided": 0}
+    for _ in range(studies):
+        noise = draw.normal(0, 0.03, (5, 5))
+        scores = lambda x, seed: 5 + slope * x + bend * abs(x) + noise[round(x) + 2, seed]  # noqa: E731, B023
+        for found in rates.elasticities(response(scores)):
+            wrong[found.verdict] += 1
+    most = 0.05 + 3 * math.sqrt(0.05 * 0.95 / (2 * studies))
+    assert wrong["not stable"] / (2 * studies) < most and wrong["stable"] / (2 * studies) < most
+    assert wrong["undecided"]
+
+
+def test_a_table_of_elasticity_shows_the_claims_own_answers() -> None:
+    made = response(lambda x, seed: 5 + 0.3 * x + 0.1 * NOISE[round(x), seed])
+    first, _ = rates.elasticities(made)
+    other = rates.part("RMSprop", rates.SURFACE, rates.side("vae", "Adam", 0.0003), rates.side("vae", "Adam", 0.0006))
+    asked = [*rates._slope_and_bend("vae", "Adam", rates.OWN), other.model_copy(update={"expects": "lower"})]
+    claimed = judge_parts("C4", asked, made)
+    assert claimed[0].p_contradiction != first.slope.p_contradiction  # another family
+    own, five = rates.elasticities(made, claimed)
+    assert own.slope is claimed[0] and own.bend is claimed[1] and five.slope.claim == "Elasticity, five rates"
 
 
 def test_a_seed_without_a_score_at_one_rate_is_left_out() -> None:
     made = response(lambda x, seed: 1 + 0.2 * x + 0.01 * NOISE[0, seed])
     made.runs[0].scores["frechet_distance"]["value"] = None
-    own, five = rates.elasticities(made, FRECHET)
-    assert (own.left_out, five.left_out) == (0, 1) and five.estimate and five.estimate.n == 4
+    own, five = rates.elasticities(made)
+    assert (own.slope.n, five.slope.n) == (5, 4) and "left out" in five.slope.asides
+    assert "must also hold with the missing values at the worst" in five.slope.sentence
 
 
 def test_the_surface_counts_diverged_and_collapsed_runs() -> None:
@@ -158,9 +209,10 @@ def test_the_surface_counts_diverged_and_collapsed_runs() -> None:
         ]
     ]
     away = at("gan", "RMSprop", 0.0006, 0, {"frechet_distance": 1.0}, training__translate=0.1)
-    (point,) = rates.surface(results(*runs, away), FRECHET)
+    (point,) = rates.surface(results(*runs, away))
     assert (point.framework, point.optimiser, point.rate) == ("gan", "RMSprop", 0.0012)
-    assert point.estimate and (point.estimate.point, point.estimate.n) == (20.0, 2)
+    assert point.estimate and point.estimate.point == pytest.approx(300**0.5) and point.estimate.n == 2
+    assert point.estimate.low and point.estimate.low > 0
     assert (point.n, point.diverged, point.collapsed) == (3, 1, 2)
 
 
@@ -175,8 +227,8 @@ def test_tuning_chooses_by_validation_and_tests_on_seeds_that_had_no_say() -> No
     (chosen,) = rates.tuned(results(*runs))
     assert (chosen.optimiser, chosen.rate, chosen.validation, chosen.settings) == ("RMSprop", 0.0006, 5.0, 3)
     # Without seed 0 Adam's mean is 9; without seed 1 or 2 it is 5, as RMSprop's, and the first in order stands.
-    assert chosen.test and chosen.test.point == pytest.approx((1 + 20 + 30) / 3)
-    assert chosen.gain and chosen.gain.point == pytest.approx((1 - 10) / 3)
+    assert chosen.test.amount == f"{scipy_stats.gmean([1, 20, 30]):.3g}"
+    assert chosen.gain.estimate == pytest.approx(math.log2(1 / 10) / 3) and chosen.gain.amount == "a factor of 0.464"
 
 
 def test_a_setting_that_has_failed_is_not_chosen() -> None:
@@ -184,7 +236,7 @@ def test_a_setting_that_has_failed_is_not_chosen() -> None:
     runs += [at("gan", "Adam", 0.0012, 0, {"validation_frechet": 1.0}), at("gan", "Adam", 0.0012, 1, {})]
     (chosen,) = rates.tuned(results(*runs))
     assert chosen.rate == 0.0003
-    assert chosen.test and chosen.test.n == 1  # seed 1 is scored where seed 0 is best, and has no score there
+    assert chosen.test.n == 1  # seed 1 is scored where seed 0 is best, and has no score there
 
 
 # Speed
@@ -204,12 +256,13 @@ def test_the_time_to_the_median_final_score_is_crossed_between_moments_and_censo
     made = results(*runs)
     adam, rmsprop = speed.times(made)
     assert adam.target == rmsprop.target == 40.0  # the median of 20, 20, 20, 60, 60, 60
-    assert (adam.images.point, adam.reached, adam.of) == (500.0, 3, 3)
-    assert (rmsprop.images.point, rmsprop.reached, rmsprop.of) == (1000.0, 0, 3)
+    assert (adam.images.point, adam.reached, adam.of) == (pytest.approx(500.0), 2, 2)
+    assert (rmsprop.images.point, rmsprop.reached, rmsprop.of) == (pytest.approx(1000.0), 0, 2)  # one has failed
     images, seconds = speed.rows(made, [])
-    assert images.estimate == -1.0 and images.censored == 3  # half the images
-    assert images.verdict == "undecided"  # three equal differences show nothing (2/2^3)
-    assert seconds.estimate == pytest.approx((math.log2(5 / 10) * 2 + math.log2(5 / 20)) / 3)
+    assert images.estimate == -1.0 and images.censored == 2  # half the images
+    assert images.verdict == "undecided"  # two equal differences show nothing (2/2^2)
+    assert "1 of 3 GAN (name RMSprop) runs failed (diverged, " in images.sentence
+    assert seconds.estimate == pytest.approx(math.log2(5 / 10))
 
 
 def test_adam_is_faster_where_paired_times_say_so_and_a_claims_comparison_is_not_tested_again() -> None:
@@ -277,7 +330,7 @@ def test_every_chart_is_drawn_in_the_pages_colours_and_stands_alone_in_real_ones
         "learning-frechet",
         "ablation-gan-frechet-distance",  # and no picture of how often runs collapsed, which no quirk changes
     }
-    panels = charts.panels(made)
+    panels = charts.panels(made, rates.surface(made), ablation.effects(made))
     inline = {name: str(plotting.svg(panel, name)) for name, panel in panels.items()}
     assert inline.keys() == names
     for name in names:
@@ -285,4 +338,26 @@ def test_every_chart_is_drawn_in_the_pages_colours_and_stands_alone_in_real_ones
         text = plotting.standalone(inline[name])
         assert "var(--" not in text and ET.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
     assert "2 of 10 runs collapsed" in panels["response-adam"].alt
-    assert charts.panels(results()) == {}
+    assert charts.panels(results(), [], []) == {}
+
+
+def test_no_two_ticks_of_an_axis_read_alike() -> None:
+    """Ticks at 153.2, 153.4 and 153.6 used to read 153, 153, 153."""
+    assert plotting.tick_labels([153.2, 153.4, 153.6]) == ["153.2", "153.4", "153.6"]
+    assert plotting.tick_labels([12_800, 12_801, 12_802]) == ["12.8k", "12.801k", "12.802k"]
+    assert plotting.tick_labels([0.1, 0.2, 0.5]) == ["0.1", "0.2", "0.5"] and plotting.tick_labels([]) == []
+    points = [
+        rates.Point(
+            framework="gan",
+            optimiser="Adam",
+            rate=rate,
+            estimate=Estimate(x, None, None, 1),
+            n=1,
+            diverged=0,
+            collapsed=0,
+        )
+        for rate, x in zip(rates.RATES, (153.1, 153.2, 153.6, 153.3, 153.4), strict=True)
+    ]
+    drawn = str(plotting.svg(charts.panels(results(), points, [])["response-adam"]))
+    labels = re.findall(r"<text [^>]*>([\d.]+)</text>", drawn)
+    assert labels and len(set(labels)) == len(labels)

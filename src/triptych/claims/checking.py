@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from triptych.claims import quantities
-from triptych.claims.contrasts import SETTING, WITHIN, PartSpec, Side, unit_of
 from triptych.claims.quantities import Quantity
 from triptych.claims.results import holds
+from triptych.claims.spec import SETTING, WITHIN, PartSpec, Side, default_scale, in_metrics_unit, unit_of
 from triptych.errors import InputError
 from triptych.plugins import suggest
 from triptych.spec import RunSpec, StudySpec, field_of, flat_fields
@@ -45,7 +45,7 @@ def planned(study: StudySpec) -> Planned:
 
 def check_part(name: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
     """Raise InputError for what is missing (a study, a framework, a point of a grid, a score, seeds, a margin), for
-    what is compared with itself and for units that differ.
+    what is compared with itself, for units that differ, and for a scale on which the quantities cannot be compared.
     """
     compared = {
         letter: (_side(f"{name}, side {letter}", side, part.per_doubling, plans), side.quantity, side.tuned)
@@ -59,10 +59,33 @@ def check_part(name: str, part: PartSpec, plans: Mapping[str, Planned]) -> None:
         studies = " and ".join(dict.fromkeys(study for side in part.sides for study in side.studies))
         hint = f"Give --seeds {fewest} or more."
         raise InputError(f"needs {count(fewest, 'seed')} in {studies}", where=name, value=len(seeds), hint=hint)
-    scoring = plans[part.sides[0].studies[0]].study.scoring
-    if part.expects in WITHIN and part.margin is None and not quantities.smallest_effect(part.metric, scoring):
-        what = f"{part.expects!r} needs a margin, and {part.metric} has none of its own"
+    plan = plans[part.sides[0].studies[0]]
+    has_own = in_metrics_unit(part, plan.outputs) and quantities.smallest_effect(part.metric, plan.study.scoring)
+    if part.expects in WITHIN and part.margin is None and not has_own:
+        what = f"{part.expects!r} needs a margin, and {part.metric} has none of its own on this scale"
         raise InputError(what, where=name, hint="Give the part a margin.")
+    _one_scale(name, part, plan.outputs)
+
+
+def _one_scale(where: str, part: PartSpec, known: Mapping[str, Output]) -> None:
+    """Raise InputError for an event that is not counted, and for a margin whose scale is not stated."""
+    scale = default_scale(part, known)
+    metrics = [(side.quantity and side.quantity.metric) or "" for side in part.sides]
+    counted = [metric in known and known[metric].scale == "event" for metric in metrics]
+    if any(counted) and not (
+        all(counted) and part.c is None and part.per_doubling is None and part.scale in (None, "event")
+    ):
+        what = f"{metrics[counted.index(True)]} is 0 or 1 for each run, which is counted on one side or on two"
+        raise InputError(what, where=where, hint="Leave out `scale`, `per_doubling`, c and d.")
+    if part.scale == "event" and not all(counted):
+        hint = "Leave out `scale`, or name a metric that is 0 or 1 for each run."
+        raise InputError("nothing to count", where=where, value=part.name, hint=hint)
+    if part.margin is not None and part.scale is None and scale == "log2":
+        hint = (
+            'Give scale = "log2" and a margin in doublings (0.1 is 7 %), or scale = "identity" and one in '
+            f"{unit_of(part.sides[0].quantity, known) if part.sides[0].quantity else 'the unit'}."
+        )
+        raise InputError("a margin needs a scale here", where=where, value=part.margin, hint=hint)
 
 
 def _differ(where: str, compared: Mapping[str, Any]) -> None:

@@ -1,12 +1,18 @@
-"""What a part of a claim compares, and its value for every seed.
+"""A part's value for every seed, from what its runs give.
 
 Every part is a paired linear combination. A side is a set of runs. For each seed its value is the mean of a quantity
 over its runs or, with `per_doubling` of a field of the spec such as the learning rate, the least-squares slope of the
-quantity over log2 of that field. A part is a - b, or (a - b) - (c - d), an interaction; or the slope of a alone. On the
-scale "log2" quantities enter by their logarithms, so that differences are ratios and slopes are elasticities.
+quantity over log2 of that field. A part is a - b, or (a - b) - (c - d), an interaction; or the slope of a alone. Values
+enter on the part's scale: on "log2" differences are ratios and slopes are elasticities, on "share" they are logits.
+Events, which are 0 or 1 for each run, are counted.
 
-A seed enters only with all of the runs that the studies plan for it and all of their values. The other seeds are left
-out and counted, with the reason. So a setting that was not run is not ignored.
+Runs that fail are treated as verdicts treat them (`triptych.verdicts.comparisons`). What is compared is the typical
+run: where every side has one run per seed, seeds in which one of them diverged or collapsed are set aside, and the
+failures are counted next to it. If these are most seeds, there is no typical run. A side of several settings asks what
+these settings give, failures included, so there all runs stay; but where most runs of every side failed, nothing has
+been learned and there is no typical run either. A seed that has some of the planned values but not all
+is left out, but the answer must also hold with the missing ones at the worst value of all (`Contrast.alternatives`).
+Values that do not fit the scale, such as an error of exactly 0 on "log2", are compared as they are.
 
 `tuned`: for each seed the setting (optimiser and rate) that is best in the mean over the other seeds, by the metric
 that selects settings (on validation images), so that no run helps to choose itself. A setting that lacks one of these
@@ -20,249 +26,229 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import BeforeValidator, Field, model_validator
 
 from triptych.claims import quantities
-from triptych.claims.quantities import Quantity
-from triptych.claims.results import Names, Results, as_tuple
+from triptych.claims.quantities import Quantity, Value
+from triptych.claims.results import Results
+from triptych.claims.spec import SETTING, PartSpec, Scale, Side, default_scale
 from triptych.directory import RunRecord
-from triptych.spec import Frozen, flat_fields
+from triptych.spec import field_of
 from triptych.text import condition_key
+from triptych.verdicts import scales
 
-if TYPE_CHECKING:
-    from triptych.evaluation.metrics import Output
-
-SETTING = ("optimiser.name", "optimiser.rate")
-Expectation = Literal["lower", "higher", "equivalent", "not lower", "not higher"]
-WITHIN = ("equivalent", "not lower", "not higher")
-"""Expectations that mean nothing without a margin."""
-At = Annotated[dict[str, Any], BeforeValidator(lambda at: flat_fields(at) if isinstance(at, dict) else at)]
-"""Dotted fields of a spec and their values; tables within tables are accepted, too."""
+SIGNS = (1, -1, -1, 1)
+Counts = tuple[tuple[int, int], ...]
+"""For each side: of how many runs an event is counted, and how many runs there are."""
 
 
-class Protocol(Frozen):
-    """Conditions under which parts are measured: where their runs are, and whether these parts decide the claim.
+@dataclass(frozen=True)
+class Failures:
+    """Of `runs` runs of a side, how many failed in which way: "diverged", or the event that was counted."""
 
-    `study` is that of a side that names none, `tuned_over` those of a tuned side; without both, the only study there
-    is. `phrase` is how sentences name the protocol, such as "under matched conditions".
-    """
-
-    study: Names | None = None
-    tuned_over: Names | None = None
-    decides: bool = True
-    phrase: str = ""
-
-
-class Side(Frozen):
-    """Runs: of one or more frameworks and studies, with the values that `at` gives to dotted fields of their specs.
-
-    A list in `at` stands for any of its values. Without a study: that of the part's protocol. `quantity` replaces the
-    part's.
-    """
-
-    framework: Names
-    study: Names | None = None
-    at: At = {}
-    tuned: bool = False
-    quantity: Quantity | None = None
+    runs: int
+    how: dict[str, int]
 
     @property
-    def frameworks(self) -> tuple[str, ...]:
-        return as_tuple(self.framework)
-
-    @property
-    def studies(self) -> tuple[str, ...]:
-        return as_tuple(self.study)
-
-
-class PartSpec(Frozen):
-    """One comparison of a claim and what the claim predicts for it; without `expects` it is only measured.
-
-    `at` holds for all sides; their own values come first. `margin` is the smallest effect that matters, on the part's
-    scale; by default the metric's own where the scale is the metric's. Without `scale`, values are compared as verdicts
-    compare them: on "log2", as factors, if the metric's scale is "factor". `seeds` is the smallest number that it
-    needs.
-    """
-
-    protocol: str = ""
-    statement: str = Field(min_length=1)
-    quantity: Quantity | None = None
-    at: At = {}
-    a: Side
-    b: Side | None = None
-    c: Side | None = None
-    d: Side | None = None
-    per_doubling: str | None = None
-    scale: Literal["identity", "log2"] | None = None
-    expects: Expectation | None = None
-    margin: float | None = Field(default=None, gt=0)
-    seeds: int = Field(default=2, ge=1)
-
-    @model_validator(mode="after")
-    def _complete(self) -> PartSpec:
-        if (self.c is None) != (self.d is None) or (self.c is not None and self.b is None):
-            raise ValueError("an interaction needs all of a, b, c and d")
-        if self.b is None and self.per_doubling is None and self.expects is not None:
-            raise ValueError("what is expected needs something to compare with: give b, or per_doubling")
-        if any(side.quantity is None for side in self.sides):
-            raise ValueError("a quantity is needed, for the part or for each of its sides")
-        if self.expects in WITHIN and self.margin is None and not self.in_metrics_unit:
-            raise ValueError(f"{self.expects!r} needs a margin on this scale")
-        return self
-
-    @property
-    def sides(self) -> tuple[Side, ...]:
-        """The sides with all that they take over from the part."""
-        return tuple(self._resolved(side) for side in (self.a, self.b, self.c, self.d) if side is not None)
-
-    @property
-    def in_metrics_unit(self) -> bool:
-        """Whether the part's values are differences in a metric's own unit."""
-        return bool(self.metric) and self.per_doubling is None and self.scale in (None, self.metrics_scale)
-
-    @property
-    def metrics_scale(self) -> Literal["identity", "log2"]:
-        """The scale on which verdicts compare the metric."""
-        output = quantities.outputs().get(self.metric)
-        return "log2" if output is not None and output.scale == "factor" else "identity"
-
-    @property
-    def metric(self) -> str:
-        """The metric of the first side, empty where it is no metric."""
-        return (self.sides[0].quantity.metric if self.sides[0].quantity else None) or ""
-
-    @property
-    def name(self) -> str:
-        """The quantity, or the two that are compared."""
-        return " less ".join(dict.fromkeys(side.quantity.name for side in self.sides if side.quantity))
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The metrics' outputs that it is read from; empty for losses and costs."""
-        return tuple(dict.fromkeys(side.quantity.needs for side in self.sides if side.quantity and side.quantity.needs))
-
-    def under(self, protocol: Protocol) -> PartSpec:
-        """The part with its protocol's studies in each side that names none, and with a scale."""
-        sides = {letter: side for letter in "abcd" if (side := getattr(self, letter)) is not None and not side.study}
-        studies = {x: (side.tuned and protocol.tuned_over) or protocol.study for x, side in sides.items()}
-        own = {x: side.model_copy(update={"study": studies[x]}) for x, side in sides.items()}
-        scale = self.scale or ("identity" if self.per_doubling else self.metrics_scale)
-        return self.model_copy(update={**own, "scale": scale})
-
-    def _resolved(self, side: Side) -> Side:
-        own = {"at": {**self.at, **side.at}, "quantity": side.quantity or self.quantity}
-        return side.model_copy(update=own)
-
-
-def unit_of(quantity: Quantity, known: Mapping[str, Output]) -> str:
-    """A quantity's unit, empty where it has none; `known` are the outputs of metrics by name."""
-    if quantity.metric:
-        return known[quantity.metric].unit
-    if quantity.curve:
-        return quantity.unit
-    return quantities.COSTS[quantity.cost][1] if quantity.cost else ""
+    def failed(self) -> int:
+        return sum(self.how.values())
 
 
 @dataclass(frozen=True)
 class Contrast:
     """A part's value by seed, each side's own, why seeds are left out, and how many runs enter.
 
-    `censored` has for each side how many of its runs count with their budget. `counts` has, for each metric that is 0
-    or 1 for a run and for each side, how many of its runs have a 1, of how many that say so. `absent` names what has no
-    run at all, `diverged` counts the seeds that are left out because a run diverged, `goal` is the score whose reaching
-    is timed, if any.
+    Values are on `scale`; `rescaled` says that it is not the part's, which the values do not fit. `alternatives` are
+    the values with those that are missing, of `imputed` seeds, at the worst. `counts` has the counts of an event, the
+    alternatives after those of complete seeds; `clustered` says that several runs of a side share a seed.
+    `most_failed`: most seeds have a failed run, or most runs of every side of several settings, and all enter.
+    `failures` has those of each side. `absent` names what has no run at all, `censored` how many runs of each side
+    count with their budget, `goal` is the score whose reaching is timed, `level` the mean on the scale and `images` out
+    of how many a share is.
     """
 
+    scale: Scale
     values: dict[int, float]
     sides: tuple[dict[int, float], ...]
     left_out: dict[str, int]
     absent: tuple[str, ...]
     censored: tuple[int, ...]
     runs: int
-    diverged: int
-    counts: dict[str, tuple[tuple[int, int], ...]]
+    failures: tuple[Failures, ...]
+    alternatives: tuple[tuple[float, ...], ...] = ()
+    counts: tuple[Counts, ...] = ()
+    clustered: bool = False
+    imputed: int = 0
+    set_aside: int = 0
+    most_failed: bool = False
+    rescaled: bool = False
     goal: float | None = None
+    level: float = 0.0
+    images: int | None = None
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One planned run: its spec, what it gives, and the run itself where there is one."""
+
+    spec: Mapping[str, Any]
+    run: RunRecord | None
+    value: Value
 
 
 @dataclass
 class _Side:
-    """One side by seed: the runs that enter, their value, how many of them are censored, and why a seed has no value.
-
-    `seeds` are those planned, `lost` those that a diverged run costs, `absent` is as in Contrast.
-    """
+    """One side: its planned seeds, the entries of each, and what has no run at all."""
 
     spec: Side
     seeds: frozenset[int]
     absent: tuple[str, ...] = ()
-    runs: dict[int, list[RunRecord]] = field(default_factory=dict)
-    reasons: dict[int, str] = field(default_factory=dict)
-    lost: set[int] = field(default_factory=set)
-    values: dict[int, float] = field(default_factory=dict)
-    censored: dict[int, int] = field(default_factory=dict)
+    entries: dict[int, list[_Entry]] = field(default_factory=dict)
+
+    def is_complete(self, seed: int) -> bool:
+        return bool(self.entries.get(seed)) and all(each.value.value is not None for each in self.entries[seed])
+
+    def has_some(self, seed: int) -> bool:
+        return any(each.value.value is not None for each in self.entries.get(seed, []))
+
+    def reasons(self, seed: int) -> list[str]:
+        return [each.value.why for each in self.entries.get(seed, []) if each.value.value is None] or ["no run"]
 
 
-def contrast(part: PartSpec, results: Results) -> Contrast:
-    """A part's values from the complete runs."""
+def contrast(part: PartSpec, results: Results, typical: bool = True) -> Contrast:
+    """A part's values from the complete runs; without `typical`, seeds with failed runs stay in."""
     taken = [_chosen(side, results) for side in part.sides]
     goal = _goal(taken)
     for side in taken:
-        _read_values(part, side, goal)
+        _read(side, goal)
     planned = [side.seeds for side in taken if side.seeds]
     seeds = sorted(frozenset.intersection(*planned)) if planned else []  # studies may have other numbers of seeds
-    complete = [seed for seed in seeds if all(seed in side.values for side in taken)]
-    sides = tuple({seed: side.values[seed] for seed in complete} for side in taken)
-    runs = [[run for seed in complete for run in side.runs[seed]] for side in taken]
-    counted = [name for name, output in results.outputs.items() if output.counted]
-    signs = (1, -1, -1, 1)
+    complete = [seed for seed in seeds if all(side.is_complete(seed) for side in taken)]
+    partial = [seed for seed in seeds if seed not in complete and any(side.has_some(seed) for side in taken)]
+    single = part.per_doubling is None and all(len(side.entries[seed]) == 1 for side in taken for seed in complete)
+    measured = part.scale or default_scale(part, results.outputs)
+    failures = tuple(_failures(side, seeds, results) for side in taken)
+    kept, most_failed = complete, False
+    if typical and measured != "event" and not any(q and q.cost for q in _quantities(taken)):
+        healthy = [s for s in complete if not any(_failure(e.run, results) for x in taken for e in x.entries[s])]
+        most_failed = 2 * len(healthy) < len(complete) if single else all(2 * f.failed > f.runs for f in failures)
+        kept = healthy if single and not most_failed else complete
+    scale = measured if _fits(measured, taken, [*complete, *partial]) else "identity"
+    images = _images(taken, kept) if scale == "share" else None
+    worst = _worst(part, taken, results, [*complete, *partial]) if partial and complete else []
+    sides, values = _values(part, scale, taken, kept, images)
+    others = (_values(part, scale, taken, [*kept, *partial], images, missing)[1] for missing in worst)
     return Contrast(
-        values={seed: sum(sign * side[seed] for sign, side in zip(signs, sides, strict=False)) for seed in complete},
+        scale=scale,
+        values=values,
         sides=sides,
         left_out=dict(Counter(_reason(seed, taken) for seed in seeds if seed not in complete)),
         absent=tuple(dict.fromkeys(name for side in taken for name in side.absent)),
-        censored=tuple(sum(side.censored[seed] for seed in complete) for side in taken),
-        runs=sum(map(len, runs)),
-        diverged=len(set[int]().union(*(side.lost for side in taken))),
-        counts={name: tuple(_count(name, own) for own in runs) for name in counted},
+        censored=tuple(sum(e.value.censored for seed in kept for e in side.entries[seed]) for side in taken),
+        runs=sum(len(side.entries[seed]) for side in taken for seed in kept),
+        failures=failures,
+        alternatives=tuple(tuple(each.values()) for each in others),
+        counts=_counts(taken, complete, partial, worst) if scale == "event" else (),
+        clustered=not single,
+        imputed=len(partial) if worst else 0,
+        set_aside=len(complete) - len(kept),
+        most_failed=most_failed,
+        rescaled=scale != measured,
         goal=goal,
+        level=_level(scale, taken, kept, images),
+        images=images,
     )
 
 
+def _values(
+    part: PartSpec,
+    scale: Scale,
+    taken: Sequence[_Side],
+    seeds: Sequence[int],
+    images: int | None,
+    missing: float = math.nan,
+) -> tuple[tuple[dict[int, float], ...], dict[int, float]]:
+    """Each side's value by seed, and the part's; those that differ by rounding alone are made equal."""
+    sides = tuple({seed: _reduced(part, scale, side, seed, images, missing) for seed in seeds} for side in taken)
+    values = {seed: math.fsum(sign * side[seed] for sign, side in zip(SIGNS, sides, strict=False)) for seed in seeds}
+    if not values:
+        return sides, values
+    # A logarithm carries the rounding of what it is taken of, as large as that of 1, however small it is itself.
+    terms = [float(np.abs(_scaled(scale, own, images)).max()) for own in _terms(taken, seeds, missing)]
+    rounding = 100 * float(np.finfo(float).eps) * max([*terms, 0.0 if scale == "identity" else 1.0])
+    if max(values.values()) - min(values.values()) <= rounding:
+        middle = statistics.median(values.values())
+        values = dict.fromkeys(values, middle if abs(middle) > rounding else 0.0)
+    return sides, values
+
+
+def _terms(taken: Sequence[_Side], seeds: Sequence[int], missing: float) -> list[list[float]]:
+    """The values of the runs of each side and seed, with the missing ones replaced."""
+    return [
+        [missing if each.value.value is None else each.value.value for each in side.entries[seed]]
+        for side in taken
+        for seed in seeds
+    ]
+
+
+def _level(scale: Scale, taken: Sequence[_Side], seeds: Sequence[int], images: int | None) -> float:
+    """The mean of all on the scale, every side and seed counting the same; 0 without any."""
+    means = [float(_scaled(scale, own, images).mean()) for own in _terms(taken, seeds, math.nan)]
+    return math.fsum(means) / len(means) if means else 0.0
+
+
 def _reason(seed: int, taken: Sequence[_Side]) -> str:
-    reasons = [side.reasons.get(seed, "no run") for side in taken if seed not in side.values]
+    reasons = [reason for side in taken if not side.is_complete(seed) for reason in side.reasons(seed)]
     return ", ".join(dict.fromkeys(reasons))
 
 
-def _count(metric: str, runs: Sequence[RunRecord]) -> tuple[int, int]:
-    """How many runs have a 1 by this metric, of how many that say so."""
-    found = [quantities.value(Quantity(metric=metric), run).value for run in runs]
-    return found.count(1.0), len(found) - found.count(None)
+def _quantities(taken: Sequence[_Side]) -> list[Quantity | None]:
+    return [side.spec.quantity for side in taken]
+
+
+def _failure(run: RunRecord | None, results: Results) -> str:
+    """How a run failed: it diverged, or an event that is better rare was counted; empty if it did not."""
+    if run is None:
+        return ""
+    if run.status == "diverged":
+        return "diverged"
+    rare = [output for output in results.outputs.values() if output.scale == "event" and output.better == "lower"]
+    found = (output for output in rare if (run.scores.get(output.metric) or {}).get("value"))
+    return next((output.label.lower() for output in found), "")
+
+
+def _failures(side: _Side, seeds: Sequence[int], results: Results) -> Failures:
+    """Of all runs of a side that are there, those that failed."""
+    runs = [each.run for seed in seeds for each in side.entries.get(seed, []) if each.run is not None]
+    return Failures(len(runs), dict(Counter(how for run in runs if (how := _failure(run, results)))))
 
 
 def _chosen(side: Side, results: Results) -> _Side:
-    """The runs that enter by seed, or why none does."""
-    runs = results.where(side.studies, side.frameworks, side.at)
-    present = {(run.study, run.framework) for run in runs}
+    """The planned runs by seed, with their records, or of a tuned side the chosen ones; not yet their values."""
+    runs = {(run.study, run.id): run for run in results.where(side.studies, side.frameworks)}
+    present = {(run.study, run.framework) for run in results.where(side.studies, side.frameworks, side.at)}
     absent = tuple(f"{f} in {s}" for s in side.studies for f in side.frameworks if (s, f) not in present)
     planned = results.planned_where(side.studies, side.frameworks, side.at)
     seeds = frozenset(spec["seed"] for _, _, spec in planned)
     if absent:
         return _Side(side, seeds, absent)
-    cells = {_cell(study, spec) for study, _, spec in planned}
-    by_seed = {seed: [run for run in runs if run.seed == seed] for seed in sorted(seeds)}
-    lacking = {s for s, own in by_seed.items() if {_cell(run.study, run.spec) for run in own} != cells}
-    reasons = dict.fromkeys(lacking, "a setting is missing" if side.tuned else "a run is missing")
-    whole = {seed: own for seed, own in by_seed.items() if seed not in lacking}
-    if not side.tuned:
-        return _Side(side, seeds, runs=whole, reasons=reasons)
-    candidates = [run for own in whole.values() for run in own]
-    chosen = {run.seed: [run] for run in cross_fitted(candidates, results.selection)}
-    without = whole.keys() - chosen.keys()
-    reasons |= dict.fromkeys(without, "the other seeds choose no setting")
-    lost = without if any(run.status == "diverged" for run in candidates) else ()
-    return _Side(side, seeds, runs=chosen, reasons=reasons, lost=set(lost))
+    cells = {_cell(study, spec): spec for study, _, spec in planned}
+    by_seed: dict[int, dict[tuple[str, str, str], RunRecord | None]] = {seed: {} for seed in sorted(seeds)}
+    for study, name, spec in planned:
+        by_seed[spec["seed"]][_cell(study, spec)] = runs.get((study, name))
+    missing = Value(None, "a run is missing")
+    found = {seed: [_Entry(cells[cell], own.get(cell), missing) for cell in cells] for seed, own in by_seed.items()}
+    return _Side(side, seeds, entries=_tuned(found, results) if side.tuned else found)
+
+
+def _tuned(found: Mapping[int, list[_Entry]], results: Results) -> dict[int, list[_Entry]]:
+    """For each seed the entry of the setting that the others choose, or why there is none."""
+    whole = {seed: [each.run for each in own if each.run] for seed, own in found.items() if all(e.run for e in own)}
+    chosen = {run.seed: run for run in cross_fitted([r for own in whole.values() for r in own], results.selection)}
+    without = Value(None, "the other seeds choose no setting"), Value(None, "a setting is missing")
+    return {seed: [_Entry({}, chosen.get(seed), without[seed not in whole])] for seed in found}
 
 
 def _cell(study: str, spec: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -294,50 +280,99 @@ def mean_score(own: Mapping[int, RunRecord], seeds: Sequence[int], metric: str) 
 
 def _goal(taken: Sequence[_Side]) -> float | None:
     """The score to be reached: a number from the part, or the median of the last values of all runs compared."""
-    timed = [(side.spec.quantity, side.runs) for side in taken if side.spec.quantity and side.spec.quantity.curve]
-    stated = timed[0][0].reach if timed else None
+    timed = [side for side in taken if side.spec.quantity and side.spec.quantity.curve]
+    stated = timed[0].spec.quantity.reach if timed and timed[0].spec.quantity else None
     if stated != "median":
         return stated
     last = [
         moments[-1][1]
-        for quantity, by_seed in timed
-        for runs in by_seed.values()
-        for run in runs
-        if (moments := quantities.points(quantity.curve or "", run))
+        for side in timed
+        for own in side.entries.values()
+        if all(each.run for each in own)
+        for each in own
+        if each.run and side.spec.quantity and (moments := quantities.points(side.spec.quantity.curve or "", each.run))
     ]
     return statistics.median(last) if last else None
 
 
-def _read_values(part: PartSpec, side: _Side, goal: float | None) -> None:
-    """Put the value of each seed into a side, or the reason why it has none."""
+def _read(side: _Side, goal: float | None) -> None:
+    """Put into each entry what its run gives, or why it gives nothing."""
     quantity = side.spec.quantity
     assert quantity is not None  # a part's sides have one
     if quantity.reach == "median":
         quantity = quantity.model_copy(update={"reach": math.nan if goal is None else goal})
-    for seed, runs in side.runs.items():
-        found = [quantities.value(quantity, run) for run in runs]
-        scaled = [None if each.value is None else _scaled(part.scale, each.value) for each in found]
-        numbers = [x for x in scaled if x is not None]
-        if len(numbers) == len(runs):
-            side.values[seed] = _reduced(part.per_doubling, runs, numbers)
-            side.censored[seed] = sum(each.censored for each in found)
-            continue
-        reasons = dict.fromkeys(each.why for each in found if each.value is None)
-        side.reasons[seed] = ", ".join(reasons) or "a value is not positive and has no logarithm"
-        if any(run.status == "diverged" for run, x in zip(runs, scaled, strict=True) if x is None):
-            side.lost.add(seed)
+    for seed, own in side.entries.items():
+        side.entries[seed] = [
+            each
+            if each.run is None
+            else _Entry(each.spec or each.run.spec, each.run, quantities.value(quantity, each.run))
+            for each in own
+        ]
 
 
-def _scaled(scale: str | None, x: float) -> float | None:
-    if scale != "log2":
-        return x
-    return math.log2(x) if x > 0 else None
+def _known(taken: Sequence[_Side], seeds: Sequence[int]) -> list[float]:
+    values = (each.value.value for side in taken for seed in seeds for each in side.entries.get(seed, []))
+    return [value for value in values if value is not None]
 
 
-def _reduced(dotted: str | None, runs: Sequence[RunRecord], values: Sequence[float]) -> float:
-    """The mean of values, or their least-squares slope over log2 of a field of the runs' specs."""
-    if dotted is None:
+def _fits(scale: Scale, taken: Sequence[_Side], seeds: Sequence[int]) -> bool:
+    return scales.fits({"log2": "factor", "share": "share"}.get(scale, "difference"), _known(taken, seeds))  # pyright: ignore[reportArgumentType]
+
+
+def _images(taken: Sequence[_Side], seeds: Sequence[int]) -> int | None:
+    """Out of how many images the shares are: the fewest of all runs."""
+    rows = (
+        each.run.scores.get((side.spec.quantity and side.spec.quantity.metric) or "", {})
+        for side in taken
+        for seed in seeds
+        for each in side.entries[seed]
+        if each.run
+    )
+    return min((int(row["n"]) for row in rows if row.get("n")), default=None)
+
+
+def _worst(part: PartSpec, taken: Sequence[_Side], results: Results, seeds: Sequence[int]) -> list[float]:
+    """What missing values are taken for: the worst of all; both ends where none is known to be worse for the part."""
+    values = _known(taken, seeds)
+    better = {_better(quantity, results) for quantity in _quantities(taken)}
+    if len(taken) > 2 or part.per_doubling or better - {"lower", "higher"} or len(better) > 1:
+        return [min(values), max(values)]
+    return [max(values) if better == {"lower"} else min(values)]
+
+
+def _better(quantity: Quantity | None, results: Results) -> str:
+    if quantity is None or quantity.log is not None:
+        return "none"
+    output = results.outputs.get(quantity.metric or "")
+    return output.better if output else "lower"  # times and costs
+
+
+def _counts(
+    taken: Sequence[_Side], complete: Sequence[int], partial: Sequence[int], worst: Sequence[float]
+) -> tuple[Counts, ...]:
+    """How many runs of each side have the event: of complete seeds, then of all with the missing ones at the worst."""
+
+    def counted(seeds: Sequence[int], missing: float) -> Counts:
+        sides = [[x for own in _terms([side], seeds, missing) for x in own] for side in taken]
+        return tuple((round(math.fsum(values)), len(values)) for values in sides)
+
+    return (counted(complete, 0.0), *(counted([*complete, *partial], missing) for missing in worst))
+
+
+def _scaled(scale: Scale, values: Sequence[float], images: int | None) -> np.ndarray:
+    if scale == "log2":
+        return scales.transformed("factor", values) / math.log(2)
+    return scales.transformed("share" if scale == "share" else "difference", values, images)
+
+
+def _reduced(
+    part: PartSpec, scale: Scale, side: _Side, seed: int, images: int | None, missing: float = math.nan
+) -> float:
+    """The mean of a side's values at a seed, or their least-squares slope over log2 of a field of the runs' specs."""
+    own = side.entries[seed]
+    values = _scaled(scale, [missing if each.value.value is None else each.value.value for each in own], images)
+    if part.per_doubling is None:
         return math.fsum(values) / len(values)
-    doublings = np.log2([float(run.setting(dotted)) for run in runs])
+    doublings = np.log2([float(field_of(dict(each.spec), part.per_doubling)) for each in own])
     away = doublings - doublings.mean()
-    return float(away @ np.asarray(values) / (away @ away))
+    return float(away @ values / (away @ away))

@@ -26,9 +26,9 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from triptych.claims.checking import check_part, planned
-from triptych.claims.contrasts import PartSpec, Protocol
 from triptych.claims.judging import Part, judge_parts
 from triptych.claims.results import Results
+from triptych.claims.spec import PartSpec, Protocol
 from triptych.errors import InputError
 from triptych.plugins import suggest
 from triptych.spec import Frozen, StudySpec, checked, read_toml
@@ -37,8 +37,8 @@ from triptych.text import capital, count, listed
 KEYS = ("protocols", "claims")
 JUDGED = ("holds", "holds in part", "holds where decided", "does not hold", "undecided")
 RECORDED = (
-    *("id", "claim", "statement", "protocol", "quantity", "unit", "expects", "estimate", "low", "high", "n", "p"),
-    *("margin", "censored", "verdict", "sentence"),
+    *("id", "claim", "statement", "protocol", "quantity", "unit", "scale", "expects", "estimate", "low", "high", "n"),
+    *("p", "p_support", "p_contradiction", "margin", "censored", "failed", "verdict", "sentence"),
 )
 """What claims.json says of a part; the quantity goes by the name "metric" there."""
 VERBS = {

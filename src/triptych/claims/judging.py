@@ -1,4 +1,4 @@
-"""From a part's values to its verdict and its sentence.
+"""From a part's values to its verdict.
 
 What is tested, with d the mean over seeds and m the margin, 0 where none is known:
 
@@ -10,13 +10,20 @@ What is tested, with d the mean over seeds and m the margin, 0 where none is kno
     not lower      d > -m          d < -m
 
 by t tests over seeds: two-sided to show a difference, one-sided to show that it is small, as in two one-sided tests
-(Schuirmann 1987). Both columns are adjusted by Holm, each by itself, over a family: the parts of one claim under one
-protocol that can be tested, or the rows of a table. p < 0.05 decides, contradiction first. Intervals are plain
-unadjusted 95 % ones. A seed lost to a run that diverged is not lost by chance, so such a part can be contradicted but
-not supported. Values that are the same in every seed have no interval, and the exact sign-flip p.
+(Schuirmann 1987). Events are counted and compared by exact methods (`triptych.verdicts.events`). Both columns are
+adjusted by Holm, each by itself, over a family: the parts of one claim under one protocol that can be tested, or the
+rows of a table. p < 0.05 decides, contradiction first. Intervals are plain unadjusted 95 % ones.
 
-A comparison is tested once: a table's row that a claim has tested already is the claim's part (`judge_table`). Rules of
-tables that test something else than one difference, `stability`, `signs` and `vanishes`, are here, too.
+What a p-value must withstand, each time by taking the largest, is what verdicts must withstand:
+- seeds with some values missing: the tests must hold with these at the worst, too;
+- most seeds have a failed run, or most runs of several settings: there is no typical run, and p = 1;
+- no spread: values that are the same in every seed have the exact sign-flip p for a difference, and show nothing about
+  how small it is;
+- looks at a growing number of seeds, where the study planned some (`triptych.verdicts.sequential`);
+- several runs of one seed, which may resemble each other, behind a count: the t test over seeds, where these differ.
+
+A comparison is tested once: a table's row that a claim has tested already is the claim's part (`judge_table`). `signs`
+and `vanishes`, which test in both directions, are for tables, too.
 """
 
 from __future__ import annotations
@@ -24,34 +31,36 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from triptych.claims import contrasts, quantities
-from triptych.claims.contrasts import Contrast, Expectation, PartSpec, contrast
+from triptych.claims import quantities, wording
+from triptych.claims.contrasts import Contrast, Counts, contrast
 from triptych.claims.results import Results
+from triptych.claims.spec import Expectation, PartSpec, in_metrics_unit
+from triptych.claims.wording import Aside
 from triptych.spec import StudySpec
-from triptych.text import count, interval, number, p_value
-from triptych.verdicts import stats
-from triptych.verdicts.stats import Estimate
+from triptych.verdicts import events, sequential, stats
+from triptych.verdicts.scales import Effects
 
 ALPHA = 0.05
-FIELDS = {"optimiser.rate": "the learning rate"}
-"""Fields of a spec in words."""
 Compared = tuple[Any, ...]
 """A comparison: for each side its planned runs and its quantity, then the field of a slope."""
-Aside = Literal["margin", "goal", "counts", "censored", "left out", "diverged"]
+Tests = tuple[float, float]
+"""The p of support and the p of contradiction."""
 
 
 @dataclass(frozen=True)
 class Part:
     """One comparison and its answer; `verdict` and the words follow from the numbers next to them.
 
-    `p` is the adjusted p of what the verdict says (of the support, where it is undecided); `verdict` is supported,
-    contradicted, undecided, undefined or measured; `finding` is the answer up to its p-value, and `asides` are what a
-    reader must know as well; `needs` names the metrics' outputs that it is read from; `compared` says which runs are
-    compared by which quantity.
+    `p_support` and `p_contradiction` are adjusted; `p` is that of what the verdict says (of the support, where it is
+    undecided). `verdict` is supported, contradicted, undecided, undefined or measured. `estimate`, `low`, `high` and
+    `margin` are in `unit`: doublings on the scale "log2". `amount` and `span` are the estimate and its interval as
+    people read them, such as "a factor of 0.29"; `finding` is the answer up to its p-values, and `asides` are what a
+    reader must know as well. `failed` has for each side how many of its runs failed, of how many. `needs` names the
+    metrics' outputs that it is read from; `compared` says which runs are compared by which quantity.
     """
 
     id: str
@@ -60,17 +69,24 @@ class Part:
     statement: str
     quantity: str
     unit: str
+    scale: str
     expects: str | None
     estimate: float | None
     low: float | None
     high: float | None
     n: int
     p: float | None
+    p_support: float | None
+    p_contradiction: float | None
     margin: float | None
     censored: int
     verdict: str
+    amount: str
+    span: str
+    least: str
     finding: str
     asides: dict[Aside, str] = field(default_factory=dict)
+    failed: tuple[tuple[int, int], ...] = ()
     needs: tuple[str, ...] = ()
     compared: Compared = ()
 
@@ -92,13 +108,13 @@ class _Draft:
     spec: PartSpec
     found: Contrast
     margin: float | None
-    p: tuple[float, float] | None
+    p: Tests | None
 
 
 def judge_parts(claim: str, specs: Sequence[PartSpec], results: Results) -> tuple[Part, ...]:
     """The parts of one claim, in their order."""
     drafts = [_draft(f"{claim}.{place}", spec, results) for place, spec in enumerate(specs, 1)]
-    adjusted: dict[str, tuple[float, float]] = {}
+    adjusted: dict[str, Tests] = {}
     for protocol in {spec.protocol for spec in specs}:
         family = [draft for draft in drafts if draft.spec.protocol == protocol and draft.p is not None]
         columns = [stats.holm([draft.p[side] for draft in family if draft.p]) for side in (0, 1)]
@@ -127,64 +143,69 @@ def compared(spec: PartSpec, results: Results) -> Compared:
     return (*((runs, side.tuned, side.quantity) for runs, side in sides), spec.per_doubling)
 
 
-def stability(
-    slopes: Sequence[float], bends: Sequence[float], margin: float
-) -> Literal["stable", "not stable", "undecided"]:
-    """Whether a response is flat, from its slope and its bend in each seed [n].
+def signs(rows: Sequence[Contrast]) -> Iterator[tuple[float, int]]:
+    """For each row its two-sided p, adjusted by Holm over the rows, and its sign if p < 0.05, else 0."""
+    found = [part_tests(row, "higher", None) or (1.0, 1.0) for row in rows]
+    adjusted = stats.holm([min(each) for each in found])
+    for (higher, lower), p in zip(found, adjusted, strict=True):
+        yield float(p), ((higher < lower) - (lower < higher)) if p < ALPHA else 0
 
-    "stable": both are within the margin, by two one-sided tests each. "not stable": one of them is beyond the margin
-    and differs from 0 by a t test, adjusted by Holm over the two.
+
+def vanishes(found: Contrast, sign: int) -> bool:
+    """Whether a difference has this sign, by a two-sided test: what is lost when all of it is taken away."""
+    p = part_tests(found, "higher" if sign > 0 else "lower", None)
+    return p is not None and p[0] < ALPHA
+
+
+def part_tests(found: Contrast, expects: Expectation, margin: float | None, looks: Sequence[int] = ()) -> Tests | None:
+    """The p of support and of contradiction of a part, before adjustment; None for fewer than two seeds.
+
+    `margin` is on the contrast's scale. Without one nothing can be within it.
     """
-    if len(slopes) < 2:
-        return "undecided"
-    zero = np.zeros(len(slopes))
-    same = [stats.equivalence_p(x, zero, margin) for x in (slopes, bends)]
-    if all(p is not None and p < ALPHA for p in same):
-        return "stable"
-    differs = stats.holm([1.0 if (p := stats.paired(x, zero).p) is None else p for x in (slopes, bends)])
-    beyond = [abs(math.fsum(x) / len(x)) > margin for x in (slopes, bends)]
-    return "not stable" if any(p < ALPHA and far for p, far in zip(differs, beyond, strict=True)) else "undecided"
-
-
-def signs(rows: Sequence[Sequence[float]]) -> Iterator[tuple[float, int]]:
-    """For each row of paired differences [n] its p, adjusted by Holm over the rows; its sign if p < 0.05, else 0."""
-    changes = [stats.paired(row, np.zeros(len(row))) for row in rows]
-    adjusted = stats.holm([1.0 if change.p is None else change.p for change in changes])
-    for change, p in zip(changes, adjusted, strict=True):
-        point = change.difference.point
-        yield float(p), (point > 0) - (point < 0) if p < ALPHA else 0
-
-
-def vanishes(values: Sequence[float], sign: int) -> bool:
-    """Whether an effect of this sign is gone, from what is left of it per seed: by a t test, or equal in all seeds."""
-    if len(values) < 2:
-        return False
-    change = stats.paired(values, np.zeros(len(values)))
-    significant = change.sd == 0 or (change.p is not None and change.p < ALPHA)
-    return sign * change.difference.point > 0 and significant
-
-
-def tests(values: Sequence[float], expects: Expectation, margin: float | None) -> tuple[float, float] | None:
-    """The p of support and of contradiction of paired values [n], before adjustment; None for fewer than two."""
+    values = list(found.values.values())
     if len(values) < 2:
         return None
+    if found.most_failed or (margin is None and expects in ("equivalent", "not higher", "not lower")):
+        return 1.0, 1.0
+    if found.scale == "event":
+        versions = [event_tests(counts, expects, margin, looks) for counts in found.counts]
+        if found.clustered and stats.paired(values, np.zeros(len(values))).sd:
+            versions.append(tests(values, expects, margin, looks))
+    else:
+        versions = [tests(each, expects, margin, looks) for each in (values, *found.alternatives)]
+    return max(each[0] for each in versions), max(each[1] for each in versions)
+
+
+def tests(values: Sequence[float], expects: Expectation, margin: float | None, looks: Sequence[int] = ()) -> Tests:
+    """The p of support and of contradiction of paired values [n], before adjustment; 1 for fewer than two."""
+    if len(values) < 2:
+        return 1.0, 1.0
     if expects in ("higher", "not lower"):
         mirrored: Expectation = "lower" if expects == "higher" else "not higher"
-        return tests([-x for x in values], mirrored, margin)
+        return tests([-x for x in values], mirrored, margin, looks)
     m = margin or 0.0
+
+    def one_sided(p: float) -> float:
+        return sequential.calibrated(p, looks, one_sided=True)
+
+    def two_sided(p: float) -> float:
+        return sequential.calibrated(min(1.0, 2 * p), looks)
+
     if expects == "lower":
-        against = _above(values, -m) if m else min(1.0, 2 * _above(values, 0.0))
-        return min(1.0, 2 * _below(values, 0.0)), against
+        return two_sided(_below(values, 0.0)), one_sided(_above(values, -m)) if m else two_sided(_above(values, 0.0))
     beyond = _above(values, m)
     if expects == "not higher":
-        return _below(values, m), min(1.0, 2 * beyond)
-    small = stats.equivalence_p(values, np.zeros(len(values)), m)
-    return 1.0 if small is None else small, min(1.0, 2 * min(beyond, _below(values, -m)))
+        return one_sided(_below(values, m)), two_sided(beyond)
+    small = max(_below(values, m), _above(values, -m))
+    return one_sided(small), two_sided(min(beyond, _below(values, -m)))
 
 
 def _below(values: Sequence[float], bound: float) -> float:
-    """The one-sided p that the mean lies below a bound."""
+    """The one-sided p that the mean lies below a bound; without spread the exact one, and of a difference alone."""
     paired = stats.paired(values, np.full(len(values), bound))
+    if not paired.sd:
+        mean = stats.paired(values, np.zeros(len(values))).difference.point
+        return stats.smallest_sign_flip_p(len(values)) / 2 if mean < 0 and paired.difference.point < 0 else 1.0
     half = 0.5 if paired.p is None else paired.p / 2
     return half if paired.difference.point < 0 else 1 - half
 
@@ -193,22 +214,50 @@ def _above(values: Sequence[float], bound: float) -> float:
     return _below([-x for x in values], -bound)
 
 
+def event_tests(counts: Counts, expects: Expectation, margin: float | None, looks: Sequence[int] = ()) -> Tests:
+    """The same of an event counted on both sides, ((of a, runs), (of b, runs)), by exact methods for two rates."""
+    if expects in ("higher", "not lower"):
+        mirrored: Expectation = "lower" if expects == "higher" else "not higher"
+        return event_tests((counts[1], counts[0]), mirrored, margin, looks)
+    a, b = counts
+    m, times = margin or 0.0, max(1, len(looks))
+
+    def lower(x: tuple[int, int], y: tuple[int, int]) -> float:
+        return events.p_value(*x, *y) if x[0] * y[1] < y[0] * x[1] else 1.0
+
+    if expects == "lower":
+        found = lower(a, b), events.above_p(*a, *b, -m) if m else lower(b, a)
+    elif expects == "not higher":
+        found = events.above_p(*b, *a, -m), 2 * events.above_p(*a, *b, m)
+    else:
+        beyond = min(events.above_p(*a, *b, m), events.above_p(*b, *a, m))
+        found = events.equivalence_p(*a, *b, m), 2 * beyond
+    return min(1.0, times * found[0]), min(1.0, times * found[1])
+
+
 def _draft(name: str, spec: PartSpec, results: Results) -> _Draft:
-    found, margin = contrast(spec, results), margin_of(spec, results)
-    values = list(found.values.values())
-    p = tests(values, spec.expects, margin) if spec.expects else None
+    found = contrast(spec, results)
+    margin = margin_of(spec, found, results)
+    p = part_tests(found, spec.expects, margin, _looks(spec, results)) if spec.expects else None
     return _Draft(id=name, spec=spec, found=found, margin=margin, p=p)
 
 
-def margin_of(spec: PartSpec, results: Results) -> float | None:
-    """The smallest effect that matters: the part's, or the study's or metric's where the part is in its unit."""
+def margin_of(spec: PartSpec, found: Contrast, results: Results) -> float | None:
+    """The smallest effect that matters, on the contrast's scale: the part's, or else the study's or metric's.
+
+    None is known where the part is not on the metric's scale, or where its values do not fit their scale.
+    """
     study = _study(spec, results)
-    if spec.margin is not None or not spec.in_metrics_unit or study is None:
-        return spec.margin
-    smallest = quantities.smallest_effect(spec.metric, study.scoring)
-    if spec.scale == "log2" and smallest:
-        return math.log2(smallest)
-    return smallest or None
+    if found.rescaled:
+        return None
+    smallest = spec.margin
+    if smallest is None and study is not None and in_metrics_unit(spec, results.outputs):
+        smallest = quantities.smallest_effect(spec.metric, study.scoring) or None
+        if smallest and found.scale == "log2":
+            return math.log2(smallest)
+    if smallest and found.scale == "share":
+        return Effects("share", found.level, found.images).margin(smallest)
+    return smallest
 
 
 def _study(spec: PartSpec, results: Results) -> StudySpec | None:
@@ -216,37 +265,50 @@ def _study(spec: PartSpec, results: Results) -> StudySpec | None:
     return results.studies.get(spec.sides[0].studies[0])
 
 
-def _part(claim: str, draft: _Draft, adjusted: tuple[float, float] | None, results: Results) -> Part:
+def _looks(spec: PartSpec, results: Results) -> tuple[int, ...]:
+    """The most looks that one of the part's studies planned."""
+    names = [name for side in spec.sides for name in side.studies if name in results.studies]
+    return max((results.studies[name].looks for name in names), key=len, default=())
+
+
+def _part(claim: str, draft: _Draft, adjusted: Tests | None, results: Results) -> Part:
     spec, found = draft.spec, draft.found
-    values = list(found.values.values())
-    estimate = stats.mean(values) if values else None
-    verdict = _verdict(draft, estimate, adjusted)
-    p = None if adjusted is None else adjusted[verdict == "contradicted"]
+    said = wording.Answer(spec, found, draft.margin, adjusted, results)
+    verdict = _verdict(draft, adjusted)
+    support, contradiction = adjusted or (None, None)
+    estimate = said.estimate
     return Part(
         id=draft.id,
         claim=claim,
         protocol=spec.protocol,
         statement=spec.statement,
         quantity=spec.name,
-        unit=unit_of(spec, results),
+        unit=said.unit,
+        scale=found.scale,
         expects=spec.expects,
         estimate=estimate.point if estimate else None,
         low=estimate.low if estimate else None,
         high=estimate.high if estimate else None,
-        n=len(values),
-        p=p,
-        margin=draft.margin if spec.expects else None,
+        n=len(found.values),
+        p=contradiction if verdict == "contradicted" else support,
+        p_support=support,
+        p_contradiction=contradiction,
+        margin=said.effect(draft.margin) if draft.margin is not None and spec.expects else None,
         censored=sum(found.censored),
         verdict=verdict,
-        finding=_finding(draft, estimate, verdict, p, results),
-        asides=_asides(draft, verdict, results) if estimate else {},
+        amount=said.amount,
+        span=said.span,
+        least=said.least if spec.expects else "",
+        finding=said.finding(verdict),
+        asides=said.asides() if estimate else {},
+        failed=tuple((each.failed, each.runs) for each in found.failures),
         needs=spec.needs,
         compared=compared(spec, results),
     )
 
 
-def _verdict(draft: _Draft, estimate: Estimate | None, adjusted: tuple[float, float] | None) -> str:
-    if estimate is None:
+def _verdict(draft: _Draft, adjusted: Tests | None) -> str:
+    if not draft.found.values:
         return "undefined"
     if draft.spec.expects is None:
         return "measured"
@@ -255,89 +317,4 @@ def _verdict(draft: _Draft, estimate: Estimate | None, adjusted: tuple[float, fl
     supports, contradicts = adjusted
     if contradicts < ALPHA:
         return "contradicted"
-    return "supported" if supports < ALPHA and not draft.found.diverged else "undecided"
-
-
-def unit_of(spec: PartSpec, results: Results) -> str:
-    """The unit of a part's estimate; logarithms to base 2 count doublings."""
-    quantity, study, unit = spec.sides[0].quantity, _study(spec, results), ""
-    if spec.scale == "log2":
-        unit = "doublings"
-    elif quantity and (study or not quantity.metric):
-        unit = contrasts.unit_of(quantity, results.outputs)
-    if not spec.per_doubling:
-        return unit
-    return f"{unit} per doubling of {FIELDS.get(spec.per_doubling, spec.per_doubling)}".strip()
-
-
-def _finding(draft: _Draft, estimate: Estimate | None, verdict: str, p: float | None, results: Results) -> str:
-    """The answer with its numbers, or why there is none."""
-    spec, found = draft.spec, draft.found
-    if estimate is None:
-        missing = f"there is no such run of {', '.join(found.absent)}" if found.absent else ""
-        return f"Undefined: {missing or '; '.join(found.left_out)}"
-    seeds = count(estimate.n, "seed") if estimate.n > 1 else "1 seed, and no interval"
-    details = ", ".join(filter(None, [_interval(spec, estimate), seeds, p_value(p)]))
-    return f"{verdict.capitalize()}: {_effect(spec, found, estimate, results)} ({details})"
-
-
-def _effect(spec: PartSpec, found: Contrast, estimate: Estimate, results: Results) -> str:
-    """What was found, in the quantity's own terms: both levels and their difference or ratio, or the slope."""
-    log, means = spec.scale == "log2", [math.fsum(side.values()) / len(side) for side in found.sides]
-    unit = unit_of(spec.model_copy(update={"per_doubling": None, "scale": "identity"}), results)
-    unit = f" {unit}" if unit not in ("", "share", "ratio") else ""
-    if spec.per_doubling and len(means) == 1:
-        change = _percent(estimate.point) if log else f"{_signed(estimate.point)}{unit}"
-        return f"{change} for each doubling of {FIELDS.get(spec.per_doubling, spec.per_doubling)}"
-    if len(means) == 1:
-        return f"{_level(means[0], log)}{unit}"
-    pairs = [means[0] - means[1], means[2] - means[3]] if len(means) == 4 else means
-    change = f"a factor of {number(2**estimate.point, 3)}" if log else f"a difference of {_signed(estimate.point)}"
-    return f"{_level(pairs[0], log)} against {_level(pairs[1], log)}{unit}, {change}"
-
-
-def _interval(spec: PartSpec, estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return "" if estimate.n == 1 else "the same in every seed"
-    log = spec.scale == "log2"
-    show = _percent if log and spec.per_doubling else lambda x: _level(x, log)
-    return f"95 % interval {interval(estimate.low, estimate.high, show)}"
-
-
-def _asides(draft: _Draft, verdict: str, results: Results) -> dict[Aside, str]:
-    """What a reader must know as well: margin, a score to reach, runs that collapsed, censored runs, lost seeds."""
-    spec, found, said = draft.spec, draft.found, dict[Aside, str]()
-    if draft.margin is not None and spec.expects:
-        log = spec.scale == "log2"
-        least = f"{number(100 * (2**draft.margin - 1), 2)} %" if log else number(draft.margin, 3)
-        said["margin"] = f"smallest effect of interest: {least}"
-    if found.goal is not None:
-        said["goal"] = f"the score to be reached is {number(found.goal, 3)}"
-    counts = {name: sides for name, sides in found.counts.items() if name != spec.metric and any(n for n, _ in sides)}
-    if counts and spec.metric:
-        said["counts"] = "; ".join(
-            f"{results.outputs[name].label.lower()}: "
-            + " against ".join(f"{n} of {count(of, 'run')}" for n, of in sides)
-            for name, sides in counts.items()
-        )
-    if any(found.censored):
-        censored = f"{sum(found.censored)} of {count(found.runs, 'run')}"
-        said["censored"] = f"{censored} never got there and count with their budget"
-    if found.left_out:
-        said["left out"] = "; ".join(f"{count(n, 'seed')} left out ({why})" for why, n in found.left_out.items())
-    if found.diverged and verdict == "undecided":
-        said["diverged"] = "a diverged run is not lost by chance, so the remaining seeds cannot support it"
-    return said
-
-
-def _level(x: float, log: bool) -> str:
-    return number(2**x if log else x, 3)
-
-
-def _signed(x: float) -> str:
-    return ("+" if x > 0 else "") + number(x, 3)
-
-
-def _percent(doublings: float) -> str:
-    change = 100 * (2**doublings - 1)
-    return f"{_signed(float(f'{change:.2g}'))} %"
+    return "supported" if supports < ALPHA else "undecided"

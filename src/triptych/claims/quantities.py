@@ -3,7 +3,8 @@
 A time to a stated score is that of DAWNBench (Coleman et al. 2017): where the curve over training, drawn straight
 between the moments looked at, first comes to the score. Before the first moment nothing was measured, so a run that is
 there by then counts with that moment. A run that never gets there is censored at its budget: means over runs are
-restricted means, up to the budget, of time. Seconds are those of the run's own clock and depend on the machine.
+restricted means, up to the budget, of its logarithm. Seconds are those of the run's own clock, and depend on the
+machine.
 
 The loss of a run that diverged is no final loss: it is undefined. Its scores are those of its last finite weights.
 """

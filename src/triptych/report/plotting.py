@@ -11,7 +11,7 @@ import io
 import itertools
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -91,15 +91,35 @@ def ticker() -> Any:
 
 def style_axes(axes: Any, ink: Ink) -> None:
     """Quiet axes: hair lines, secondary ink, short numbers without mathematics."""
-    short = ticker().FuncFormatter(lambda value, _: number(value, 3, short=True))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(short)
+        axis.set_major_formatter(_short_numbers())
         axis.set_minor_formatter(ticker().NullFormatter())
     axes.tick_params(colors=ink.muted, labelcolor=ink.muted, width=0.7)
     axes.grid(visible=True, color=ink.line, linewidth=0.6)
     axes.set_axisbelow(True)
     for spine in axes.spines.values():
         spine.set_color(ink.line)
+
+
+def tick_labels(values: Sequence[float]) -> list[str]:
+    """Short numbers for the ticks of an axis, with as many digits as it takes to tell them apart."""
+    found: list[str] = []
+    for digits in range(3, 10):
+        found = [number(value, digits, short=True) for value in values]
+        if len(set(found)) == len({float(value) for value in values}):
+            break
+    return found
+
+
+def _short_numbers() -> Any:
+    class ShortNumbers(ticker().Formatter):
+        def __call__(self, value: float, pos: int | None = None) -> str:
+            return number(value, 3, short=True)
+
+        def format_ticks(self, values: Sequence[float]) -> list[str]:
+            return tick_labels(values)
+
+    return ShortNumbers()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from triptych.text import condition, count, duration, interval, number, p_value
+from triptych.text import condition, count, duration, number, p_value
 from triptych.verdicts import planning, wording
 
 if TYPE_CHECKING:
@@ -181,9 +181,7 @@ def _parts(parts: Sequence[Part]) -> Table:
     for name in ("seeds", "p", "verdict"):
         table.add_column(name, no_wrap=True)
     for part in parts:
-        between = interval(part.low, part.high)
-        estimate = number(part.estimate, 3) + (f" ({between})" if between else "")
-        estimate = f"{estimate} {part.unit}".strip() if part.estimate is not None else estimate
+        estimate = f"{part.amount} ({part.span})" if part.span else part.amount
         verdict = Text(part.verdict, style=PART_COLOURS[part.verdict])
         p = p_value(part.p, symbol="")
         table.add_row(part.id, escape(part.statement), escape(estimate), str(part.n), p, verdict)

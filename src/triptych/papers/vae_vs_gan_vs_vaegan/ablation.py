@@ -7,19 +7,23 @@ to hurt. What a quirk adds to a measure is a contrast of the claims engine, pair
     fix     the base as published, less the base with this quirk fixed;
     keep    the base with only this quirk, less the base with every quirk fixed.
 
-Each measure says in which direction the published effect lies. The p-values of paired t tests are adjusted by Holm over
-all quirks and both ways of one measure of one base: one published effect is one question. The verdict:
+Measures are compared on their metric's scale: distances and errors by factors, shares within 0 and 1, collapsed runs by
+counts. Runs that failed stay in, with the score that they have: the question is what a quirk does to a run, and a quirk
+that does nothing leaves both laws the same, failures included. Each measure says in which direction the published
+effect lies. The p-values are adjusted by Holm over all quirks and both ways of one measure of one base: one published
+effect is one question. The verdict:
 
     "makes it"         the quirk moves the measure towards the published effect, p < 0.05;
     "weakens it"       it moves it away;
     "no effect shown"  neither, which does not prove that there is none;
-    "changes nothing"  by construction (the quirk says why), or every score is the same in every seed.
+    "no change seen"   every score is the same in every seed, which is no test;
+    "changes nothing"  by construction: the quirk says why.
 
 With few seeds a test finds only effects that are large compared with the spread of seeds, and none that is the same in
 every seed; and where several quirks are each enough to cause an effect, fixing one of them undoes nothing. So where the
-effect vanishes with all quirks (`triptych.claims.judging.vanishes`), a finding also says which quirks alone bring the
-measure past halfway from fixed to published, in every seed, and which, fixed alone, take it back past halfway: a
-description of the runs, not a test.
+effect vanishes with all quirks (`triptych.claims.judging.vanishes`, a test), a finding also says which quirks alone
+bring the measure past halfway from fixed to published, in every seed, and which, fixed alone, take it back past
+halfway: a description of the runs, and it says that it is not tested.
 """
 
 from __future__ import annotations
@@ -28,10 +32,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from triptych.claims.contrasts import Contrast, PartSpec, Side, contrast
+from triptych.claims.contrasts import Contrast, contrast
 from triptych.claims.judging import ALPHA, signs, vanishes
 from triptych.claims.quantities import Quantity, outputs
 from triptych.claims.results import Results
+from triptych.claims.spec import PartSpec, Scale, Side
+from triptych.claims.wording import Answer
 from triptych.papers.vae_vs_gan_vs_vaegan.quirks import BASES, GAME, Quirk, quirks_of
 from triptych.text import capital, count, listed, number
 from triptych.verdicts import stats
@@ -81,19 +87,25 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
 
 @dataclass(frozen=True)
 class Effect:
-    """What one quirk adds to one measure: a difference of scores, its Holm-adjusted p and its verdict.
+    """What one quirk adds to one measure: a difference on the measure's scale, its Holm-adjusted p and its verdict.
 
-    `estimate` is None where no pair of runs has the score, or none needs to be run; `why` says what is missing, or
-    why the quirk changes nothing. `scores` are the variant's own, by seed.
+    `estimate` is in doublings on the scale "log2"; `amount` and `span` are it and its interval for people. It is None
+    where no pair of runs has the score, or none needs to be run; `why` says what is missing, or why the quirk changes
+    nothing. `scores` are the variant's own, by seed, on the scale.
     """
 
     base: str
     quirk: str
     kind: Kind
     measure: Measure
+    scale: Scale = "identity"
     estimate: Estimate | None = None
+    amount: str = ""
+    span: str = ""
     p: float | None = None
-    verdict: Literal["makes it", "weakens it", "no effect shown", "changes nothing"] = "no effect shown"
+    verdict: Literal["makes it", "weakens it", "no effect shown", "no change seen", "changes nothing"] = (
+        "no effect shown"
+    )
     why: str = ""
     scores: tuple[tuple[int, float], ...] = ()
 
@@ -122,53 +134,57 @@ def effects(results: Results) -> list[Effect]:
 def _effects(results: Results, base: str, measure: Measure) -> list[Effect]:
     """The effects of a base's quirks on one measure, adjusted together."""
     found = [_effect(results, base, measure, quirk, kind) for quirk in quirks_of(base) for kind in KINDS]
-    answers = signs([list(values.values()) for _, values in found if values])
+    answers = signs([pair for _, pair in found if pair])
     judged = []
-    for effect, values in found:
-        if values:
+    for effect, pair in found:
+        if pair:
             p, sign = next(answers)
             verdict = {1: "makes it", -1: "weakens it"}.get(sign * measure.sign, effect.verdict)
-            same = effect.verdict == "changes nothing"
-            effect = replace(effect, p=p, verdict=effect.verdict if same else verdict)
+            effect = replace(effect, p=p, verdict=verdict)
         judged.append(effect)
     return judged
 
 
-def _effect(results: Results, base: str, measure: Measure, quirk: Quirk, kind: Kind) -> tuple[Effect, dict[int, float]]:
-    """An effect before its test, and what the quirk adds in each seed."""
+def _effect(results: Results, base: str, measure: Measure, quirk: Quirk, kind: Kind) -> tuple[Effect, Contrast | None]:
+    """An effect before its test, and what the quirk adds in each seed, if anything is to be tested."""
     blank = Effect(base=base, quirk=quirk.name, kind=kind, measure=measure)
     known = quirk.without_effect.get(base, "") if kind == "fix" else SHARED if quirk.shared else ""
     if known:
-        return replace(blank, verdict="changes nothing", why=known), {}
+        return replace(blank, verdict="changes nothing", why=known), None
     variant, other = f"-{kind}-{quirk.name}", "" if kind == "fix" else "-fixed"
-    pair = _contrast(results, base, measure, *((other, variant) if kind == "fix" else (variant, other)))
+    said = _compared(results, base, measure, *((other, variant) if kind == "fix" else (variant, other)))
+    pair = said.found
     if not pair.values:
-        return replace(blank, why="no seed has both scores"), {}
+        return replace(blank, why="no seed has both scores"), None
     effect = replace(
         blank,
-        estimate=stats.mean(list(pair.values.values())),
+        scale=pair.scale,
+        estimate=said.estimate,
+        amount=said.amount,
+        span=said.span,
         scores=tuple(pair.sides[kind == "fix"].items()),
     )
-    if _alike(results, base, variant, other):
-        effect = replace(effect, verdict="changes nothing", why="every score is the same in every seed")
-    return effect, pair.values
+    if shared := _alike(results, base, variant, other):
+        why = f"every score is the same in {shared} of {count(shared, 'seed')}: seen, not tested"
+        effect = replace(effect, verdict="no change seen", why=why)
+    return effect, pair
 
 
-def _contrast(results: Results, base: str, measure: Measure, first: str, second: str) -> Contrast:
-    """A measure of one variant of a base less that of another; the base as published has the variant ""."""
+def _compared(results: Results, base: str, measure: Measure, first: str, second: str) -> Answer:
+    """A measure of one variant of a base against that of another; the base as published has the variant ""."""
     a, b = (Side(framework=f"{GAME}@{base}{v}", study=STUDY if v else PUBLISHED) for v in (first, second))
     spec = PartSpec(protocol=STUDY, statement=measure.effect, quantity=Quantity(metric=measure.metric), a=a, b=b)
-    return contrast(spec, results)
+    return Answer(spec, contrast(spec, results, typical=False), None, None, results)
 
 
-def _alike(results: Results, base: str, variant: str, other: str) -> bool:
-    """Whether two variants share seeds and have, at each, every score the same to the last bit."""
+def _alike(results: Results, base: str, variant: str, other: str) -> int:
+    """In how many seeds two variants have every score the same to the last bit, if in all that they share; else 0."""
     first, second = (
         {run.seed: {name: row.get("value") for name, row in run.scores.items()} for run in runs}
         for runs in (results.where(STUDY if v else PUBLISHED, f"{GAME}@{base}{v}") for v in (variant, other))
     )
     shared = first.keys() & second.keys()
-    return bool(shared) and all(first[seed] == second[seed] for seed in shared)
+    return len(shared) if all(first[seed] == second[seed] for seed in shared) else 0
 
 
 def findings(results: Results, found: Iterable[Effect]) -> list[Finding]:
@@ -180,15 +196,16 @@ def findings(results: Results, found: Iterable[Effect]) -> list[Finding]:
 
 
 def _finding(results: Results, base: str, measure: Measure, found: list[Effect]) -> Finding:
-    ends = _contrast(results, base, measure, "", "-fixed")
+    said = _compared(results, base, measure, "", "-fixed")
+    ends = said.found
     made, against = ([e for e in found if e.verdict == verdict] for verdict in ("makes it", "weakens it"))
     makers = tuple(dict.fromkeys(effect.quirk for effect in made))
     if not ends.values:
         sentence = f"Nothing can be said of {measure.effect}: a base has no {measure.label}."
         return Finding(base=base, measure=measure.metric, makers=makers, sentence=sentence)
-    published, fixed = (number(stats.mean(list(side.values())).point, 3) for side in ends.sides)
+    published, fixed = said.levels
     lead = f"{capital(measure.effect)} ({measure.label}: {published} as published, {fixed} with every quirk fixed)"
-    if vanishes(list(ends.values.values()), measure.sign):
+    if vanishes(ends, measure.sign):
         tests = f"made by {_listed(made)}" if made else f"no test attributes this to a quirk{_equal(found)}"
         sentence = f"{lead}: {tests}{_crossed(ends, measure, found)}."
     else:
@@ -216,8 +233,8 @@ def _crossed(ends: Contrast, measure: Measure, found: list[Effect]) -> str:
         return f"; it does not vanish in all {len(published)} seeds when all quirks are fixed"
     past: dict[Kind, list[str]] = {"keep": [], "fix": []}
     lacking = 0
-    for e in (e for e in found if e.verdict != "changes nothing"):
-        own = dict(e.scores)
+    for e in (e for e in found if e.verdict not in ("no change seen", "changes nothing")):
+        own = dict(e.scores) if e.scale == ends.scale else {}
         beyond = [measure.sign * (2 * own[s] - published[s] - fixed[s]) > 0 for s in published if s in own]
         lacking += len(beyond) < len(published)
         if len(beyond) == len(published) and all(is_beyond == (e.kind == "keep") for is_beyond in beyond):
@@ -228,10 +245,8 @@ def _crossed(ends: Contrast, measure: Measure, found: list[Effect]) -> str:
     kept, back = listed(past["keep"]) or "no quirk", listed(past["fix"], "or") or "no quirk"
     bring = "each bring" if len(past["keep"]) > 1 else "brings"
     partial = f" ({count(lacking, 'variant')} without all runs left out)" if lacking else ""
-    return (
-        f"; {kept} {bring} it past halfway alone in all {len(published)} seeds, and fixing {back} takes it back past "
-        f"halfway in all of them{partial}"
-    )
+    seen = f"seen in {len(published)} of {count(len(published), 'seed')}, not tested"
+    return f"; {seen}: {kept} {bring} it past halfway alone, and fixing {back} takes it back past halfway{partial}"
 
 
 def _listed(effects: list[Effect]) -> str:
@@ -242,8 +257,9 @@ def _listed(effects: list[Effect]) -> str:
 
 
 def _with_change(effect: Effect) -> str:
-    """An effect as "sign (fixing it alone changes it by -0.5)"."""
+    """An effect as "sign (fixing it alone changes it by -0.5)"; on "log2" as "... multiplies it by 0.5"."""
     assert effect.estimate is not None
     fixes = effect.kind == "fix"
-    change = number(-effect.estimate.point if fixes else effect.estimate.point, 2)
-    return f"{effect.quirk} ({'fixing it alone' if fixes else 'it alone'} changes it by {change})"
+    change = -effect.estimate.point if fixes else effect.estimate.point
+    by = f"multiplies it by {number(2**change, 2)}" if effect.scale == "log2" else f"changes it by {number(change, 2)}"
+    return f"{effect.quirk} ({'fixing it alone' if fixes else 'it alone'} {by})"

@@ -5,12 +5,12 @@ Drawn as the figures of a study's report are (triptych.report.plotting): framewo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from triptych.claims.quantities import Quantity, points
+from triptych.claims.quantities import points
 from triptych.claims.results import Results
-from triptych.papers.vae_vs_gan_vs_vaegan import ablation, rates
+from triptych.papers.vae_vs_gan_vs_vaegan import ablation
 from triptych.papers.vae_vs_gan_vs_vaegan.ablation import Effect
 from triptych.papers.vae_vs_gan_vs_vaegan.rates import FRAMEWORKS, OPTIMISERS, PAPER_RATE, Point, centred
 from triptych.papers.vae_vs_gan_vs_vaegan.speed import LABELS, SCORES
@@ -20,16 +20,18 @@ from triptych.text import capital, number
 from triptych.verdicts.stats import Estimate
 from triptych.verdicts.wording import display
 
-SURFACE = Quantity(metric="frechet_distance")
 _PLACE = {framework: place for place, framework in enumerate(FRAMEWORKS)}
 
 
-def panels(results: Results) -> dict[str, Panel]:
-    """Every chart before it is drawn, by name, in the order of the page; without runs a chart is left out."""
+def panels(results: Results, surface: list[Point], effects: list[Effect]) -> dict[str, Panel]:
+    """Every chart before it is drawn, by name, in the order of the page; without runs a chart is left out.
+
+    `surface` and `effects` are those of `rates.surface` and `ablation.effects`.
+    """
     return {
-        **_responses(rates.surface(results, SURFACE)),
+        **_responses(surface),
         **{f"learning-{score.partition('_')[0]}": p for score in SCORES if (p := _learning(results, score))},
-        **_ablations(ablation.effects(results)),
+        **_ablations(effects),
     }
 
 
@@ -69,24 +71,20 @@ def _responses(points: list[Point]) -> dict[str, Panel]:
 def _in_words(line: list[Point]) -> str:
     """One framework's scores at its rates, and how many of its runs collapsed."""
     scores = ", ".join(f"{number(p.estimate.point, 3)} at {p.rate:g}" for p in line if p.estimate)
-    lost = _lost(line)
+    collapsed = sum(p.collapsed or 0 for p in line)
     return f"{display(line[0].framework)} {scores}" + (
-        f" ({lost} of {sum(p.n for p in line)} runs collapsed)" if lost else ""
+        f" ({collapsed} of {sum(p.n for p in line)} runs collapsed)" if collapsed else ""
     )
-
-
-def _lost(points: Iterable[Point]) -> int:
-    return sum((p.collapsed or 0) for p in points)
 
 
 def _response(own: dict[str, list[Point]], lowest: float, highest: float) -> Callable[[Any, Ink], None]:
     def draw(axes: Any, ink: Ink) -> None:
         for framework, line in own.items():
             _line(axes, ink, framework, [_with_band(p.rate, p.estimate, lowest) for p in line if p.estimate])
-            lost = [(p.rate, p.estimate.point) for p in line if p.collapsed and p.estimate]
-            if lost:
+            collapsed = [(p.rate, p.estimate.point) for p in line if p.collapsed and p.estimate]
+            if collapsed:
                 colour = _style(ink, framework)["color"]
-                axes.plot(*zip(*lost, strict=True), "x", color=colour, markersize=9, mew=1.8)
+                axes.plot(*zip(*collapsed, strict=True), "x", color=colour, markersize=9, mew=1.8)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         plotting.style_axes(axes, ink)
@@ -106,8 +104,9 @@ def _with_band(x: float, e: Estimate, lowest: float) -> tuple[float, float, floa
 
 
 def _few_ticks(axis: Any) -> None:
-    """Ticks at 1, 2 and 5 of every decade, which a log axis of one decade would otherwise lack."""
-    axis.set_major_locator(plotting.ticker().LogLocator(base=10, subs=(1, 2, 5)))
+    """Ticks at 1, 2 and 5 of every decade, or at 1 of many: a log axis of one decade would otherwise lack them."""
+    low, high = axis.axes.get_xlim() if axis.axis_name == "x" else axis.axes.get_ylim()
+    axis.set_major_locator(plotting.ticker().LogLocator(base=10, subs=(1,) if high > 200 * low else (1, 2, 5)))
 
 
 def _learning(results: Results, score: str) -> Panel | None:
@@ -147,9 +146,10 @@ def _ablations(effects: list[Effect]) -> dict[str, Panel]:
     for (base, measure), own in groups.items():
         if not any(effect.estimate and effect.estimate.point for effect in own):
             continue  # a sentence says that nothing changed
-        added = [f"{e.quirk} ({e.kind}) {number(e.estimate.point, 2)}, {e.verdict}" for e in own if e.estimate]
+        added = [f"{e.quirk} ({e.kind}) {e.amount}, {e.verdict}" for e in own]
+        own = [effect for effect in own if effect.scale == own[0].scale]  # an axis has one scale
         quirks = list(dict.fromkeys(effect.quirk for effect in own))
-        title = f"What each quirk adds to the {measure.label} of {base}"
+        title = f"What each quirk does to the {measure.label} of {base}"
         found[f"ablation-{base}-{measure.metric.replace('_', '-')}"] = Panel(
             title=title, alt=f"{title}: {'; '.join(added)}.", draw=_bars(own, quirks), height=0.8 + 0.3 * len(quirks)
         )
@@ -157,25 +157,39 @@ def _ablations(effects: list[Effect]) -> dict[str, Panel]:
 
 
 def _bars(own: list[Effect], quirks: list[str]) -> Callable[[Any, Ink], None]:
+    log = own[0].scale == "log2"
+    none = 1.0 if log else 0.0
+
+    def shown_at(x: float) -> float:
+        return 2**x if log else x
+
     def draw(axes: Any, ink: Ink) -> None:
-        names = {"fix": "published, less without it", "keep": "it alone, less all fixed"}
+        names = {"fix": "published against it fixed", "keep": "it alone against all fixed"}
         for place, kind in enumerate(names):
             colour, shift = ink.series[place], -0.19 if kind == "fix" else 0.19
             shown = [(quirks.index(e.quirk) + shift, e.estimate, e) for e in own if e.kind == kind and e.estimate]
             solid = {"color": colour, "alpha": 0.75} if kind == "fix" else {"fill": False, "edgecolor": colour}
-            axes.barh([y for y, _, _ in shown], [e.point for _, e, _ in shown], 0.3, label=names[kind], **solid)
+            widths = [shown_at(e.point) - none for _, e, _ in shown]
+            axes.barh([y for y, _, _ in shown], widths, 0.3, left=none, label=names[kind], **solid)
             for y, added, effect in shown:
                 if added.low is not None and added.high is not None:
-                    axes.plot([added.low, added.high], [y, y], color=ink.text, linewidth=1.4)
+                    ends = [shown_at(added.low), shown_at(added.high)]
+                    axes.plot(ends, [y, y], color=ink.text, linewidth=1.4)
                 if effect.verdict in ("makes it", "weakens it"):
-                    axes.plot([added.point], [y], "D", color=ink.text, markersize=3.5, mew=0)
-        axes.axvline(0, color=ink.muted, linewidth=0.8)
+                    axes.plot([shown_at(added.point)], [y], "D", color=ink.text, markersize=3.5, mew=0)
+        axes.axvline(none, color=ink.muted, linewidth=0.8)
+        if log:
+            axes.set_xscale("log")
         plotting.style_axes(axes, ink)
         axes.set_yticks(range(len(quirks)), quirks)  # a row for each quirk, downwards
         axes.set_ylim(len(quirks) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
-        axes.xaxis.set_major_locator(plotting.ticker().MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-        axes.set_xlabel("added by the quirk (diamond: significant)", color=ink.muted)
+        if log:
+            _few_ticks(axes.xaxis)
+        else:
+            axes.xaxis.set_major_locator(plotting.ticker().MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+        by = "factor" if log else "difference"
+        axes.set_xlabel(f"{by} (diamond: significant)", color=ink.muted)
         _legend(axes, ink)
 
     return draw

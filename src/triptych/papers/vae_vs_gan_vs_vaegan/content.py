@@ -23,7 +23,7 @@ from triptych.papers.vae_vs_gan_vs_vaegan.speed import Time
 from triptych.papers.vae_vs_gan_vs_vaegan.table1 import Row, Spread
 from triptych.report import pages, plotting
 from triptych.text import number
-from triptych.verdicts import stats
+from triptych.verdicts import scales
 from triptych.verdicts.stats import Estimate
 
 TEXTS: dict[str, Any] = tomllib.loads(Path(__file__).with_name("page.toml").read_text(encoding="utf-8"))
@@ -133,9 +133,11 @@ class Content:
         return [name for name in self.pictures if name.startswith(prefixes)]
 
 
-def gather(results: Results, claims: list[Claim], folder: Path) -> Content:
+def collect_content(results: Results, claims: list[Claim], folder: Path) -> Content:
     """Ask every analysis for its part; pictures are written into paper/ of `folder`. Reads files, trains nothing."""
-    effects = ablation.effects(results)
+    effects, points = ablation.effects(results), rates.surface(results)
+    parts = [part for claim in claims for part in claim.parts]
+    speeds, elasticities = speed.rows(results, parts), rates.elasticities(results, parts)
     scale = scale_of(results)
     published = bool(results.where(study=table1.STUDY))
     drawn = pictures.figures(results, ReproductionDirectory(folder).pictures)
@@ -146,17 +148,17 @@ def gather(results: Results, claims: list[Claim], folder: Path) -> Content:
         table1=table1.rows(results) if published else [],
         spreads=table1.spreads(results) if published else [],
         note=table1.note(results),
-        points=rates.surface(results, charts.SURFACE),
-        elasticities=rates.elasticities(results, charts.SURFACE),
+        points=points,
+        elasticities=elasticities,
         tuned=rates.tuned(results),
         times=speed.times(results),
-        speeds=speed.rows(results, [part for claim in claims for part in claim.parts]),
+        speeds=speeds,
         costs=training_costs(results),
         effects=effects,
         findings=ablation.findings(results, effects),
         charts={
             name: Chart(panel.title, panel.alt, str(plotting.svg(panel, f"paper/{name}")))
-            for name, panel in charts.panels(results).items()
+            for name, panel in charts.panels(results, points, effects).items()
         },
         pictures={name: Picture(path, **TEXTS["pictures"][name]) for name, path in drawn.items()},
         appendices=appendices.appendices(),
@@ -165,6 +167,19 @@ def gather(results: Results, claims: list[Claim], folder: Path) -> Content:
         runs=[executed(results, name) for name in results.studies],
         command=command_of(scale),
     )
+
+
+def families(content: Content) -> int:
+    """How many families of tests the page holds, each of which keeps its level of 5 %.
+
+    The tested parts of a claim under one protocol, the new rows of a table, one column of Table 1, and all quirks of
+    one measure.
+    """
+    parts = [part for claim in content.claims for part in claim.parts] + content.speeds
+    parts += [part for row in content.elasticities for part in (row.slope, row.bend)]
+    tested = {(part.claim, part.protocol) for part in parts if part.p is not None}
+    columns = [spread for spread in content.spreads if spread.p is not None]
+    return len(tested) + len(columns) + len({(e.base, e.measure) for e in content.effects if e.p is not None})
 
 
 def scale_of(results: Results) -> RunAt:
@@ -209,7 +224,7 @@ def training_costs(results: Results) -> list[TrainingCost]:
             cost = TrainingCost(
                 protocol=protocol,
                 framework=name,
-                seconds=stats.mean([value(Quantity(cost="seconds"), run).value or math.nan for run in done]),
+                seconds=scales.mean("factor", [value(Quantity(cost="seconds"), run).value or math.nan for run in done]),
                 images_per_second=len(pace) / math.fsum(pace),
                 flops=value(Quantity(cost="flops_per_image"), done[0]).value,
                 parameters=value(Quantity(cost="parameters"), done[0]).value,

@@ -18,7 +18,7 @@ from triptych.claims.engine import Claim
 from triptych.claims.results import Results
 from triptych.directory import ReproductionDirectory
 from triptych.papers.vae_vs_gan_vs_vaegan import page_text
-from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, gather
+from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, collect_content
 from triptych.report import pages, plotting
 
 PICTURES = {
@@ -51,7 +51,7 @@ MORE = {
 
 def write(results: Results, claims: list[Claim], folder: Path, docs: Path | None = None) -> Path:
     """Write report.html, paper.md and paper/ into `folder`, the last two also into `docs`; the path of report.html."""
-    content = gather(results, claims, folder)
+    content = collect_content(results, claims, folder)
     for place in filter(None, (folder, docs)):
         _write_markdown(content, ReproductionDirectory(place))
     page = ReproductionDirectory(folder).report_html

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, StrictUndefined
 
 from triptych.claims.engine import Claim, votes
-from triptych.claims.judging import Part
+from triptych.claims.judging import ALPHA, Part
 from triptych.papers.vae_vs_gan_vs_vaegan.ablation import Effect, Measure
-from triptych.papers.vae_vs_gan_vs_vaegan.content import TEXTS, Content, RunAt
+from triptych.papers.vae_vs_gan_vs_vaegan.content import TEXTS, Content, RunAt, families
 from triptych.papers.vae_vs_gan_vs_vaegan.quirks import quirks_of
 from triptych.papers.vae_vs_gan_vs_vaegan.rates import Point
 from triptych.report import pages
@@ -34,6 +34,7 @@ SIGNS = {
     "makes it": "▲",
     "weakens it": "▼",
     "no effect shown": "·",
+    "no change seen": "≈",
     "changes nothing": "=",
 }
 """The sign before a verdict, so that no verdict is shown by its colour alone."""
@@ -74,8 +75,8 @@ class Surface(NamedTuple):
 def environment(markdown: bool = False) -> Environment:
     """The templates of this folder, with the phrases that both pages use."""
     made = pages.environment(Path(__file__).parent, markdown=markdown, undefined=StrictUndefined)
-    made.filters |= {word.__name__: word for word in (sign, colour, measured, brief, rate)}
-    own = (tally, parts_of, quirks, surface, lost, heads, votes, glossary)
+    made.filters |= {word.__name__: word for word in (sign, colour, with_failures, with_span, rate)}
+    own = (tally, parts_of, quirks, surface, failed_runs, shown_first, votes, glossary, advice)
     made.globals |= {function.__name__: function for function in own}
     made.globals["studies"] = TEXTS["studies"]
     return made
@@ -84,6 +85,7 @@ def environment(markdown: bool = False) -> Environment:
 def shared(content: Content) -> dict[str, Any]:
     """What both pages are rendered with."""
     given = {"contents": contents(content), "troubles": troubles(content), "limits": limits(content)}
+    given |= {"multiplicity": multiplicity(content)}
     return {"content": content, **given}
 
 
@@ -97,11 +99,9 @@ def colour(verdict: str) -> str:
     return next((name for name, words in COLOURS.items() if verdict in words), "muted")
 
 
-def measured(part: Part) -> str:
-    """A part's estimate with its unit."""
-    if part.estimate is None:
-        return "–"
-    return number(part.estimate, 3) + (f" {part.unit}" if part.unit and part.unit not in ("1", "share") else "")
+def with_span(part: Part | Effect) -> str:
+    """An estimate with its interval: "a factor of 0.29 (0.21 to 0.4)"."""
+    return f"{part.amount} ({part.span})" if part.span else part.amount
 
 
 def tally(claims: Iterable[Claim]) -> str:
@@ -117,7 +117,7 @@ def parts_of(claim: Claim, protocol: str) -> list[Part]:
     return [part for part in claim.parts if part.protocol == protocol]
 
 
-def heads(claim: Claim) -> list[Part]:
+def shown_first(claim: Claim) -> list[Part]:
     """The matched parts that a short table shows: the first that decided the verdict, two where nothing was claimed."""
     parts = parts_of(claim, "matched")
 
@@ -136,9 +136,9 @@ def heads(claim: Claim) -> list[Part]:
     return first("supported") + (first("contradicted") or first("undecided"))
 
 
-def brief(part: Part) -> str:
-    """A part's finding, "Supported: 27 against 54, a difference of ...", and its collapsed runs."""
-    return part.said("counts")
+def with_failures(part: Part) -> str:
+    """A part's finding, "Supported: 27 against 54, a factor of ...", and its failed runs."""
+    return part.said("failures", "most failed")
 
 
 def rate(value: float) -> str:
@@ -146,9 +146,30 @@ def rate(value: float) -> str:
     return f"{value:.7f}".rstrip("0")
 
 
-def lost(number_lost: int | None, of: int, how: str) -> str:
+def failed_runs(failed: int | None, of: int, how: str) -> str:
     """How many of a cell's runs failed: "2 of 5 diverged"; empty without any."""
-    return f"{number_lost} of {of} {how}" if number_lost else ""
+    return f"{failed} of {of} {how}" if failed else ""
+
+
+def advice(claim: Claim, scale: RunAt) -> str:
+    """What a claim's verdict means for someone choosing; nothing after a rehearsal."""
+    return "No advice: this is a rehearsal." if rehearsal(scale) else claim.meaning
+
+
+def multiplicity(content: Content) -> str:
+    """How many families of tests there are, and how often a page would hold a false verdict if nothing differed."""
+    number_of_families = families(content)
+    if not number_of_families:
+        return ""
+    named = "1 family" if number_of_families == 1 else f"{number_of_families} families"
+    share = 1 - (1 - ALPHA) ** number_of_families
+    most = min(1.0, ALPHA * number_of_families)
+    return (
+        f"The tests of this page are in {named}; within each, "
+        f"false verdicts are kept to {number(100 * ALPHA)} %. If nothing differed from anything, up to "
+        f"{number(100 * share, 2)} % of pages like this would hold at least one false verdict "
+        f"(families taken as independent; at most {number(100 * most, 3)} % if they are not)."
+    )
 
 
 def rehearsal(scale: RunAt) -> str:

@@ -115,8 +115,8 @@ class Gallery:
         shown = [Strip("digits shown", "grey fill" if f > -1 else "black fill", self.shifted(f)[:HALF]) for f in fills]
         missing = len(lines) - len(drawn)
         left_out = f"{count(missing, 'line')} left out: no such run (yet)." if missing else ""
-        heads = ("reconstructions", "samples") if fills else ()
-        return sheet([*shown, *strips], heads, left_out)
+        headings = ("reconstructions", "samples") if fills else ()
+        return sheet([*shown, *strips], headings, left_out)
 
 
 def samples(run: Run) -> Tensor:

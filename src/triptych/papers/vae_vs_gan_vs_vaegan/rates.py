@@ -7,8 +7,9 @@ with the score of its last finite state, and is counted.
 Elasticity: by how many doublings the score changes when the rate doubles. It is the slope of log2 score over log2 rate.
 A score that is worse at both ends than in the middle has no slope and is not stable, so there is also the bend: the
 mean of log2 score at the two outermost rates less that at the paper's own rate, per doubling that lies between. Both
-are contrasts of the claims engine; `triptych.claims.judging.stability` has the rule of the verdict. The margin is 0.1:
-7 % per doubling. The paper speaks of half to double; all five rates are shown as well.
+are parts as claims have them: "equivalent" within a margin of 0.1, 7 % per doubling. So a verdict of "not stable" rests
+on a test against the margin, as one of "stable" does, and a slope that a claim has tested (C4) is the claim's part. The
+paper speaks of half to double; all five rates are shown as well.
 
 Tuning: ten settings per framework, five rates by two optimisers, the same budget for all. The setting is chosen by its
 mean Fréchet distance to validation images. Its test value is that of a tuned side of a claim: for each seed, the
@@ -19,17 +20,20 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from triptych.claims.contrasts import PartSpec, Side, contrast, mean_score
-from triptych.claims.judging import stability
+from triptych.claims.contrasts import mean_score
+from triptych.claims.judging import Part, judge_parts, judge_table
 from triptych.claims.quantities import Quantity, value
 from triptych.claims.results import Results
+from triptych.claims.spec import PartSpec, Side
 from triptych.directory import RunRecord
 from triptych.text import finite
-from triptych.verdicts import stats
+from triptych.verdicts import scales
 from triptych.verdicts.stats import Estimate
+from triptych.verdicts.wording import display
 
 STUDIES = ("matched", "rates")
 FRAMEWORKS = ("vae", "gan", "vaegan")
@@ -41,6 +45,8 @@ OWN = (0.00015, 0.0003, 0.0006)
 """The paper's range: half its rate to double."""
 RATES = (0.000075, *OWN, 0.0012)
 MARGIN = 0.1
+SURFACE = Quantity(metric="frechet_distance")
+"""The score whose response to the rate is shown."""
 
 Setting = tuple[str, float]
 
@@ -49,7 +55,8 @@ Setting = tuple[str, float]
 class Point:
     """One setting of one framework: its score over seeds, and of its `n` runs those that diverged or collapsed.
 
-    The estimate is None without a score; `collapsed` is None where no run says it.
+    The estimate is a geometric mean over all runs, failed ones included, as a setting gives them. It is None without a
+    score; `collapsed` is None where no run says it.
     """
 
     framework: str
@@ -65,25 +72,50 @@ class Point:
 class Elasticity:
     """Change of log2 score per doubling of the rate between `low` and `high`, and how much worse the ends are.
 
-    `left_out` seeds lack a positive score at one of the rates.
+    `doublings` lie between the paper's rate and either end. Parts as claims have them: a part that a claim has tested
+    already is the claim's.
     """
 
     framework: str
     optimiser: str
     low: float
     high: float
-    estimate: Estimate | None
-    bend: Estimate | None
-    left_out: int
-    verdict: str
+    slope: Part
+    bend: Part
+    doublings: float
     margin: float = MARGIN
+
+    @property
+    def verdict(self) -> Literal["stable", "not stable", "undecided"]:
+        """Stable if slope and bend are shown to be within the margin, not stable if one is shown to be beyond it."""
+        verdicts = {self.slope.verdict, self.bend.verdict}
+        if "contradicted" in verdicts:
+            return "not stable"
+        return "stable" if verdicts == {"supported"} else "undecided"
+
+    @property
+    def slope_estimate(self) -> Estimate | None:
+        """Doublings of the score per doubling of the rate."""
+        return _per_doubling(self.slope, 1.0)
+
+    @property
+    def bend_estimate(self) -> Estimate | None:
+        """Doublings of the score at the ends, per doubling of the rate that lies between."""
+        return _per_doubling(self.bend, self.doublings)
+
+
+def _per_doubling(part: Part, doublings: float) -> Estimate | None:
+    if part.estimate is None:
+        return None
+    low, high = (None if x is None else x / doublings for x in (part.low, part.high))
+    return Estimate(point=part.estimate / doublings, low=low, high=high, n=part.n)
 
 
 @dataclass(frozen=True)
 class Tuned:
     """The setting that validation chooses out of `settings`, and what choosing so gives on test images.
 
-    `test` is cross-fitted, `gain` the tuned value less that of the paper's setting (Adam, 0.0003), paired by seed.
+    `test` is cross-fitted, `gain` the tuned value over that of the paper's setting (Adam, 0.0003), paired by seed.
     """
 
     framework: str
@@ -91,8 +123,8 @@ class Tuned:
     rate: float
     settings: int
     validation: float
-    test: Estimate | None
-    gain: Estimate | None
+    test: Part
+    gain: Part
 
 
 def side(framework: str, optimiser: str, *rates: float) -> Side:
@@ -120,7 +152,7 @@ def settings(results: Results, framework: str) -> list[Setting]:
     )
 
 
-def surface(results: Results, quantity: Quantity) -> list[Point]:
+def surface(results: Results, quantity: Quantity = SURFACE) -> list[Point]:
     """A point for every setting that has runs."""
     cells = ((f, setting) for f in FRAMEWORKS for setting in settings(results, f))
     return [_point(f, setting, centred(results, f, *setting), quantity) for f, setting in cells]
@@ -133,40 +165,54 @@ def _point(framework: str, setting: Setting, runs: list[RunRecord], quantity: Qu
         framework=framework,
         optimiser=setting[0],
         rate=setting[1],
-        estimate=stats.mean(scores) if scores else None,
+        estimate=scales.mean("factor", scores) if scores else None,
         n=len(runs),
         diverged=sum(run.status == "diverged" for run in runs),
         collapsed=round(sum(collapses)) if collapses else None,
     )
 
 
-def elasticities(results: Results, quantity: Quantity) -> list[Elasticity]:
-    """For every framework and optimiser, over the paper's own range and over all five rates; scores are positive."""
-    return [
-        _elasticity(results, quantity, framework, optimiser, rates)
-        for framework, optimiser, rates in itertools.product(FRAMEWORKS, OPTIMISERS, (OWN, RATES))
-        if all(centred(results, framework, optimiser, rate) for rate in rates)
-    ]
+def elasticities(results: Results, known: Iterable[Part] = ()) -> list[Elasticity]:
+    """For every framework and optimiser, over the paper's own range and over all five rates; scores are positive.
+
+    Each range is one table, whose rows are one family; `known` are the parts of claims.
+    """
+    known, found = list(known), list[Elasticity]()
+    for name, rates in (("Elasticity, paper's range", OWN), ("Elasticity, five rates", RATES)):
+        cells = [
+            (framework, optimiser)
+            for framework, optimiser in itertools.product(FRAMEWORKS, OPTIMISERS)
+            if all(centred(results, framework, optimiser, rate) for rate in rates)
+        ]
+        specs = [spec for cell in cells for spec in _slope_and_bend(*cell, rates)]
+        parts = judge_table(name, specs, results, known)
+        for (framework, optimiser), (slope, bend) in zip(cells, zip(parts[::2], parts[1::2], strict=True), strict=True):
+            row = Elasticity(
+                framework=framework,
+                optimiser=optimiser,
+                low=rates[0],
+                high=rates[-1],
+                slope=slope,
+                bend=bend,
+                doublings=_doublings(rates),
+            )
+            found.append(row)
+    return sorted(found, key=lambda row: (FRAMEWORKS.index(row.framework), OPTIMISERS.index(row.optimiser)))
 
 
-def _elasticity(
-    results: Results, quantity: Quantity, framework: str, optimiser: str, rates: tuple[float, ...]
-) -> Elasticity:
-    ends, middle = side(framework, optimiser, rates[0], rates[-1]), side(framework, optimiser, PAPER_RATE)
+def _doublings(rates: tuple[float, ...]) -> float:
+    return round(math.log2(rates[-1] / rates[0])) / 2
+
+
+def _slope_and_bend(framework: str, optimiser: str, rates: tuple[float, ...]) -> tuple[PartSpec, PartSpec]:
+    """The slope over these rates, and the ends against the paper's rate: neither, if the score is stable."""
+    name, margin = f"{display(framework)}, {optimiser}, {rates[0]:g} to {rates[-1]:g}", MARGIN * _doublings(rates)
     whole = side(framework, optimiser, *rates)
-    slope = contrast(part("slope", quantity, whole, per_doubling="optimiser.rate", scale="log2"), results)
-    bend = contrast(part("bend", quantity, ends, middle, scale="log2"), results)
-    doublings = math.log2(rates[-1] / rates[0]) / 2
-    slopes, bends = list(slope.values.values()), [bend.values[seed] / doublings for seed in slope.values]
-    return Elasticity(
-        framework=framework,
-        optimiser=optimiser,
-        low=rates[0],
-        high=rates[-1],
-        estimate=stats.mean(slopes) if slopes else None,
-        bend=stats.mean(bends) if bends else None,
-        left_out=sum(slope.left_out.values()),
-        verdict=stability(slopes, bends, MARGIN),
+    ends, middle = side(framework, optimiser, rates[0], rates[-1]), side(framework, optimiser, PAPER_RATE)
+    given: dict[str, Any] = {"scale": "log2", "expects": "equivalent"}
+    return (
+        part(f"{name}: slope", SURFACE, whole, per_doubling="optimiser.rate", margin=MARGIN, **given),
+        part(f"{name}: ends against the middle", SURFACE, ends, middle, margin=margin, **given),
     )
 
 
@@ -183,14 +229,17 @@ def _tuned(results: Results, framework: str, quantity: Quantity) -> Tuned | None
     if best is None or math.isinf(means[best]):
         return None  # no setting has been scored at every seed
     chosen = Side(framework=framework, study=STUDIES, at={"training.translate": 0.0}, tuned=True)
-    test = contrast(part("tuned", quantity, chosen), results).values.values()
-    gain = contrast(part("gain", quantity, chosen, side(framework, OPTIMISERS[0], PAPER_RATE)), results).values.values()
+    specs = [
+        part("The tuned setting.", quantity, chosen),
+        part("The tuned setting against the paper's.", quantity, chosen, side(framework, OPTIMISERS[0], PAPER_RATE)),
+    ]
+    test, gain = judge_parts("Tuned", specs, results)
     return Tuned(
         framework=framework,
         optimiser=best[0],
         rate=best[1],
         settings=len(runs),
         validation=means[best],
-        test=stats.mean(list(test)) if test else None,
-        gain=stats.mean(list(gain)) if gain else None,
+        test=test,
+        gain=gain,
     )

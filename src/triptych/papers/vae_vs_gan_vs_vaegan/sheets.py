@@ -30,12 +30,12 @@ class Strip:
     close: bool = False
 
 
-def sheet(strips: Sequence[Strip], heads: tuple[str, ...] = (), foot: str = "") -> bytes:
-    """The rows below one another as PNG; `heads` stand above equal parts of the columns, `foot` below all."""
+def sheet(strips: Sequence[Strip], headings: tuple[str, ...] = (), foot: str = "") -> bytes:
+    """The rows below one another as PNG; `headings` stand above equal parts of the columns, `foot` below all."""
     size, columns = strips[0].images.shape[-1], max(len(strip.images) for strip in strips)
     factor = max(1, round(TILE / size))
-    tile, split = size * factor + GAP, 14 if heads else 0
-    tops, y = [], MARGIN + (20 if heads else 0)
+    tile, split = size * factor + GAP, 14 if headings else 0
+    tops, y = [], MARGIN + (20 if headings else 0)
     for strip in strips:
         y += 0 if strip.close or not tops else 8
         tops.append(y)
@@ -45,15 +45,15 @@ def sheet(strips: Sequence[Strip], heads: tuple[str, ...] = (), foot: str = "") 
     page = Image.new(mode, (width, y + MARGIN + (20 if foot else 0)), PAPER)
     draw = ImageDraw.Draw(page)
     title, small = ImageFont.load_default(15), ImageFont.load_default(13)
-    part = columns // max(1, len(heads))
-    for place, head in enumerate(heads):
-        draw.text((MARGIN + LABEL + place * (part * tile + split), MARGIN), head, MUTED, small)
+    part = columns // max(1, len(headings))
+    for place, heading in enumerate(headings):
+        draw.text((MARGIN + LABEL + place * (part * tile + split), MARGIN), heading, MUTED, small)
     for top, strip in zip(tops, strips, strict=True):
         middle = top + tile // 2
         draw.text((MARGIN, middle - 18 if strip.title else middle - 7), strip.title, INK, title)
         draw.text((MARGIN, middle + 2 if strip.title else middle - 7), strip.about, MUTED, small)
         for column, image in enumerate(strip.images):
-            left = MARGIN + LABEL + column * tile + (split if heads and column >= part else 0)
+            left = MARGIN + LABEL + column * tile + (split if headings and column >= part else 0)
             page.paste(_picture(image, factor), (left, top))
     draw.text((MARGIN, y + MARGIN // 2), foot, MUTED, small)
     return _png(page)

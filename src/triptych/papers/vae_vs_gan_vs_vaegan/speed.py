@@ -17,12 +17,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from triptych.claims.contrasts import PartSpec, contrast
+from triptych.claims.contrasts import contrast
 from triptych.claims.judging import Part, judge_table
 from triptych.claims.quantities import Quantity
 from triptych.claims.results import Results
+from triptych.claims.spec import PartSpec
 from triptych.papers.vae_vs_gan_vs_vaegan.rates import FRAMEWORKS, OPTIMISERS, OWN, part, side
-from triptych.verdicts import stats
+from triptych.verdicts import scales
 from triptych.verdicts.stats import Estimate
 from triptych.verdicts.wording import display
 
@@ -33,7 +34,10 @@ UNITS: tuple[Literal["images", "seconds"], ...] = ("images", "seconds")
 
 @dataclass(frozen=True)
 class Time:
-    """The restricted mean of the images that one optimiser takes to the target; `reached` of `of` runs get there."""
+    """The images that one optimiser takes to the target, a geometric mean; `reached` of `of` runs get there.
+
+    Runs that never get there count with their budget. The runs are those that the part in the same row compares.
+    """
 
     framework: str
     optimiser: str
@@ -64,20 +68,19 @@ def rows(results: Results, known: Iterable[Part]) -> list[Part]:
 
 
 def times(results: Results) -> list[Time]:
-    """The restricted mean times, in images, of every framework, rate, score and optimiser."""
+    """The times, in images, of every framework, rate, score and optimiser."""
     found = []
     for score, framework, rate in itertools.product(SCORES, FRAMEWORKS, OWN):
-        spec = _row(framework, rate, score, "images").model_copy(update={"scale": "identity"})
-        both = contrast(spec, results)
+        both = contrast(_row(framework, rate, score, "images"), results)
         for place, optimiser in enumerate(OPTIMISERS if both.values and both.goal is not None else ()):
-            values = list(both.sides[place].values())
+            values = [2**y for y in both.sides[place].values()]
             time = Time(
                 framework=framework,
                 optimiser=optimiser,
                 rate=rate,
                 score=LABELS[score],
                 target=both.goal or 0.0,
-                images=stats.mean(values),
+                images=scales.mean("factor", values),
                 reached=len(values) - both.censored[place],
                 of=len(values),
             )

@@ -4,7 +4,8 @@ Source: the paper, section 4.3, Table 1 (VAE-GAN, one run at each of three learn
 Loss" holds the reconstruction loss in the features of Dis_l; where the notebook differs, both numbers are given.
 
 A printed value is one more run, so it is compared with the prediction interval of one more run, mean +- t sd
-sqrt(1 + 1/n) over the seeds here, and not the interval of their mean. Whether rows differ by more than neighbouring
+sqrt(1 + 1/n) over the seeds here, and not the interval of their mean. These losses are positive, so means and intervals
+are of their logarithms. Whether rows differ by more than neighbouring
 mini-batches of a single run do is an F test, at this scale: the variance of one seed's three rows against that of the
 last mini-batches of a run, each pooled over runs. Mini-batches that follow each other resemble each other, which makes
 the rows look further apart than they are. For L_GAN the notebook gives the ranges of its own last mini-batches; a
@@ -24,7 +25,7 @@ from triptych.claims.results import Results
 from triptych.directory import RunRecord
 from triptych.papers.vae_vs_gan_vs_vaegan.designs import PAPER
 from triptych.text import finite, number, p_value
-from triptych.verdicts import stats
+from triptych.verdicts import scales, stats
 from triptych.verdicts.stats import Estimate
 
 STUDY = "as_published"
@@ -115,12 +116,16 @@ def note(results: Results) -> str:
 
 
 def prediction(values: list[float], level: float = 0.95) -> tuple[float, float] | None:
-    """The interval that one more value of the same normal law falls into; None for fewer than two, or no spread."""
-    n, sd = len(values), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    if sd == 0:
+    """The interval that one more value of the same lognormal law falls into; None for fewer than two, or no spread.
+
+    Of a normal law if a value is not positive, which has no logarithm.
+    """
+    scale = "factor" if scales.fits("factor", values) else "difference"
+    y, n = scales.transformed(scale, values), len(values)
+    if n < 2 or not stats.paired(y, np.zeros(n)).sd:
         return None
-    half = float(special.stdtrit(n - 1, (1 + level) / 2)) * sd * math.sqrt(1 + 1 / n)
-    return float(np.mean(values)) - half, float(np.mean(values)) + half
+    half = float(special.stdtrit(n - 1, (1 + level) / 2)) * float(np.std(y, ddof=1)) * math.sqrt(1 + 1 / n)
+    return scales.back(scale, float(y.mean()) - half), scales.back(scale, float(y.mean()) + half)
 
 
 def _row(results: Results, rate: float, quantity: str) -> Row:
@@ -134,10 +139,10 @@ def _row(results: Results, rate: float, quantity: str) -> Row:
         quantity=quantity,
         printed=printed,
         notebook=NOTEBOOK.get((quantity, rate), printed),
-        last=stats.mean(last) if last else None,
+        last=scales.mean("factor", last) if last else None,
         low=low,
         high=high,
-        tenth=stats.mean(tenth) if tenth else None,
+        tenth=scales.mean("factor", tenth) if tenth else None,
         spread_within=float(np.mean(within)) if within else None,
         n=len(last),
     )
