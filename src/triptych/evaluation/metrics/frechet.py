@@ -35,7 +35,7 @@ from triptych.evaluation.observations import Measured, Observations, Undefined
 from triptych.rng import stream
 
 CUTS = tuple(range(2, 10))
-FEW = "fewer images than features: exact form, but a large bias upwards and no standard error"
+FEW = "fewer images than features: exact form, but a large bias upwards"
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
