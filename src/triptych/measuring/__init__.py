@@ -1,5 +1,6 @@
-"""Metrics of images that any program has made: sets of samples against real images, without a run (`command`).
+"""`triptych measure`: sets of samples that any program has made against real images, without a run.
 
-Reading and bringing to one shape (`images`), what metrics may see of two sets (`observed`), standard errors that metrics
-do not give themselves (`jackknife`). Metrics, feature spaces and verdicts are those of a study.
+Images are read and brought to one shape (`images`); metrics see two sets (`observed`); scores get baselines (`scores`)
+and the standard errors that metrics do not give themselves (`jackknife`). Metrics, feature spaces and verdicts are
+those of a study.
 """

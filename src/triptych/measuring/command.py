@@ -65,4 +65,5 @@ def measure(
     console = Console()
     measured.scores(console, found)
     if found["verdicts"]:
-        tables.verdicts(console, found["verdicts"])
+        role = "primary" if any(verdict["role"] == "primary" for verdict in found["verdicts"]) else "secondary"
+        tables.verdicts(console, found["verdicts"], role, "the output of --json")

@@ -1,8 +1,8 @@
 """Sets of samples against real images: scores, and verdicts where there are several sets of several names.
 
-What is fitted to images (components, classifiers) is fitted to the training images where they are given. Several sets of
-one name are taken as the seeds of one generator, in order, and are judged as the runs of a study are. All sets are cut to
-the number of images of the smallest, since values at different numbers do not compare.
+What is fitted to images (components, classifiers) is fitted to the training images where they are given. Several sets
+of one name are taken as the seeds of one generator, in order, and are judged as the runs of a study are. All sets are
+cut to the number of images of the smallest, since values at different numbers do not compare.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Measurement:
     verdicts: list[Row]
 
     def to_dict(self) -> Row:
-        """The same as tables of strings, finite numbers and null, as `--json` prints them."""
+        """The same as a table of strings, finite numbers and None, as `--json` prints it."""
         return dataclasses.asdict(self)
 
 
@@ -88,8 +88,9 @@ def measure(
 ) -> Measurement:
     """Measure sets of samples against real images, as `triptych measure` does.
 
-    `samples` is one path, several, or the paths of each name: the seeds of one generator. `watch` is called with what is
-    being done, `progress` with the images read and their number. Raises InputError for what cannot be measured so.
+    `samples` is one path, several, or the paths of each name: the seeds of one generator. `images` is the most of each
+    set. `watch` is called with what is being done, `progress` with the images read so far and their number. Raises
+    InputError for what cannot be measured so.
     """
     asked = _asked(metrics)
     if images < 2:
@@ -114,7 +115,7 @@ def _named(samples: Any) -> dict[str, list[str]]:
 
 
 def _asked(names: Sequence[str] | None) -> list[Metric]:
-    """The metrics asked for, all that samples have by default; raises InputError for one that needs more than samples."""
+    """The metrics asked for, all of samples by default; raises InputError for one that needs more than samples."""
     every = metrics.load(plugins.names("metrics") if names is None else names)
     found = [metric for metric in every if any(output.of_samples for output in metric.outputs)]
     if names is None:
@@ -222,12 +223,12 @@ def _measured(inputs: _Inputs, spaces: list[Space], folder: Path, watch: Watch) 
     ]
     return Measurement(
         sets=[
-            {"framework": name, "seed": seed, "path": own.text, "n": len(own), "total": own.total}
+            {"framework": name, "seed": seed, **_record(own)}
             for name, group in inputs.sets.items()
             for seed, own in enumerate(group)
         ],
-        against={"path": inputs.real.text, "n": len(real), "total": inputs.real.total},
-        train=inputs.train and {"path": inputs.train.text, "n": len(inputs.train), "total": inputs.train.total},
+        against=_record(inputs.real),
+        train=None if inputs.train is None else _record(inputs.train),
         size=inputs.shape.size,
         channels=inputs.shape.channels,
         features=[space.extractor.identity for space in spaces],
@@ -237,6 +238,10 @@ def _measured(inputs: _Inputs, spaces: list[Space], folder: Path, watch: Watch) 
         scores=rows,
         verdicts=_verdicts(list(inputs.sets), described, rows),
     )
+
+
+def _record(images: ImageSet) -> Row:
+    return {"path": images.text, "n": len(images), "total": images.total}
 
 
 def _verdicts(names: list[str], described: list[Row], rows: list[Row]) -> list[Row]:

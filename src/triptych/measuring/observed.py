@@ -1,4 +1,4 @@
-"""What metrics may see of samples and real images alone; features are computed once and shared by all parts of a set."""
+"""What metrics may see of samples and real images alone; the features of a set are computed once for all its parts."""
 
 from __future__ import annotations
 

@@ -72,8 +72,8 @@ class Metric:
     options, it is `compute(observed, options)`. `per_class` is a template, with {index} and {name} to be filled in,
     of an output that exists once for every class of the data. `features` says whether it uses features, or which of
     its outputs do, and `per_feature_space` that it uses nothing else, so that it is also computed in every further
-    feature space. `max_images` is the largest number of images of a kind that it uses. `conditional_errors` says that its
-    standard errors take something as given that other images would change. `source` is where it comes from,
+    feature space. `max_images` is the largest number of images of a kind that it uses. `conditional_errors` says that
+    its standard errors take something as given that other images would change. `source` is where it comes from,
     `blind_spots` what it does not see.
     """
 
