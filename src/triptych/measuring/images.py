@@ -100,7 +100,8 @@ def opened(text: str, role: Role, where: str, broken: str = "error") -> Source:
     except InputError as error:
         if error.where not in ("DATA", "data.path"):
             raise
-        raise InputError(error.what, where=where, value=error.value, hint=error.hint) from None
+        hint = "Several sets are NAME=A,B,C." if role == "samples" and "," in text else error.hint
+        raise InputError(error.what, where=where, value=error.value, hint=hint) from None
     splits, notes = _chosen(raw, role)
     return Source(
         text=text, where=where, name=name, splits=splits, label_names=raw.label_names, notes=[*raw.notes, *notes]

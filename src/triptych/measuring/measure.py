@@ -31,6 +31,8 @@ from triptych.verdicts.wording import declared_names
 Row = dict[str, Any]
 MOST_IMAGES = 50_000
 """Of each set: as many as papers take."""
+FAILURES = "stability"
+"""The metric that says which sets have collapsed: a verdict counts them, whatever metrics are asked for."""
 
 
 def _silent(*what: object) -> None:
@@ -92,13 +94,13 @@ def measure(
     set. `watch` is called with what is being done, `progress` with the images read so far and their number. Raises
     InputError for what cannot be measured so.
     """
-    asked = _asked(metrics)
+    named, asked = _named(samples), _asked(metrics)
+    if len(named) > 1 and all(metric.name != FAILURES for metric in asked):
+        asked += _asked([FAILURES])
     if images < 2:
         raise InputError("at least 2 images of each set are needed", where="--images", value=images)
     with tempfile.TemporaryDirectory() as folder:
-        inputs = _read(
-            _named(samples), str(against), train, (size, channels, fit, broken), images, Path(folder), progress
-        )
+        inputs = _read(named, str(against), train, (size, channels, fit, broken), images, Path(folder), progress)
         spaces = _spaces(asked, features, inputs, device, Path(folder), watch)
         return _measured(inputs, spaces, Path(folder), watch)
 
@@ -167,7 +169,11 @@ def _read(
         notes=notes,
     )
     every = [inputs.real, *([inputs.train] if inputs.train else []), *(own for group in sets.values() for own in group)]
-    notes += [f"{own.text}: {note}" for own in every for note in own.notes]
+    said: dict[str, dict[str, None]] = {}  # the same note of several sets is one
+    for own in every:
+        for note in own.notes:
+            said.setdefault(note, {})[own.text] = None
+    notes += [f"{', '.join(texts)}: {note}" for note, texts in said.items()]
     return inputs
 
 

@@ -71,7 +71,7 @@ def scores(samples: Pool, real: Pool, train: Pool | None, space: Space) -> Itera
             errors = jackknife.standard_errors(observe, len(samples), len(real), metric)
         for row in rows:
             output = outputs[row["metric"]]
-            made = _finished(row, output, counts, errors if _lacks_error(metric, output, row) else None)
+            made = _finished(metric, row, output, counts, errors if _lacks_error(metric, output, row) else None)
             yield made | {"per_class": row["metric"] not in {own.metric for own in metric.outputs}}
 
 
@@ -92,21 +92,25 @@ def _lacks_error(metric: Metric, output: Output, row: Row) -> bool:
     return row["value"] is not None and not output.counted and (row["error"] is None or metric.conditional_errors)
 
 
-def _finished(row: Row, output: Output, counts: tuple[int, int], errors: dict[str, float] | None) -> Row:
-    """The row under the output's full name; undefined where images are too few for an error."""
+def _finished(
+    metric: Metric, row: Row, output: Output, counts: tuple[int, int], errors: dict[str, float] | None
+) -> Row:
+    """The row under the output's full name; undefined where images are too few for an error that can be believed.
+
+    `errors` are the jackknife's, for a row that takes them. From few images, only means over them have errors; one of
+    0, such as that of a share of 0 of five images, says nothing.
+    """
     found = {**row, "metric": output.metric, "label": output.label, "n": counts[0], "n_real": counts[1], "error_by": ""}
     if row["value"] is None:
         return found
     if errors is not None:
-        found |= {"error": errors.get(row["metric"]), "error_by": "jackknife"}
-    elif row["error"] is not None:
-        found["error_by"] = "metric"
-    few = min(counts) < jackknife.FEWEST
-    if few and not found["error"]:  # none, or 0: a share of 0 of five images says nothing
-        reason = f"a standard error needs {jackknife.FEWEST} images of each kind, not {counts[0]:,} and {counts[1]:,}"
-        return found | {"value": None, "error": None, "error_by": "", "undefined": reason, "note": "", "curve": []}
-    if found["error"] is None:
-        found["error_by"] = ""
+        found["error"] = errors.get(row["metric"])
+    if min(counts) < jackknife.FEWEST and (metric.features or not found["error"]):
+        n, m = (f"{count:,}" for count in counts)
+        reason = f"{n} samples and {m} real images are too few for an error: {jackknife.FEWEST} of each are needed"
+        return found | {"value": None, "error": None, "undefined": reason, "note": "", "curve": []}
+    if found["error"] is not None:
+        found["error_by"] = "metric" if errors is None else "jackknife"
     return found
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import statistics
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from triptych.terminal import tables
-from triptych.text import count, number
+from triptych.text import number
 from triptych.verdicts import scales
 
 Row = dict[str, Any]
@@ -41,8 +43,9 @@ def scores(console: Console, found: Row) -> None:
     console.print(table)
     _legend(console, found)
     _missing(console, rows)
+    tables.notes(console, _remarks(rows, len(found["sets"])))
     if classes := len({row["metric"] for row in found["scores"] if row["per_class"]}):
-        tables.notes(console, [f"the shares of {count(classes, 'class')[:-2]}classes are in --json."])
+        tables.notes(console, [f"the share of each of the {classes} classes is in the output of --json"])
     tables.notes(console, found["notes"])
 
 
@@ -51,12 +54,11 @@ def _heading(console: Console, found: Row) -> None:
     what = sets[0]["path"] if len(sets) == 1 else f"{len(sets)} sets"
     kind = "colour" if found["channels"] == 3 else "grey"
     each = " each" if len(sets) > 1 else ""
-    console.print(
-        f"{what}: {sets[0]['n']:,} images{each}, against {against['n']:,} real images of {against['path']}; "
+    for line in (
+        f"{what}: {sets[0]['n']:,} images{each}, against {against['n']:,} real images of {against['path']}",
         f"{found['size']} x {found['size']} pixels, {kind}; features {', '.join(found['features'])}",
-        highlight=False,
-        markup=False,
-    )
+    ):
+        console.print(line, highlight=False, markup=False)
 
 
 def _table(columns: list[str], found: Row) -> Table:
@@ -86,28 +88,39 @@ def _one(found: Row, rows: list[Row], shown: list[str]) -> Table:
 
 
 def _several(found: Row, rows: list[Row], shown: list[str]) -> Table:
-    """The typical value of each name, on the metric's scale, with the spread of its sets."""
-    names = list(dict.fromkeys(row["framework"] for row in rows))
+    """The mean of each name's sets; the same at the baselines' number of images, where that is another; baselines."""
+    names, n = list(dict.fromkeys(row["framework"] for row in rows)), found["baselines"]["n"]
     scale_of = {output["metric"]: output["scale"] for output in found["metrics"]}
-    table = _table(names, found)
+    again = names if n and _cut(found) else []
+    table = _table([*names, *(f"{name}\nn = {n:,}" for name in again)], found)
     for metric in shown:
         own = [row for row in rows if row["metric"] == metric]
-        cells = [_typical([row for row in own if row["framework"] == name], scale_of[metric]) for name in names]
-        if found["baselines"]["n"]:
+        of = {name: [row for row in own if row["framework"] == name] for name in names}
+        cells = [_typical(of[name], scale_of[metric]) for name in names]
+        cells += [_plain(_mean([row["matched"] for row in of[name]], scale_of[metric])) for name in again]
+        if n:
             cells += [_plain(own[0][key]) for key in ("real_baseline", "noise_baseline")]
         table.add_row(*map(Text, (own[0]["label"], _better(own[0]), *cells)))
     return table
 
 
+def _cut(found: Row) -> bool:
+    """Whether there are too few real images for baselines at the number of samples."""
+    return found["baselines"]["n"] < found["sets"][0]["n"]
+
+
+def _mean(values: list[float | None], scale: scales.Scale) -> float | None:
+    known = [value for value in values if value is not None]
+    return scales.mean(scale, known).point if known else None
+
+
 def _typical(rows: list[Row], scale: scales.Scale) -> str:
-    """The mean of several sets and the range of their values; one set's value with its error."""
+    """The mean of several sets on the metric's scale and their standard deviation; one set's value with its error."""
     values = [row["value"] for row in rows if row["value"] is not None]
-    if not values:
+    mean = _mean(values, scale)
+    if mean is None:
         return "–"
-    if len(rows) == 1:
-        return with_error(values[0], rows[0]["error"])
-    low, high = number(min(values), 3), number(max(values), 3)
-    return f"{number(scales.mean(scale, values).point, 3)} ({low} to {high})"
+    return with_error(mean, rows[0]["error"] if len(rows) == 1 else statistics.stdev(values) if values[1:] else None)
 
 
 def _better(row: Row) -> str:
@@ -131,14 +144,20 @@ def with_error(value: float, error: float | None) -> str:
 def _legend(console: Console, found: Row) -> None:
     """What the columns are."""
     n, rest, one = found["baselines"]["n"], found["baselines"]["n_real"], len(found["sets"]) == 1
-    lines = ["± is a standard error over images."] if one else ["In brackets: the lowest and the highest set."]
+    seeds = len({row["seed"] for row in found["sets"]})
+    lines = ["± is a standard error over images." if seeds == 1 else "± is the standard deviation of a name's sets."]
     if n:
-        what = f"{n:,} samples, " if one else ""
-        end = "compare these columns with each other" if one else "they are what to compare with"
-        lines.append(
-            f"At n = {n:,}: {what}{n:,} other real images and noise, each against {rest:,} real images; {end}."
-        )
+        what = f"{n:,} samples, " if one or _cut(found) else ""
+        lines.append(f"At n = {n:,}: {what}{n:,} other real images and noise, each against {rest:,} real images.")
+        if what:
+            lines.append("Scores depend on n, so compare only these columns with each other.")
     console.print(" ".join(lines), highlight=False, markup=False)
+
+
+def _remarks(rows: list[Row], sets: int) -> list[str]:
+    """What metrics say themselves of the values of every set."""
+    said = Counter((row["label"], row["note"]) for row in rows if row["note"])
+    return [f"{label}: {note}" for (label, note), times in said.items() if times == sets]
 
 
 def _missing(console: Console, rows: list[Row]) -> None:
