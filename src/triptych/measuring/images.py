@@ -153,7 +153,7 @@ def read(
     chosen = torch.arange(source.total)
     if source.total > most:
         chosen = torch.randperm(source.total, generator=stream(0, "measure/images"))[:most].sort().values
-        notes.append(f"{most:,} of its {source.total:,} images were chosen at random{why}.")
+        notes.append(f"{most:,} of {source.total:,} images were chosen at random{why}.")
     pixels = room((len(chosen), shape.channels, shape.size, shape.size), folder)
     labels, done, start = [], 0, 0
     for split in source.splits:

@@ -31,6 +31,8 @@ from triptych.verdicts.wording import declared_names
 Row = dict[str, Any]
 MOST_IMAGES = 50_000
 """Of each set: as many as papers take."""
+MOST_TRAINING = 60_000
+"""As many as a study takes at most for memorisation; a slow extractor takes fewer."""
 FAILURES = "stability"
 """The metric that says which sets have collapsed: a verdict counts them, whatever metrics are asked for."""
 
@@ -164,7 +166,7 @@ def _read(
         shape=shape,
         sets=sets,
         real=take(real),
-        train=None if training is None else take(training),
+        train=None if training is None else read(training, shape, MOST_TRAINING, folder, progress=progress),
         is_mnist="mnist" in (real.name, training.name if training else ""),
         notes=notes,
     )
@@ -203,15 +205,14 @@ def _spaces(
             "The classifier was trained on the real images themselves, so it knows them better than any samples, and "
             "distances in its features come out too large. --train gives it other images with labels."
         )
-    return [space_of(extractor.on(device), asked, place == 0) for place, extractor in enumerate(chosen)]
+    train = None if inputs.train is None else Pool(inputs.train.pixels, watch, inputs.train.text)
+    return [space_of(extractor.on(device), asked, train, place == 0) for place, extractor in enumerate(chosen)]
 
 
 def _measured(inputs: _Inputs, spaces: list[Space], folder: Path, watch: Watch) -> Measurement:
     """The scores of all sets, and verdicts where there are two names or more."""
-    real, train = Pool(inputs.real.pixels, watch, inputs.real.text), None
-    if inputs.train is not None:
-        train = Pool(inputs.train.pixels, watch, inputs.train.text)
-    baselines = Baselines(real, train, min(len(own) for group in inputs.sets.values() for own in group), folder)
+    real = Pool(inputs.real.pixels, watch, inputs.real.text)
+    baselines = Baselines(real, min(len(own) for group in inputs.sets.values() for own in group), folder)
     rows: list[Row] = []
     bounds = [baselines.values(space) for space in spaces]
     for name, group in inputs.sets.items():
@@ -221,7 +222,7 @@ def _measured(inputs: _Inputs, spaces: list[Space], folder: Path, watch: Watch) 
             for space, bound in zip(spaces, bounds, strict=True):
                 nothing = {"real_baseline": None, "noise_baseline": None}
                 matched = baselines.matched(pool, space)
-                for row in scores(pool, real, train, space):
+                for row in scores(pool, real, space):
                     key = row["metric"]
                     rows.append({**who, **row, "matched": matched.get(key), **bound.get(key, nothing)})
     described = [

@@ -33,13 +33,17 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Space:
-    """A feature space, and each metric that is computed in it with its outputs by the metric's own names for them."""
+    """A feature space, and each metric that is computed in it with its outputs by the metric's own names for them.
+
+    `train` are the training images where they are known, as many as the extractor can afford.
+    """
 
     extractor: Extractor
     outputs: list[tuple[Metric, dict[str, Output]]]
+    train: Part | None
 
 
-def space_of(extractor: Extractor, asked: list[Metric], is_first: bool) -> Space:
+def space_of(extractor: Extractor, asked: list[Metric], train: Pool | None, is_first: bool) -> Space:
     """The space with the outputs of samples in it; one that is not the first has those that use features alone."""
     outputs: list[tuple[Metric, dict[str, Output]]] = []
     for metric in asked:
@@ -47,7 +51,10 @@ def space_of(extractor: Extractor, asked: list[Metric], is_first: bool) -> Space
             named = metric.outputs_for(extractor.label_names) if is_first else metric.outputs_in(extractor.name)
             of_samples = {output.metric.partition("@")[0]: output for output in named if output.of_samples}
             outputs.append((metric, of_samples))
-    return Space(extractor, outputs)
+    if train is not None and len(train) > extractor.max_images:
+        few = torch.randperm(len(train), generator=stream(0, "measure/train"))[: extractor.max_images]
+        train = Pool(train.pixels[few.numpy()], train.watch, train.label)
+    return Space(extractor, outputs, None if train is None else whole(train))
 
 
 def whole(pool: Pool) -> Part:
@@ -55,12 +62,11 @@ def whole(pool: Pool) -> Part:
     return Part(pool, np.arange(len(pool)))
 
 
-def scores(samples: Pool, real: Pool, train: Pool | None, space: Space) -> Iterator[Row]:
+def scores(samples: Pool, real: Pool, space: Space) -> Iterator[Row]:
     """A row for every output, with n of both sides, the standard error and how it was found."""
-    training = None if train is None else whole(train)
 
     def observe(first: np.ndarray, second: np.ndarray) -> TwoSets:
-        return two_sets(Part(samples, first), Part(real, second), space.extractor, training)
+        return two_sets(Part(samples, first), Part(real, second), space.extractor, space.train)
 
     observed = observe(np.arange(len(samples)), np.arange(len(real)))
     for metric, outputs in space.outputs:
@@ -120,8 +126,8 @@ class Baselines:
     `n` and `n_real` are 0 where there are not two real images.
     """
 
-    def __init__(self, real: Pool, train: Pool | None, n: int, folder: Path) -> None:
-        self.real, self.train = real, train
+    def __init__(self, real: Pool, n: int, folder: Path) -> None:
+        self.real = real
         self.n = min(n, len(real) // 2)
         self.n_real = len(real) - self.n if self.n else 0
         order = torch.randperm(len(real), generator=stream(0, "measure/real")).numpy()
@@ -144,8 +150,7 @@ class Baselines:
         return self._scored(Part(samples, order[: self.n]), space)
 
     def _scored(self, samples: Part, space: Space) -> dict[str, float | None]:
-        training = None if self.train is None else whole(self.train)
-        observed = two_sets(samples, self.rest, space.extractor, training)
+        observed = two_sets(samples, self.rest, space.extractor, space.train)
         return {
             outputs[row["metric"]].metric: row["value"]
             for metric, outputs in space.outputs
