@@ -314,7 +314,7 @@ def test_real_images_of_several_sizes_come_to_the_median_of_their_shorter_sides(
 def test_real_images_are_the_test_images_of_what_has_splits_and_samples_all(home):
     found = measured(home, "split.npz", "split.npz", metrics=["kid"])
     assert (found["against"]["n"], found["sets"][0]["n"]) == (300, 500)
-    assert "its 300 test images; its 200 training images do not count" in found["notes"][0]
+    assert "its 300 test images are taken, not its 200 training images" in found["notes"][0]
     assert measured(home, "mild0.npy", metrics=["kid"], train="split.npz")["train"]["n"] == 200
 
 

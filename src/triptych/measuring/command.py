@@ -41,7 +41,6 @@ def measure(
     from triptych.measuring.measure import measure as run
     from triptych.store import to_json
     from triptych.terminal import measured, tables
-    from triptych.training.environment import choose_device
 
     with measured.working(Console(stderr=True)) as (watch, progress):
         found = run(
@@ -55,7 +54,7 @@ def measure(
             fit=fit,
             broken=broken,
             images=images or MOST_IMAGES,
-            device=choose_device(device),
+            device=device,
             watch=watch,
             progress=progress,
         ).to_dict()

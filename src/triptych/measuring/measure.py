@@ -25,6 +25,7 @@ from triptych.evaluation.metrics import Metric
 from triptych.measuring.images import ImageSet, Progress, Shape, Source, named_sets, opened, read, shape_of
 from triptych.measuring.observed import Pool, Watch
 from triptych.measuring.scores import Baselines, Space, scores, space_of
+from triptych.training.environment import choose_device
 from triptych.verdicts import comparisons
 from triptych.verdicts.wording import declared_names
 
@@ -86,7 +87,7 @@ def measure(
     fit: str | None = None,
     broken: str = "error",
     images: int = MOST_IMAGES,
-    device: str = "cpu",
+    device: str = "auto",
     watch: Watch = _silent,
     progress: Progress | None = None,
 ) -> Measurement:
@@ -96,7 +97,7 @@ def measure(
     set. `watch` is called with what is being done, `progress` with the images read so far and their number. Raises
     InputError for what cannot be measured so.
     """
-    named, asked = _named(samples), _asked(metrics)
+    named, asked, device = _named(samples), _asked(metrics), choose_device(device)
     if len(named) > 1 and all(metric.name != FAILURES for metric in asked):
         asked += _asked([FAILURES])
     if images < 2:
