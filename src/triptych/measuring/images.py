@@ -114,7 +114,9 @@ def _chosen(raw: Raw, role: Role) -> tuple[tuple[RawSplit, ...], list[str]]:
     if len(every) == 1 or role == "samples":
         return tuple(every.values()), []
     if role == "real" and raw.test is not None:
-        return (raw.test,), [f"its {len(raw.test):,} test images are taken, not its {len(raw.train):,} training images."]
+        return (raw.test,), [
+            f"its {len(raw.test):,} test images are taken, not its {len(raw.train):,} training images."
+        ]
     if role == "train":
         return (raw.train,), [f"its {len(raw.train):,} training images are taken, not those of other splits."]
     return tuple(every.values()), []
