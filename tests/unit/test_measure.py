@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -192,6 +193,35 @@ def test_a_classifier_is_trained_on_training_images_or_says_that_it_knows_the_re
     found = measured(home, "mild0.npy", "labelled.npz", features=["classifier"], metrics=["kid"])
     assert any("trained on the real images themselves" in note for note in found["notes"])
     assert measured(home, "mild0.npy", "labelled.npz", features=None)["features"][0].startswith("pixels@")
+
+
+def test_on_another_device_networks_move_once_and_images_follow():
+    class Network(torch.nn.Linear):
+        places: list[str] = []
+
+        def to(self, device: str) -> torch.nn.Module:  # type: ignore[override]
+            self.places.append(device)
+            return self
+
+    seen: list[str] = []
+
+    def embed(batch: torch.Tensor) -> torch.Tensor:
+        seen.append(batch.device.type)
+        return torch.zeros(len(batch), 3)
+
+    network = Network(16, 3)
+    plain = Extractor(name="plain", sha256="0" * 64, dimension=3, embed=embed)
+    assert plain.on("meta") is plain  # nothing is known of what it computes with
+    moved = dataclasses.replace(plain, networks=(network,)).on("meta")
+    assert moved(torch.zeros(5, 1, 4, 4)).shape == (5, 3) and plain(torch.zeros(5, 1, 4, 4)).shape == (5, 3)
+    assert (network.places, seen) == (["meta"], ["meta", "cpu"])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_gives_the_scores_of_the_cpu(home):
+    here, there = (measured(home, "mild0.npy", features=["random"], device=device) for device in ("cpu", "cuda:0"))
+    values, others = ([row["value"] for row in found["scores"]] for found in (here, there))
+    assert others == pytest.approx(values, rel=1e-2, abs=1e-3)
 
 
 # standard errors by the jackknife
