@@ -28,6 +28,7 @@ from triptych.evaluation.metrics.frechet import frechet_distance
 from triptych.measuring import images, jackknife
 from triptych.measuring.observed import Part, Pool, two_sets
 from triptych.measuring.scores import Baselines
+from triptych.rng import stream
 from triptych.topics import SAMPLES
 
 BLOCKS = "block_features:EXTRACTOR"
@@ -156,6 +157,10 @@ def test_baselines_are_the_metrics_of_other_real_images_and_of_noise_at_the_same
     assert row["real_baseline"] == pytest.approx(frechet_distance(rest, others), rel=1e-6)
     assert row["matched"] == pytest.approx(frechet_distance(rest, features(home, "strong0.npy")), rel=1e-6)
     assert row["real_baseline"] < row["matched"] < row["noise_baseline"]
+    chosen = torch.randperm(200, generator=stream(0, "measure/samples")).numpy()[:150]  # of more samples, as many
+    row = rows(measured(home, "train.npy", metrics=["frechet"]))["frechet_distance"]
+    assert row["matched"] == pytest.approx(frechet_distance(rest, features(home, "train.npy", chosen)), rel=1e-6)
+    assert row["n"] == 200 and row["value"] != pytest.approx(row["matched"], rel=1e-3)
     few = measured(home, "strong0.npy", images=40)  # of both: as many as samples, if real images are enough
     assert few["baselines"] == {"n": 20, "n_real": 20} and rows(few)["kid"]["n"] == 40
 
