@@ -10,7 +10,7 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from triptych.api import build_networks, compare, open_run, open_study, run_study, train_run
+    from triptych.api import build_networks, compare, measure, open_run, open_study, run_study, train_run
     from triptych.data.dataset import load_images
     from triptych.errors import InputError
     from triptych.spec import RunSpec, StudySpec, load_study
@@ -25,6 +25,7 @@ __all__ = [
     "comparison",
     "load_images",
     "load_study",
+    "measure",
     "open_run",
     "open_study",
     "run_study",

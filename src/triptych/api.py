@@ -21,6 +21,7 @@ from triptych.data.dataset import Dataset, batch_indices
 from triptych.directory import StudyDirectory
 from triptych.errors import InputError
 from triptych.evaluation.run import Run
+from triptych.measuring.measure import Measurement, measure
 from triptych.spec import NetworkSpec, RunSpec, ScoringSpec, StudySpec, checked
 from triptych.study import runner
 from triptych.study.observer import SILENT, Observer
@@ -31,6 +32,18 @@ from triptych.training import loop as training
 
 if TYPE_CHECKING:
     import pandas
+
+__all__ = [
+    "Measurement",
+    "Study",
+    "build_networks",
+    "compare",
+    "measure",
+    "open_run",
+    "open_study",
+    "run_study",
+    "train_run",
+]
 
 
 class Study:

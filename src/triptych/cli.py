@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from triptych.errors import InputError
+from triptych.measuring import command as measuring
 from triptych.plugins import suggest
 from triptych.terminal.options import (
     BrokenOption,
@@ -31,6 +32,7 @@ from triptych.terminal.options import (
     SizeOption,
     ThreadsOption,
     WorkersOption,
+    names,
 )
 
 if TYPE_CHECKING:
@@ -82,8 +84,8 @@ def compare(
         optimiser=optimiser,
         rate=rate,
         batch_size=batch_size,
-        metrics=_names(metrics),
-        features=_names(features),
+        metrics=names(metrics),
+        features=names(features),
         device=device,
         workers=workers,
         threads=threads,
@@ -182,7 +184,7 @@ def score(
     run = RunDirectory(path)
     single = run.spec_json.exists()
     folder = run.study.path if single else path
-    given = {"metrics": _names(metrics), "features": _names(features), "images": images}
+    given = {"metrics": names(metrics), "features": names(features), "images": images}
     wanted = checked(ScoringSpec, {key: value for key, value in given.items() if value is not None}, "triptych score")
     chosen = [path.resolve().name] if single else None
     try:
@@ -200,9 +202,7 @@ def score(
     raise typer.Exit(running.end(console, outcome))
 
 
-def _names(text: str | None) -> list[str] | None:
-    """Names with commas between them."""
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+app.command()(measuring.measure)
 
 
 @app.command()
@@ -289,8 +289,8 @@ def train(
         preset,
         images=images,
         size=size,
-        metrics=_names(metrics),
-        features=_names(features),
+        metrics=names(metrics),
+        features=names(features),
         device=device,
         threads=threads,
     )

@@ -23,7 +23,7 @@ LEVELS = [
     {"frameworks", "report", "terminal"},
     {"training"},
     {"evaluation"},
-    {"study"},
+    {"study", "measuring"},
     {"api", "contracts", "claims"},
     {"papers"},
     {"cli"},

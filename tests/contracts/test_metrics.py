@@ -52,6 +52,7 @@ IDEAL = {
     "density": 1,
     "coverage": 1,
     "reconstruction_mse": 0,
+    "reconstruction_frechet": 0,
     "ssim": 1,
     "class_distance": 0,
     "classes_shown": 10,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 
 from triptych.evaluation.features import Extractor
@@ -35,6 +36,11 @@ def spread(draw: Callable[[int], Measured], repeats: int = 100) -> float:
     return np.std([each.value for each in found], ddof=1) / np.sqrt(np.mean([each.error**2 for each in found]))
 
 
+def blurred(x: np.ndarray, seed: int) -> np.ndarray:
+    """Rows like those of x, but with less variance, noise and a shift: what reconstruction may do to features."""
+    return 0.7 * x + 0.2 * normals(seed + 10**5, *x.shape) + 0.1
+
+
 SHIFTED = np.linspace(0.5, 1.5, 8)
 CLOUD = normals(10**6, 400, 8)
 TRAINING = normals(10**7, 1500, 6)
@@ -56,6 +62,7 @@ def distances(seed: int, scale: float = 1.0) -> np.ndarray:
         lambda r: with_error(normals(2 * r, 300, 8), normals(2 * r + 1, 350, 8) * SHIFTED + 0.2),
         lambda r: with_error(normals(2 * r, 40, 8), normals(2 * r + 1, 30, 8) * 2),
         lambda r: with_error(np.abs(normals(2 * r, 300, 8)), np.exp(normals(2 * r + 1, 400, 8))),
+        lambda r: with_error(normals(r, 300, 8), blurred(normals(r, 300, 8), r), are_pairs=True),
         lambda r: kernel_distance(normals(2 * r, 200, 8), normals(2 * r + 1, 300, 8) * 1.2 + 0.3),
         lambda r: prdc(CLOUD, normals(r, 400, 8) + 0.4)["precision"],
         lambda r: prdc(CLOUD, normals(r, 400, 8) + 0.4)["density"],
@@ -73,6 +80,7 @@ def distances(seed: int, scale: float = 1.0) -> np.ndarray:
         "frechet",
         "frechet of few",
         "frechet of skewed laws",
+        "frechet of reconstructions",
         "kid",
         "precision",
         "density",
@@ -224,6 +232,30 @@ def test_feature_errors_are_squared_distances_and_bound_the_frechet_distance():
     y = 0.8 * x + 0.3 * normals(1, 400, 8) + 0.1
     assert feature_errors(x, y) == pytest.approx(((x - y) ** 2).sum(1), rel=1e-12)
     assert frechet_distance(x, y) < feature_errors(x, y).mean() * 400 / 399
+
+
+def test_perfect_reconstructions_are_no_frechet_distance_away_and_blurred_ones_are_by_the_plain_formula():
+    real = pixels(0, 200)
+    perfect = outcomes(["reconstruction_frechet"], observed(real, real, reconstruct=lambda images, _: images))
+    assert perfect == {"reconstruction_frechet": 0}
+
+    def halved(images: torch.Tensor, labels: object) -> torch.Tensor:
+        return images / 2 + 0.1
+
+    x, y = (each.double().flatten(1).numpy() for each in (real, halved(real, None)))
+    root = np.real(scipy.linalg.sqrtm(np.cov(x.T) @ np.cov(y.T)))
+    plain = np.square(x.mean(0) - y.mean(0)).sum() + np.trace(np.cov(x.T) + np.cov(y.T) - 2 * root)
+    found = outcomes(["reconstruction_frechet"], observed(real, real, reconstruct=halved))
+    assert found["reconstruction_frechet"] == pytest.approx(plain, rel=1e-5)
+    without = outcomes(["reconstruction_frechet"], observed(real, real))
+    assert without == {"reconstruction_frechet": "no encoder"}
+
+
+def test_an_image_and_its_reconstruction_are_not_independent_and_neither_are_their_influences():
+    x = normals(0, 300, 8)
+    y = blurred(x, 0)
+    assert with_error(x, y, are_pairs=True).value == with_error(x, y).value
+    assert with_error(x, y, are_pairs=True).error < 0.8 * with_error(x, y).error
 
 
 @pytest.mark.parametrize(("side", "count"), [(16, 1), (21, 1), (22, 2), (28, 2), (43, 2), (44, 3), (64, 3), (176, 5)])

@@ -25,3 +25,8 @@ BrokenOption = Annotated[str, typer.Option(help="Images that cannot be read: err
 PresetOption = Annotated[str, typer.Option(help="quick, small or paper.")]
 RunArgument = Annotated[Path, typer.Argument(help="A run's directory: DIR/runs/<id>.")]
 PictureOption = Annotated[Path, typer.Option("--out", help="The PNG to write.")]
+
+
+def names(text: str | None) -> list[str] | None:
+    """Names with commas between them."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]

@@ -132,9 +132,9 @@ def runs(console: Console, planned: list[RunSpec], costs: dict[str, Cost]) -> No
     console.print(table)
 
 
-def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
-    """The primary verdicts in a table, and how many others there are."""
-    primary = [answer for answer in answers if answer["role"] == "primary"]
+def verdicts(console: Console, answers: list[dict[str, Any]], role: str = "primary", place: str = "the report") -> None:
+    """The primary verdicts, or those of another role, in a table, and how many others there are in what place."""
+    primary = [answer for answer in answers if answer["role"] == role]
     if not primary:
         console.print("No verdicts: there are no two frameworks to compare. The scores are in scores.jsonl.")
         return
@@ -160,7 +160,7 @@ def verdicts(console: Console, answers: list[dict[str, Any]]) -> None:
     undecided = sum(answer["verdict"] == "undecided" for answer in primary)
     console.print(
         f"Undecided: {undecided} of {len(primary)}; how many seeds would settle them, and "
-        f"{len(answers) - len(primary)} secondary verdicts, are in the report."
+        f"{len(answers) - len(primary)} secondary verdicts, are in {place}."
     )
 
 

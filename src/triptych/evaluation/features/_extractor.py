@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 BATCH = 250
 
@@ -32,7 +32,8 @@ class Extractor:
 
     `backend` names another implementation of the same network, for features that may differ by rounding.
 
-    `embed` is given float32 batches of `batch` images on the CPU. Of training images, which may be many, a slow one is
+    `embed` is given float32 batches of `batch` images on `device`, where `networks` are all that it computes with; one
+    that names no networks stays on the CPU. Of training images, which may be many, a slow one is
     asked for the features of `max_images` only.
     """
 
@@ -45,11 +46,21 @@ class Extractor:
     batch: int = BATCH
     max_images: int = 60_000
     backend: str = ""
+    networks: tuple[nn.Module, ...] = ()
+    device: str = "cpu"
 
     @property
     def identity(self) -> str:
         """Its name, the first eight digits of its weights' hash and its backend, as scores name it."""
         return f"{self.name}@{self.sha256[:8]}" + (f" by {self.backend}" if self.backend else "")
+
+    def on(self, device: str) -> Extractor:
+        """The same on another device, to which its networks are moved."""
+        if not self.networks:
+            return self
+        for network in self.networks:
+            network.to(device)
+        return replace(self, device=device)
 
     def __call__(self, images: Tensor) -> np.ndarray:
         """The features; raises ValueError if they are not [B, d] or not finite."""
@@ -64,11 +75,11 @@ class Extractor:
         """Class probabilities [B, K] in float64 of features [B, d]; None if this is no classifier."""
         if self.logits is None:
             return None
-        return in_batches(self.logits, torch.from_numpy(features).float()).double().softmax(1).numpy()
+        return in_batches(self.logits, torch.from_numpy(features).float().to(self.device)).double().softmax(1).numpy()
 
     def _shaped(self, images: Tensor) -> Tensor:
         """The features of one batch, which must be a tensor of the right shape."""
-        features = self.embed(images)
+        features = self.embed(images.to(self.device))
         if not isinstance(features, Tensor):
             raise ValueError(f"the extractor {self.name} gave a {type(features).__name__}, not a tensor")
         if features.shape != (len(images), self.dimension):

@@ -66,6 +66,7 @@ def _extractor(tensors: dict[str, Tensor], record: dict[str, Any]) -> Extractor:
         embed=embed,
         logits=network.logits,
         label_names=names,
+        networks=(network,),
     )
 
 

@@ -194,12 +194,18 @@ def extractor(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Ext
 
     def embed(images: Tensor) -> Tensor:
         pixels = ((images + 1) * 127.5).round().clamp(0, 255)
-        resized = interpolation(images.shape[2]) @ pixels @ interpolation(images.shape[3]).T
+        resized = interpolation(images.shape[2]).to(images) @ pixels @ interpolation(images.shape[3]).T.to(images)
         scaled = ((resized - 128) / 128).expand(-1, 3, -1, -1)
         return network(scaled.contiguous(memory_format=torch.channels_last))
 
     return Extractor(
-        name="inception", sha256=WEIGHTS.sha256, dimension=DIMENSION, embed=embed, batch=10, max_images=5_000
+        name="inception",
+        sha256=WEIGHTS.sha256,
+        dimension=DIMENSION,
+        embed=embed,
+        batch=10,
+        max_images=5_000,
+        networks=(network,),
     )
 
 
@@ -233,4 +239,5 @@ def _by_torch_fidelity(network_class: Any, version: str) -> Extractor:
         batch=10,
         max_images=5_000,
         backend=backend,
+        networks=(network,),
     )

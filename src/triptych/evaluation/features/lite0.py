@@ -54,5 +54,5 @@ def extractor(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Ext
         return network.extract_features(bytes_scaled.contiguous(memory_format=torch.channels_last)).mean((2, 3))
 
     return Extractor(
-        name="lite0", sha256=SHA256, dimension=DIMENSION, embed=embed, batch=10, max_images=10_000
+        name="lite0", sha256=SHA256, dimension=DIMENSION, embed=embed, batch=10, max_images=10_000, networks=(network,)
     )  # larger batches leave the processor's cache

@@ -31,7 +31,9 @@ def extractor(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Ext
     """The network with its fixed weights, calibrated on these data's training images."""
     tensors, record = fitted("random", _fit, dataset, folder, say)
     network = from_weights(tensors, dataset.channels, classes=1)
-    return Extractor(name="random", sha256=record["sha256"], dimension=FEATURES, embed=network.features)
+    return Extractor(
+        name="random", sha256=record["sha256"], dimension=FEATURES, embed=network.features, networks=(network,)
+    )
 
 
 @torch.no_grad()

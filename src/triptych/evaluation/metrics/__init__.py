@@ -58,6 +58,11 @@ class Output:
         """Whether a value is 0 or 1 for each run."""
         return self.scale == "event"
 
+    @property
+    def of_samples(self) -> bool:
+        """Whether samples and real images may be all that it takes: `triptych measure` gives it."""
+        return (self.topic.subject == topics.SAMPLES.subject or self.counted) and not self.selects_settings
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -67,7 +72,8 @@ class Metric:
     options, it is `compute(observed, options)`. `per_class` is a template, with {index} and {name} to be filled in,
     of an output that exists once for every class of the data. `features` says whether it uses features, or which of
     its outputs do, and `per_feature_space` that it uses nothing else, so that it is also computed in every further
-    feature space. `max_images` is the largest number of images of a kind that it uses. `source` is where it comes from,
+    feature space. `max_images` is the largest number of images of a kind that it uses. `conditional_errors` says that
+    its standard errors take something as given that other images would change. `source` is where it comes from,
     `blind_spots` what it does not see.
     """
 
@@ -79,6 +85,7 @@ class Metric:
     max_images: int | None = None
     per_feature_space: bool = False
     options: type[Frozen] | None = None
+    conditional_errors: bool = False
     source: str = ""
     blind_spots: str = ""
 

@@ -35,7 +35,7 @@ from triptych.evaluation.observations import Measured, Observations, Undefined
 from triptych.rng import stream
 
 CUTS = tuple(range(2, 10))
-FEW = "fewer images than features: exact form, but a large bias upwards and no standard error"
+FEW = "fewer images than features: exact form, but a large bias upwards"
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
@@ -59,12 +59,16 @@ def _factored(x: np.ndarray) -> tuple[Tensor, Tensor]:
 
 def _distance(shift: Tensor, a: Tensor, b: Tensor, overlaps: Tensor) -> float:
     """The distance from the means' difference, triangular factors and the singular values of A B'."""
-    distance = shift @ shift + a.square().sum() + b.square().sum() - 2 * overlaps.sum()
-    return max(float(distance), 0.0)  # rounding can carry it a hair below
+    both = float(a.square().sum() + b.square().sum())
+    distance = float(shift @ shift) + both - 2 * float(overlaps.sum())
+    return distance if distance > 1e-12 * both else 0.0  # of equal sets, rounding leaves a hair, above or below
 
 
-def with_error(x: np.ndarray, y: np.ndarray) -> Measured:
-    """The distance of x [N, d] and y [M, d] with its standard error, None with no more images than features."""
+def with_error(x: np.ndarray, y: np.ndarray, are_pairs: bool = False) -> Measured:
+    """The distance of x [N, d] and y [M, d] with its standard error, None with no more images than features.
+
+    `are_pairs` says that row i of y is made from row i of x: their influences add up before the variance is taken.
+    """
     if min(len(x), len(y)) <= x.shape[1]:
         return Measured(frechet_distance(x, y), note=FEW)
     (p, a), (q, b) = _factored(x), _factored(y)
@@ -72,8 +76,9 @@ def with_error(x: np.ndarray, y: np.ndarray) -> Measured:
     left, overlaps, right = torch.linalg.svd(a @ b.T)
     # (x - m1)'T(x - m1) is |(x - m1) B'V s^(-1/2)|^2: T is not formed, for where a covariance is singular there is none
     scale = torch.where(overlaps > 1e-10 * overlaps[0], overlaps.rsqrt(), 0.0)
-    variance = _influence(p, shift, b.T @ right.T * scale).var() / len(p)
-    variance += _influence(q, -shift, a.T @ left * scale).var() / len(q)
+    of_x = _influence(p, shift, b.T @ right.T * scale)
+    of_y = _influence(q, -shift, a.T @ left * scale)
+    variance = (of_x + of_y).var() / len(p) if are_pairs else of_x.var() / len(p) + of_y.var() / len(q)
     return Measured(_distance(shift, a, b, overlaps), float(variance.sqrt()))
 
 

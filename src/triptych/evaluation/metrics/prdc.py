@@ -125,6 +125,7 @@ METRIC = Metric(
     features=True,
     max_images=MOST,
     per_feature_space=True,
+    conditional_errors=True,  # the balls are taken as given
     source="Kynkaanniemi et al. 2019; Naeem et al. 2020",
     blind_spots="Blur, which raises precision and density; a single outlier with a large ball, which raises "
     "precision or recall.",

@@ -22,7 +22,7 @@ from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import checked, doublings, products, real_and_samples, spread
 from triptych.evaluation.observations import Measured, Observations
 
-FEW = "fewer images than features: bounded by the number of images, and no standard error"
+FEW = "fewer images than features: bounded by the number of images"
 
 
 def vendi_score(features: np.ndarray) -> Measured:
