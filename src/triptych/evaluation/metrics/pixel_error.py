@@ -15,7 +15,6 @@ from triptych.evaluation.features import BATCH
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.observations import Observations, mean_of
 
-
 BEST = 60.0  # dB
 
 
