@@ -16,7 +16,6 @@ scores has failed and is not chosen. Seeds that lack a planned run neither choos
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -207,7 +206,7 @@ class _Side:
 def contrast(part: PartSpec, results: Results) -> Contrast:
     """A part's values from the complete runs."""
     taken = [_chosen(side, results) for side in part.sides]
-    goal = _goal(taken)
+    goal = _goal(taken, results.outputs)
     for side in taken:
         _read_values(part, side, goal)
     planned = [side.seeds for side in taken if side.seeds]
@@ -292,27 +291,36 @@ def mean_score(own: Mapping[int, RunRecord], seeds: Sequence[int], metric: str) 
     return math.fsum(known) / len(known) if seeds and len(known) == len(seeds) else math.inf
 
 
-def _goal(taken: Sequence[_Side]) -> float | None:
-    """The score to be reached: a number from the part, or the median of the last values of all runs compared."""
+def _goal(taken: Sequence[_Side], known: Mapping[str, Output]) -> float | None:
+    """The score to be reached: a number from the part, or the worst but a tenth of where the compared runs end.
+
+    The median would censor half of the runs by construction. Failed runs do not count: one that has learned nothing
+    ends at a score that all others have from the start.
+    """
     timed = [(side.spec.quantity, side.runs) for side in taken if side.spec.quantity and side.spec.quantity.curve]
     stated = timed[0][0].reach if timed else None
-    if stated != "median":
+    if stated != "nearly all":
         return stated
-    last = [
-        moments[-1][1]
-        for quantity, by_seed in timed
-        for runs in by_seed.values()
-        for run in runs
-        if (moments := quantities.points(quantity.curve or "", run))
-    ]
-    return statistics.median(last) if last else None
+    curve = timed[0][0].curve or ""
+    runs = [run for _, by_seed in timed for each in by_seed.values() for run in each if quantities.points(curve, run)]
+    healthy = [run for run in runs if not _failed(run, known)] or runs
+    last = sorted(quantities.points(curve, run)[-1][1] for run in healthy)
+    if known[curve].better == "higher":
+        last.reverse()
+    return last[-(-9 * len(last) // 10) - 1] if last else None
+
+
+def _failed(run: RunRecord, known: Mapping[str, Output]) -> bool:
+    """Whether a run diverged, or an event that is better rare, such as collapse, is counted for it."""
+    events = [name for name, output in known.items() if output.counted and output.better == "lower"]
+    return run.status == "diverged" or any(_count(name, [run])[0] for name in events)
 
 
 def _read_values(part: PartSpec, side: _Side, goal: float | None) -> None:
     """Put the value of each seed into a side, or the reason why it has none."""
     quantity = side.spec.quantity
     assert quantity is not None  # a part's sides have one
-    if quantity.reach == "median":
+    if quantity.reach == "nearly all":
         quantity = quantity.model_copy(update={"reach": math.nan if goal is None else goal})
     for seed, runs in side.runs.items():
         found = [quantities.value(quantity, run) for run in runs]

@@ -114,8 +114,8 @@ def random_subset(total: int, most: int) -> torch.Tensor:
     """At most `most` of the indices below `total`: a LongTensor, the first ones of one random order.
 
     The order depends on `total` alone. So every framework and seed gets the same draw, and a smaller draw is the
-    beginning of a larger one. Draws at even distances would meet whatever structure the order of a data set has: MNIST's
-    training file alternates between two sources of digits.
+    beginning of a larger one. Draws at even distances would meet whatever structure the order of a data set has:
+    MNIST's training file alternates between two sources of digits.
     """
     return torch.randperm(total, generator=stream(0, "data/subset"))[:most]
 

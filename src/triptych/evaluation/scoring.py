@@ -145,8 +145,8 @@ def _raising(reason: str) -> Callable[[int], Tensor]:
 def draws_from(split: Split, left_out: int = 0) -> Draw:
     """The images of a split and their labels, at most so many, drawn at random (`random_subset`).
 
-    The draw is the same for every run, and a smaller one is the beginning of a larger one. With `left_out`, those that a
-    draw of that many would take are not there.
+    The draw is the same for every run, and a smaller one is the beginning of a larger one. With `left_out`, those that
+    a draw of that many would take are not there.
     """
     indices = random_subset(len(split), len(split))[left_out:]
 

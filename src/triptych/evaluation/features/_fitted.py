@@ -1,8 +1,8 @@
 """What is fitted to the data: fitted once, kept next to them as NAME.safetensors and NAME.json, and used again.
 
-Nothing is fitted to the training images that take the place of samples in the real baseline: to a network they would not
-be new, as samples are. With an own classifier and 300 images a side, the baseline was 3.1 on images that it had been
-trained on, and 2.1 on others.
+Nothing is fitted to the training images that take the place of samples in the real baseline: to a network they would
+not be new, as samples are. With an own classifier and 300 images a side, the baseline was 3.1 on images that it had
+been trained on, and 2.1 on others.
 """
 
 from __future__ import annotations

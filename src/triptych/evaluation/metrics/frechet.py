@@ -17,10 +17,11 @@ that (equal laws: 2d/n + d(d+1)/2n to leading order). So it favours samples that
 
     k F - (k - 1) mean of F without group i       (group i of both sets)
 
-which removes the bias of order 1/n. What is left is below 1 % of the bias, as long as nine tenths of the images
-are more than the features (72 of each at d = 64), at hardly more spread: scripts/frechet_bias.py. With fewer images part
-of the bias is left, and the note says so. The corrected value of two equal laws scatters around 0 and can be negative.
-Extrapolation in 1/n (Chong and Forsyth 2020) has the same aim; it needs four times as many images, and more time.
+which removes the bias of order 1/n. A few per cent of the bias are left, as long as nine tenths of the images are more
+than the features (72 images a side at d = 64), and values spread hardly more: scripts/frechet_bias.py. With fewer
+images more of it is left, and the note says so. The corrected value of two equal laws scatters around 0 and can be
+negative. Extrapolation in 1/n (Chong and Forsyth 2020) has the same aim; it needs four times as many images, and more
+time.
 
 Standard error, by influence functions: an image y changes F by 2 (m2 - m1).(y - m2) + (y - m2)'(I - T)(y - m2), less
 its mean, T being the optimal transport map from the samples' normal law to the real one, and the same for real
@@ -96,7 +97,8 @@ def _influence(x: Tensor, away: Tensor, root: Tensor) -> Tensor:
 def corrected(x: np.ndarray, y: np.ndarray, paired: bool = False) -> Measured:
     """The distance of x [N, d] and y [M, d] without its bias of order 1/n, and its standard error as in `with_error`.
 
-    `paired` says that row i of both belongs together, as an image and its reconstruction do: they are left out together.
+    `paired` says that row i of both belongs together, as an image and its reconstruction do: they are left out
+    together.
     The groups depend on the rows, not on their order, unless `paired`.
     """
     whole = with_error(x, y)
