@@ -110,9 +110,7 @@ def main() -> None:
     parser.add_argument("--total-images", type=int, default=700_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--test", action="store_true", help="train nothing; test the weights that are there")
-    parser.add_argument(
-        "--statistics", action="store_true", help="train nothing; standardise the features again"
-    )
+    parser.add_argument("--statistics", action="store_true", help="train nothing; standardise the features again")
     options = parser.parse_args()
     torch.set_num_threads(1)  # the thread count can change bits
     task = test if options.test else standardise if options.statistics else None
