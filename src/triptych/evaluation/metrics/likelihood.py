@@ -12,9 +12,9 @@ made: the gap between annealing forwards and backwards bounds both errors there 
 closes the gap; Wu et al. take 10,000 temperatures and 16 chains, the defaults here take less than a minute.
 
 Annealing is too dear for all test images. The few that it is done for are drawn at random and are the same for every
-framework and seed. So a comparison over seeds holds for these images: its p-value says nothing of other test images, and
-more seeds do not help. How much the images matter is the value's standard error over images, which is in the score. On
-MNIST the difference between two frameworks had one of 39 to 60 nats at 24 images, many times what seeds add, hence
+framework and seed. So a comparison over seeds holds for these images: its p-value says nothing of other test images,
+and more seeds do not help. How much the images matter is the value's standard error over images, which is in the score.
+On MNIST the difference between two frameworks had one of 39 to 60 nats at 24 images, many times what seeds add, hence
 about 24 to 37 at the default of 64; below the smallest effect of 10 it comes with 400 to 900 images.
 
 Images of 8 bits have no density: on a grid of 256 values it can grow without limit. The reported number is inflated:
