@@ -64,7 +64,7 @@ CORRUPTIONS: dict[str, Callable[[Tensor], Tensor]] = {"noise": noisy, "blur": bl
 
 SEES = {
     "frechet_distance": "noise blur shift classes",
-    "frechet_infinity": "noise blur shift classes",
+    "frechet_uncorrected": "noise blur shift classes",
     "kid": "noise blur shift classes",
     "coverage": "noise shift classes",
     "recall": "classes",
@@ -84,7 +84,7 @@ SEES = {
 }
 IGNORES = {
     "frechet_distance": "copies",
-    "frechet_infinity": "copies",
+    "frechet_uncorrected": "copies",
     "kid": "copies",
     "coverage": "copies",
     "recall": "copies",

@@ -6,6 +6,9 @@ Trained on the first 50,000 training images. Every choice (widths, rate, augment
 the last 10,000, whose accuracy is printed and written to src/triptych/evaluation/weights/mnist_classifier.json, next to
 the weights. Only when the choice is made, `python scripts/train_classifier.py --test` looks at the test
 images, once, and adds their accuracy to the record.
+
+The record also holds mean and standard deviation of each feature over the 50,000 images, by which the features are
+standardised; `--statistics` computes these again for the weights that are there.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import hashlib
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -23,9 +27,10 @@ import torch
 from torch import Tensor
 
 from triptych.evaluation.classifier import FEATURES, Classifier, accuracy, from_weights, resize, train
+from triptych.evaluation.features.classifier import statistics
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "triptych"
-WEIGHTS = PACKAGE / "weights" / "mnist_classifier.safetensors"
+WEIGHTS = PACKAGE / "evaluation" / "weights" / "mnist_classifier.safetensors"
 HELD_OUT = 10_000
 
 
@@ -68,6 +73,7 @@ def fit(options: argparse.Namespace) -> dict[str, object]:
         "channels": 1,
         "label_names": [str(digit) for digit in range(10)],
         "features": FEATURES,
+        **statistics(network, images[:-HELD_OUT]),
         "total_images": options.total_images,
         "seed": options.seed,
         "torch": torch.__version__,
@@ -78,22 +84,37 @@ def fit(options: argparse.Namespace) -> dict[str, object]:
 
 def test(folder: Path) -> dict[str, object]:
     """The shipped record with the accuracies on the test images added."""
-    record = json.loads(WEIGHTS.with_suffix(".json").read_text())
-    weights = safetensors.torch.load(WEIGHTS.read_bytes())
-    network = from_weights(weights, record["channels"], len(record["label_names"]))
+    record, network = shipped()
     return record | {"test_accuracy": accuracies(network, *read(folder, "t10k"))}
 
 
+def standardise(folder: Path) -> dict[str, object]:
+    """The shipped record with the features' means and standard deviations over the training images added."""
+    record, network = shipped()
+    return record | statistics(network, read(folder, "train")[0][:-HELD_OUT])
+
+
+def shipped() -> tuple[dict[str, Any], Classifier]:
+    """The record and the classifier that are there."""
+    record = json.loads(WEIGHTS.with_suffix(".json").read_text())
+    weights = safetensors.torch.load(WEIGHTS.read_bytes())
+    return record, from_weights(weights, record["channels"], len(record["label_names"]))
+
+
 def main() -> None:
-    """Train and record, or with --test add the accuracy on the test images to the record."""
+    """Train and record, or add to the record of the weights that are there."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=PACKAGE / "data" / "mnist_idx", help="folder of IDX .gz files")
+    parser.add_argument(
+        "--data", type=Path, default=PACKAGE / "data" / "sources" / "mnist_idx", help="folder of IDX .gz files"
+    )
     parser.add_argument("--total-images", type=int, default=700_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--test", action="store_true", help="train nothing; test the weights that are there")
+    parser.add_argument("--statistics", action="store_true", help="train nothing; standardise the features again")
     options = parser.parse_args()
     torch.set_num_threads(1)  # the thread count can change bits
-    record = test(options.data) if options.test else fit(options)
+    task = test if options.test else standardise if options.statistics else None
+    record = task(options.data) if task else fit(options)
     text = json.dumps(record, indent=2)
     WEIGHTS.with_suffix(".json").write_text(text + "\n")
     print(text)

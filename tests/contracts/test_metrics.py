@@ -335,7 +335,7 @@ def test_without_labels_there_are_no_classes(digits):
     rows = score(copy_of(digits[0], unlabelled), load(["class_shares", "frechet"]))
     undefined = {row["metric"]: row["undefined"] for row in rows}
     assert undefined.pop("frechet_distance") is None
-    assert undefined.pop("frechet_infinity") is None
+    assert undefined.pop("frechet_uncorrected") is None
     assert set(undefined) == {"class_entropy", "class_distance", "classes_shown"}
     assert set(undefined.values()) == {"no classifier: the data have no labels"}
 

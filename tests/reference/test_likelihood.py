@@ -259,12 +259,17 @@ def observe(noise: float, **given: object) -> Observations:
 
 
 def exact_mean(observed: Observations, sigma: float) -> float:
-    """The exact mean log density, on pixels from 0 to 1, of the images that the metric looks at."""
+    """The mean of `exact`."""
+    return float(exact(observed, sigma).mean())
+
+
+def exact(observed: Observations, sigma: float) -> Tensor:
+    """The exact log densities, on pixels from 0 to 1, of the images that the metric looks at."""
     assert observed.decode is not None
     images = (observed.real[observed.some(BUDGET.images)].flatten(1).double() + 1) / 2
     weights = observed.decode(torch.eye(2)).view(2, 4).T.double() / 2
     covariance = weights @ weights.T + sigma**2 * torch.eye(4).double()
-    return float(MultivariateNormal(torch.full((4,), 0.5).double(), covariance).log_prob(images).mean())
+    return MultivariateNormal(torch.full((4,), 0.5).double(), covariance).log_prob(images)
 
 
 def measured(values: Values, name: str) -> Measured:
@@ -279,7 +284,8 @@ def test_the_metric_finds_the_noise_and_the_exact_log_likelihood_on_pixels_from_
     sigma, bound = measured(values, "observation_sigma").value, measured(values, "log_likelihood")
     assert sigma == pytest.approx(0.1, rel=0.25)
     assert bound.value == pytest.approx(exact_mean(observed, sigma), abs=0.1)
-    assert bound.error is not None and 0.05 < bound.error < 1
+    assert bound.error == pytest.approx(float(exact(observed, sigma).std()) / BUDGET.images**0.5, rel=0.1)
+    assert f"other images would change it by {bound.error:.0f} nats (SD): p-values hold for these images" in bound.note
     assert max(bound.curve, key=lambda point: point[1])[0] == sigma
     assert -0.1 < measured(values, "ais_gap").value < 1 <= measured(values, "ais_ess").value <= 8
     assert values["importance_bound"] == Undefined("no encoder")

@@ -150,8 +150,11 @@ def smoothed(image: np.ndarray) -> np.ndarray:
 
 
 def parts(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """Mean similarity over all windows, and mean contrast and structure over those inside, of images in [-1, 1]."""
-    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    """Mean similarity over all windows, and mean contrast and structure over those inside, of pixels from 0 to 1.
+
+    Wang et al. define it for pixels that start at 0; on [-1, 1] the luminance term would be another.
+    """
+    c1, c2 = 0.01**2, 0.03**2
     ma, mb = smoothed(a), smoothed(b)
     va, vb, ab = smoothed(a * a) - ma**2, smoothed(b * b) - mb**2, smoothed(a * b) - ma * mb
     contrast = (2 * ab + c2) / (va + vb + c2)
@@ -164,16 +167,21 @@ def pairs(side: int) -> tuple[torch.Tensor, torch.Tensor]:
     return x, 0.7 * x + 0.3 * y
 
 
+def pixels(images: torch.Tensor) -> np.ndarray:
+    """Images [N, 1, S, S] in [-1, 1] as pixels [N, S, S] from 0 to 1."""
+    return (images[:, 0].double().numpy() + 1) / 2
+
+
 def test_structural_similarity_agrees_with_its_formula():
     x, y = pairs(32)
-    for value, a, b in zip(similarities(x, y), x[:, 0].double().numpy(), y[:, 0].double().numpy(), strict=True):
+    for value, a, b in zip(similarities(x, y), pixels(x), pixels(y), strict=True):
         assert float(value) == pytest.approx(parts(a, b)[0], rel=1e-4)
 
 
 @pytest.mark.parametrize(("side", "betas"), [(32, (0.0448, 0.2856)), (64, (0.0448, 0.2856, 0.3001))])
 def test_similarity_over_scales_agrees_with_its_formula(side, betas):
     x, y = pairs(side)
-    for value, a, b in zip(multiscale(x, y), x[:, 0].double().numpy(), y[:, 0].double().numpy(), strict=True):
+    for value, a, b in zip(multiscale(x, y), pixels(x), pixels(y), strict=True):
         expected = 1.0
         for scale, beta in enumerate(betas):
             similarity, contrast = parts(a, b)
@@ -184,5 +192,5 @@ def test_similarity_over_scales_agrees_with_its_formula(side, betas):
 
 def test_with_room_for_five_scales_they_are_the_published_ones():
     x, y = pairs(176)
-    theirs = multiscale_structural_similarity_index_measure(y, x, data_range=2.0, reduction="none")
+    theirs = multiscale_structural_similarity_index_measure((y + 1) / 2, (x + 1) / 2, data_range=1.0, reduction="none")
     torch.testing.assert_close(multiscale(x, y), theirs, rtol=1e-3, atol=0)  # published weights sum to 1.0001

@@ -49,6 +49,6 @@ def test_every_corruption_is_ignored_by_the_metrics_that_should_not_see_it(sanit
 
 def test_no_metric_is_left_out_of_the_expectations(sanity):
     # neither direction nor expectation: what a sample set is, not whether it is good; an agreement may do
-    # both, and the floor's PSNR is infinite
+    # both, and the floor's PSNR is at its limit
     free = {"psnr", "vendi", "sharpness", "reconstruction_sharpness", "data_copying", "class_agreement"}
     assert {output.metric for output in sanity.outputs()} == sanity.SEES.keys() | sanity.IGNORES.keys() | free

@@ -173,7 +173,7 @@ def test_compare_and_train_are_studies_too(home, triptych, tmp_path):
         line["metric"]: line["features"].partition("@")[0]
         for line in store.read_lines(tmp_path / "compared" / "scores.jsonl")
     }
-    assert scored.keys() == {"frechet_distance", "frechet_infinity", "reconstruction_mse", "psnr"}
+    assert scored.keys() == {"frechet_distance", "frechet_uncorrected", "reconstruction_mse", "psnr"}
     assert scored["frechet_distance"] == "pixels"
     done = triptych("train", "gan", home / "digits.npz", "--seed", 3, *small, "--metrics", "frechet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from triptych.data import dataset
-from triptych.data.dataset import batch_indices, epoch_order
+from triptych.data.dataset import batch_indices, epoch_order, random_subset
 from triptych.data.prepare import dequantise, prepare, resize, split_up
 from triptych.data.sources import array_split, load
 from triptych.data.transforms import random_translate, translate
@@ -399,3 +399,15 @@ def test_random_translation_is_uniform_bounded_and_seeded() -> None:
         assert set(places.tolist()) == {6, 7, 8, 9, 10}
         assert (torch.bincount(places)[6:] - 800).abs().max() < 5 * (4000 * 0.2 * 0.8) ** 0.5
     assert torch.equal(random_translate(images, 0.0, torch.Generator()), images)
+
+
+def test_draws_are_random_the_same_for_all_and_a_smaller_one_begins_a_larger_one() -> None:
+    whole = random_subset(10_000, 10_000)
+    assert sorted(whole.tolist()) == list(range(10_000))
+    for most in (0, 1, 24, 2500):
+        assert torch.equal(random_subset(10_000, most), whole[:most])
+    assert torch.equal(random_subset(5, 9), random_subset(5, 5))
+    # of a file that alternates in whatever rhythm, a draw of 2,500 holds a share within four standard errors
+    for period in range(2, 30):
+        share = (whole[:2500] % period == 0).double().mean()
+        assert abs(float(share) - 1 / period) < 4 * (1 / period * (1 - 1 / period) / 2500) ** 0.5, period

@@ -13,13 +13,13 @@ from triptych.evaluation.features import Extractor
 from triptych.evaluation.metrics import load, score
 from triptych.evaluation.metrics._arrays import doublings
 from triptych.evaluation.metrics.class_shares import distance, entropy, shown
-from triptych.evaluation.metrics.frechet import extrapolated, frechet_distance, with_error
+from triptych.evaluation.metrics.frechet import corrected, frechet_distance, with_error
 from triptych.evaluation.metrics.kid import kernel_distance
 from triptych.evaluation.metrics.memorisation import copied_share, data_copying, nearest
 from triptych.evaluation.metrics.perceptual import feature_errors
 from triptych.evaluation.metrics.prdc import prdc
 from triptych.evaluation.metrics.sharpness import gradient_energy
-from triptych.evaluation.metrics.ssim import scales
+from triptych.evaluation.metrics.ssim import multiscale, scales, similarities
 from triptych.evaluation.metrics.vendi import vendi_score
 from triptych.evaluation.observations import Measured, Observations, Undefined
 
@@ -123,6 +123,15 @@ def test_the_error_of_the_number_of_classes_is_that_of_the_classes_near_the_thre
     assert shown(np.array([0.5, 0.5, 0]), 500, np.full(3, 1 / 3)) == Measured(2, 0)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.6, 0.7])
+def test_a_class_with_exactly_a_tenth_of_its_real_share_is_shown(share):
+    tenth = round(1000 * share / 10) / 1000  # 0.1 * 0.3 is a hair more than 0.03
+    found = shown(np.array([tenth, 1 - tenth]), 1000, np.array([share, 1 - share]))
+    assert found.value == 2
+    fewer = tenth - 1e-3
+    assert shown(np.array([fewer, 1 - fewer]), 1000, np.array([share, 1 - share])).value == 1
+
+
 def test_class_distance_has_its_documented_floor():
     even, n = np.full(10, 0.1), 1000
     found = [distance(shares(2 * r, even, n), n, shares(2 * r + 1, even, n), n).value for r in range(300)]
@@ -158,32 +167,50 @@ def test_with_fewer_images_than_features_the_frechet_distance_has_no_error_and_s
     assert with_error(normals(0, 9, 8), normals(1, 50, 8)).error is not None
 
 
-@pytest.mark.slow
-def test_the_extrapolated_distance_is_unbiased_where_the_distance_is_not():
-    sets = [(normals(2 * r, 400, 8), normals(2 * r + 1, 400, 8) * 1.3) for r in range(60)]
-    truth = 8 * 0.3**2
-    error = np.std([extrapolated(*each, seed=0).value for each in sets]) / np.sqrt(60)
-    bias = np.mean([extrapolated(*each, seed=0).value for each in sets]) - truth
-    assert abs(bias) < 4 * error
-    assert np.mean([frechet_distance(*each) for each in sets]) - truth > 8 * error
-    assert spread(lambda r: extrapolated(*sets[r], 0, with_error(*sets[r]).error), 60) == pytest.approx(1, abs=0.3)
+@pytest.mark.parametrize(
+    ("scale", "truth", "bias"),
+    [
+        (np.ones(64), 0.0, 11.1),
+        (np.full(64, 0.5), 16.0, 5.6),
+        (np.full(64, 1.5), 16.0, 16.6),
+        (np.repeat([1.0, 0.0], 32), 32.0, 3.1),
+    ],
+    ids=["equal", "half as wide", "wider", "half of the directions"],
+)
+def test_the_bias_of_the_frechet_distance_depends_on_the_law_and_is_corrected(scale, truth, bias):
+    sets = [(normals(2 * r, 200, 64), normals(2 * r + 1, 200, 64) * scale) for r in range(16)]
+    as_it_stands = [frechet_distance(*each) - truth for each in sets]
+    found = np.array([corrected(*each).value for each in sets]) - truth
+    assert np.mean(as_it_stands) == pytest.approx(bias, abs=0.6)
+    assert abs(found.mean()) < 4 * found.std(ddof=1) / 4
+    assert abs(found.mean()) < 0.08 * bias
+    assert found.std() < 1.3 * np.std(as_it_stands)
 
 
-def test_the_extrapolation_goes_through_its_points_is_seeded_ignores_order_and_is_never_clipped():
-    sets = [(normals(2 * r, 200, 4), normals(2 * r + 1, 300, 4)) for r in range(20)]
-    found = extrapolated(*sets[0], seed=0)
-    assert found == extrapolated(*sets[0], seed=0) and found.value != extrapolated(*sets[0], seed=1).value
-    assert extrapolated(sets[0][0][::-1], sets[0][1][::-1], seed=0).value == pytest.approx(found.value, rel=1e-9)
-    assert [x for x, _ in found.curve] == pytest.approx([j / 600 for j in range(2, 10)])
-    assert found.curve[0][1] == pytest.approx(frechet_distance(*sets[0]), rel=1e-12)
-    assert found.value == pytest.approx(np.polynomial.Polynomial.fit(*zip(*found.curve, strict=True), 1)(0), rel=1e-9)
-    assert min(extrapolated(*each, seed=0).value for each in sets) < 0
+def test_the_corrected_distance_repeats_ignores_order_and_is_never_clipped():
+    sets = [(normals(2 * r, 200, 4), normals(2 * r + 1, 300, 4)) for r in range(12)]
+    found = corrected(*sets[0])
+    assert found == corrected(*sets[0]) and found.error == with_error(*sets[0]).error
+    assert corrected(sets[0][0][::-1], sets[0][1][::-1]).value == pytest.approx(found.value, rel=1e-9)
+    assert min(corrected(*each).value for each in sets) < 0
+    assert corrected(sets[0][0], sets[0][0]).value == pytest.approx(0, abs=1e-9)
 
 
-def test_the_extrapolation_is_refused_when_its_smallest_size_does_not_exceed_the_features():
-    assert isinstance(extrapolated(normals(0, 41, 8), normals(1, 41, 8), 0), Measured)
-    refused = extrapolated(normals(0, 40, 8), normals(1, 90, 8), 0)
-    assert isinstance(refused, Undefined) and "8 images, is not more than the 8 features" in refused.reason
+def test_pairs_are_left_out_together():
+    """Rows that are nearly the same have no distance, and hence no bias to be corrected for."""
+    x = normals(0, 200, 16)
+    y = x + 0.01 * normals(1, 200, 16)
+    assert corrected(x, y, paired=True).value == pytest.approx(frechet_distance(x, y), abs=1e-3)
+    assert corrected(x, y).value < -0.3
+
+
+@pytest.mark.parametrize(
+    ("n", "note"), [(19, "fewer than 20 images"), (70, "hardly more images"), (71, "hardly more"), (72, "")]
+)
+def test_what_is_left_of_the_bias_with_few_images_is_said(n, note):
+    found = corrected(normals(0, n, 64), normals(1, n, 64))
+    assert found.note.startswith(note) and bool(found.note) == bool(note)
+    assert (found.value == frechet_distance(normals(0, n, 64), normals(1, n, 64))) == (n < 20)
 
 
 # variety and memory
@@ -193,6 +220,8 @@ def test_the_vendi_score_counts_unlike_images():
     assert vendi_score(np.eye(6)).value == pytest.approx(6, rel=1e-12)
     assert vendi_score(np.repeat(np.eye(6), 5, axis=0)).value == pytest.approx(6, rel=1e-12)
     assert vendi_score(np.ones((9, 4))).value == pytest.approx(1, rel=1e-12)
+    opposite = np.array([[3.0, -1.0, 2.0], [-3.0, 1.0, -2.0]])
+    assert vendi_score(np.repeat(opposite, 4, axis=0)).value == pytest.approx(2, rel=1e-12)
     # two groups of cosine c: eigenvalues (1 +- c) / 2
     c = 0.6
     pair = np.array([[1, 0], [c, np.sqrt(1 - c * c)]])
@@ -201,11 +230,12 @@ def test_the_vendi_score_counts_unlike_images():
 
 
 def test_the_vendi_score_is_the_same_from_either_matrix():
-    x = normals(0, 12, 12)
-    wide, tall = vendi_score(x[:, :11]), vendi_score(np.repeat(x[:, :11], 1, axis=0)[:11])
-    kernel = x[:, :11] / np.linalg.norm(x[:, :11], axis=1, keepdims=True)
-    for found, part in ((wide, kernel), (tall, kernel[:11])):
+    x = normals(0, 17, 8)
+    wide, tall = vendi_score(x), vendi_score(x[:16])
+    parts = np.hstack([np.maximum(x, 0), np.maximum(-x, 0)]) / np.linalg.norm(x, axis=1, keepdims=True)
+    for found, part in ((wide, parts), (tall, parts[:16])):
         values = np.linalg.svd(part, compute_uv=False) ** 2 / len(part)
+        values = values[values > 1e-12]
         assert found.value == pytest.approx(np.exp(-(values * np.log(values)).sum()), rel=1e-10)
     assert wide.error is not None and tall.error is None and tall.note
 
@@ -363,3 +393,28 @@ def test_memorisation_takes_fewer_images_in_more_features_and_says_how_many():
         training=lambda n: (real[:9, None, None], None),
     )
     assert {row["n"] for row in score(given, load(["memorisation"]))} == {200}  # 10,000 times 64 over 3,200
+
+
+def grey(*levels: float) -> torch.Tensor:
+    """Plain images [N, 1, 32, 32] of these levels from 0 to 1."""
+    return torch.tensor(levels).view(-1, 1, 1, 1).expand(-1, 1, 32, 32) * 2 - 1
+
+
+def test_the_similarity_of_constants_is_that_of_the_published_luminance_term():
+    pairs = [(0.2, 0.8), (0.0, 0.5), (0.4, 0.5)]
+    expected = [(2 * a * b + 1e-4) / (a * a + b * b + 1e-4) for a, b in pairs]
+    assert expected[0] == pytest.approx(0.471, abs=5e-4)
+    images, others = grey(*(a for a, _ in pairs)), grey(*(b for _, b in pairs))
+    np.testing.assert_allclose(similarities(images, others), expected, atol=1e-3)  # float32
+    # over two scales the luminance of the last one counts, to the power 0.2856 of 0.3304
+    power = 0.2856 / (0.0448 + 0.2856)
+    np.testing.assert_allclose(multiscale(images, others), np.array(expected) ** power, atol=1e-3)
+
+
+def test_one_perfect_reconstruction_counts_as_60_decibels():
+    real = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    off = torch.tensor([0.0, 0.02, 0.2, 1e-5]).view(-1, 1, 1, 1)  # on [-1, 1]: 40 and 20 dB, and 106
+    found = outcomes(["pixel_error"], observed(real, real, reconstruct=lambda images, _: real + off))
+    assert found["psnr"] == pytest.approx((60 + 40 + 20 + 60) / 4, abs=0.01)
+    row = score(observed(real, real, reconstruct=lambda images, _: real + off), load(["pixel_error"]))[1]
+    assert row["note"] == "2 of 4 images above 60 dB, counted as 60"

@@ -13,7 +13,7 @@ from triptych import store
 from triptych.data import dataset
 from triptych.errors import InputError
 from triptych.evaluation import features, metrics
-from triptych.evaluation.metrics.frechet import frechet_distance
+from triptych.evaluation.metrics.frechet import corrected
 from triptych.evaluation.observations import Observations
 from triptych.evaluation.run import Run
 from triptych.evaluation.scoring import observe
@@ -93,7 +93,7 @@ def test_convergence_is_the_mean_score_over_the_moments_and_its_curve_the_scores
     }
     row = rows["frechet_convergence"]
     expected = [
-        frechet_distance(observed.features("real"), extractor(run.at(images).sample(50))) for images in run.snapshots
+        corrected(observed.features("real"), extractor(run.at(images).sample(50))).value for images in run.snapshots
     ]
     assert row["curve"] == [
         [images, pytest.approx(value)] for images, value in zip(run.snapshots, expected, strict=True)
@@ -136,8 +136,8 @@ def test_validation_frechet_is_the_distance_to_validation_images(data, tmp_path:
         real=real, sample=lambda n: samples[:n], extractor=extractor, validation=lambda most: (others[:most], None)
     )
     (row,) = metrics.score(observed, metrics.load(["validation_frechet"]))
-    assert row["value"] == pytest.approx(frechet_distance(extractor(others), extractor(samples)))
-    assert row["value"] != pytest.approx(frechet_distance(extractor(real), extractor(samples)))
+    assert row["value"] == pytest.approx(corrected(extractor(others), extractor(samples)).value)
+    assert row["value"] != pytest.approx(corrected(extractor(real), extractor(samples)).value)
 
 
 def test_the_manifest_holds_the_snapshots(run: Run):

@@ -22,7 +22,6 @@ scores has failed and is not chosen. Seeds that lack a planned run neither choos
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -120,7 +119,7 @@ class _Side:
 def contrast(part: PartSpec, results: Results, typical: bool = True) -> Contrast:
     """A part's values from the complete runs; without `typical`, seeds with failed runs stay in."""
     taken = [_chosen(side, results) for side in part.sides]
-    goal = _goal(taken)
+    goal = _goal(taken, results)
     for side in taken:
         _read(side, goal)
     planned = [side.seeds for side in taken if side.seeds]
@@ -278,28 +277,31 @@ def mean_score(own: Mapping[int, RunRecord], seeds: Sequence[int], metric: str) 
     return math.fsum(known) / len(known) if seeds and len(known) == len(seeds) else math.inf
 
 
-def _goal(taken: Sequence[_Side]) -> float | None:
-    """The score to be reached: a number from the part, or the median of the last values of all runs compared."""
-    timed = [side for side in taken if side.spec.quantity and side.spec.quantity.curve]
-    stated = timed[0].spec.quantity.reach if timed and timed[0].spec.quantity else None
-    if stated != "median":
+def _goal(taken: Sequence[_Side], results: Results) -> float | None:
+    """The score to be reached: a number from the part, or the worst but a tenth of where the compared runs end.
+
+    The median would censor half of the runs by construction. Failed runs do not count: one that has learned nothing
+    ends at a score that all others have from the start.
+    """
+    timed = [(side.spec.quantity, side) for side in taken if side.spec.quantity and side.spec.quantity.curve]
+    stated = timed[0][0].reach if timed else None
+    if stated != "nearly all":
         return stated
-    last = [
-        moments[-1][1]
-        for side in timed
-        for own in side.entries.values()
-        if all(each.run for each in own)
-        for each in own
-        if each.run and side.spec.quantity and (moments := quantities.points(side.spec.quantity.curve or "", each.run))
-    ]
-    return statistics.median(last) if last else None
+    curve = timed[0][0].curve or ""
+    own = [each.run for _, side in timed for entries in side.entries.values() for each in entries if each.run]
+    runs = [run for run in own if quantities.points(curve, run)]
+    healthy = [run for run in runs if not _failure(run, results)] or runs
+    last = sorted(quantities.points(curve, run)[-1][1] for run in healthy)
+    if results.outputs[curve].better == "higher":
+        last.reverse()
+    return last[-(-9 * len(last) // 10) - 1] if last else None
 
 
 def _read(side: _Side, goal: float | None) -> None:
     """Put into each entry what its run gives, or why it gives nothing."""
     quantity = side.spec.quantity
     assert quantity is not None  # a part's sides have one
-    if quantity.reach == "median":
+    if quantity.reach == "nearly all":
         quantity = quantity.model_copy(update={"reach": math.nan if goal is None else goal})
     for seed, own in side.entries.items():
         side.entries[seed] = [

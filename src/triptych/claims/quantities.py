@@ -41,15 +41,15 @@ class Quantity(Frozen):
     """Exactly one of a metric's value, a number of the log, the time until a curve reaches a score, and a cost.
 
     `log` is "terms.<name>" or "losses.<player>", of its last line or the mean over the last tenth of the log. `reach`
-    is the score to be reached, in the metric's unit; or "median", which the comparison replaces by the median
-    of the last values of all runs compared, so that it favours none of them.
+    is the score to be reached, in the metric's unit; or "nearly all", which the comparison replaces by the score that
+    nine in ten of all runs compared end at or beat, so that it favours none of them and nearly all reach it.
     """
 
     metric: str | None = None
     log: str | None = None
     part: Literal["last", "tenth"] = "tenth"
     curve: str | None = None
-    reach: float | Literal["median"] | None = None
+    reach: float | Literal["nearly all"] | None = None
     unit: Literal["images", "seconds"] = "images"
     cost: Literal["seconds", "seconds_per_image", "flops_per_image", "parameters"] | None = None
 

@@ -2,8 +2,7 @@
 
 Four 3x3 convolutions at 28, 14, 14 and 7 pixels, BatchNorm (Ioffe & Szegedy 2015) and ReLU after each, then a
 linear layer to 64 features and one to the classes. The features are taken after the BatchNorm and before the
-ReLU: there they have unit variance each and are closer to the normal law that the Frechet distance supposes
-than after it.
+ReLU: there they are closer to the normal law that the Frechet distance supposes than after it.
 
 Images of any size come in: they are resized to 28 x 28 inside, antialiased. So that an image seen at 32 or 16
 pixels lands near its original, half of every training batch has been through one of these sizes and back.

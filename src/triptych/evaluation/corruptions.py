@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from triptych.data.dataset import evenly_spaced
+from triptych.data.dataset import random_subset
 from triptych.data.transforms import translate
 from triptych.evaluation.features import BATCH
 from triptych.evaluation.observations import Observations
@@ -49,7 +49,7 @@ def corrupted(images: Tensor, name: str, strength: float, seed: int, fill: Tenso
 
 
 def subset(observed: Observations, most: int) -> Tensor:
-    """Indices of at most `most` real images, evenly spaced in an order that depends only on the images.
+    """Indices of at most `most` real images, drawn at random from an order that depends only on the images.
 
     They are ordered by a fixed random projection, so that which images are chosen, and which random numbers each one
     gets, does not depend on their positions.
@@ -57,7 +57,7 @@ def subset(observed: Observations, most: int) -> Tensor:
     images = observed.real
     direction = torch.randn(images[0].numel(), generator=stream(0, "probe/order"), dtype=torch.float64)
     keys = torch.cat([part.flatten(1).double() @ direction for part in images.split(BATCH)])
-    return keys.argsort()[evenly_spaced(len(images), most)]
+    return keys.argsort()[random_subset(len(images), most)]
 
 
 def _signs(count: int, generator: Generator) -> Tensor:

@@ -22,13 +22,13 @@ import torch
 from torch import Tensor
 
 from triptych import store
-from triptych.data.dataset import evenly_spaced
+from triptych.data.dataset import random_subset
 from triptych.evaluation.features import BATCH, Extractor, in_batches
 
 ImageSet = Literal["real", "samples", "reconstructions", "training", "validation"]
 
 Draw = Callable[[int], tuple[Tensor, Tensor | None]]
-"""`draw(n)`: at most n images of a split, evenly spaced [n, C, H, W], and their labels [n] if it has any."""
+"""`draw(n)`: at most n images of a split, drawn at random [n, C, H, W], and their labels [n] if it has any."""
 
 
 @dataclass(frozen=True)
@@ -207,8 +207,8 @@ class Observations:
         return images
 
     def some(self, most: int) -> Tensor:
-        """Indices of at most `most` real images, evenly spaced, for what is too dear to do with all."""
-        return evenly_spaced(len(self.real), most)
+        """Indices of at most `most` real images, drawn at random, for what is too dear to do with all."""
+        return random_subset(len(self.real), most)
 
     def features(self, of: ImageSet) -> np.ndarray:
         """Features [N, d] in float64 of one set of images: of as many training images as the extractor can afford, of

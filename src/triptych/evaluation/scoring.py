@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from triptych import plugins, store
-from triptych.data.dataset import Dataset, Split, evenly_spaced
+from triptych.data.dataset import Dataset, Split, random_subset
 from triptych.directory import baseline_file
 from triptych.errors import InputError
 from triptych.evaluation import features, metrics
@@ -148,19 +148,17 @@ def _raising(reason: str) -> Callable[[int], Tensor]:
 
 
 def draws_from(split: Split, left_out: int = 0) -> Draw:
-    """The images of a split and their labels, at most so many, evenly spaced.
+    """The images of a split and their labels, at most so many, drawn at random (`random_subset`).
 
-    Spread over the whole set, since its parts may differ, as the two halves of MNIST's test images do. With
-    `left_out`, those that a draw of that many would take are not there.
+    The draw is the same for every run, and a smaller one is the beginning of a larger one. With `left_out`, those that
+    a draw of that many would take are not there.
     """
-    indices = torch.arange(len(split))
-    if left_out:
-        indices = indices[~torch.isin(indices, evenly_spaced(len(split), left_out))]
+    indices = random_subset(len(split), len(split))[left_out:]
 
     def draw(most: int) -> tuple[Tensor, Tensor | None]:
         shape = split.pixels.shape[1:]
         held = max(BATCH, MOST_BYTES // (4 * int(torch.tensor(shape).prod())))
-        chosen = indices[evenly_spaced(len(indices), min(most, held))]
+        chosen = indices[: min(most, held)]
         images = [split.images(part).cpu() for part in chosen.split(1000)]
         return torch.cat(images or [torch.empty(0, *shape)]), None if split.labels is None else split.labels[chosen]
 

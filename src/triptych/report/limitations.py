@@ -38,10 +38,7 @@ def troubles(study: Study) -> list[str]:
     counts = study.data.get("counts")
     test = finite(counts.get("test")) if isinstance(counts, dict) else None
     if test is not None and test < FEW:
-        found.append(
-            f"Only {number(test)} test images: scores that compare sets of images say little below {FEW}, and "
-            "distances in features are biased upwards."
-        )
+        found.append(f"Only {number(test)} test images: scores that compare sets of images say little below {FEW}.")
     if not study.scores:
         found.append("There are no scores yet.")
     if not study.verdicts and len(study.frameworks) > 1:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from triptych.evaluation.classifier import resize
 from triptych.evaluation.features._extractor import Extractor
-from triptych.evaluation.features._fitted import Fitted, fitted, some
+from triptych.evaluation.features._fitted import Fitted, fitted, to_fit
 
 if TYPE_CHECKING:
     from triptych.data.dataset import Dataset
@@ -38,7 +38,7 @@ def extractor(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Ext
 
 def _fit(dataset: Dataset) -> Fitted:
     """The mean [D] and the components [D, d] of the pixels of training images."""
-    _, images = some(dataset.train)
+    _, images = to_fit(dataset)
     pixels = images.flatten(1).double().numpy()
     mean = pixels.mean(0)
     pixels -= mean  # in place: this may be 20,000 colour images

@@ -17,7 +17,7 @@ from torch import nn
 
 from triptych.evaluation.classifier import FEATURES, from_weights, initialised
 from triptych.evaluation.features._extractor import Extractor
-from triptych.evaluation.features._fitted import Fitted, fitted, some
+from triptych.evaluation.features._fitted import Fitted, fitted, to_fit
 from triptych.rng import stream
 
 if TYPE_CHECKING:
@@ -43,5 +43,5 @@ def _fit(dataset: Dataset) -> Fitted:
     for layer in network.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.momentum = 1.0  # the statistics of one batch, not a running mean
-    network.train()(some(dataset.train, MOST_CALIBRATION)[1])
+    network.train()(to_fit(dataset, MOST_CALIBRATION)[1])
     return dict(network.state_dict()), {"name": "random", "channels": dataset.channels}

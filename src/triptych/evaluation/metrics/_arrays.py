@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from triptych.data.dataset import random_subset
 from triptych.evaluation.observations import Measured, Observations
 
 
@@ -30,10 +31,10 @@ def real_and_samples(observed: Observations) -> tuple[np.ndarray, np.ndarray]:
 
 
 def spread(features: np.ndarray, most: int) -> np.ndarray:
-    """At most so many rows, evenly spaced: the two halves of MNIST's test images differ in difficulty."""
+    """At most so many rows, drawn at random, in their order."""
     if len(features) <= most:
         return features
-    return features[np.linspace(0, len(features) - 1, most).round().astype(int)]
+    return features[random_subset(len(features), most).sort().values.numpy()]
 
 
 def blocks(count: int, size: int) -> list[slice]:

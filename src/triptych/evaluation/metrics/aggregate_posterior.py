@@ -6,7 +6,7 @@ three are computed from that mixture itself, so nothing is drawn and no noise is
     prior_gap        |m|^2 + tr S + L - 2 tr S^(1/2), the squared Frechet distance of q(z)'s mean and covariance to
                      the prior's: m the mean of means, S their covariance plus the mean of the variances
     prior_ks         the Kolmogorov-Smirnov distance of q(z_i), a mixture of N normals, to N(0, 1), averaged over
-                     dimensions; looked for at 49 quantiles of the prior. It sees what moments do not: lumps and holes
+                     dimensions, to within about 0.003. It sees what moments do not: lumps and holes
     code_norm        the mean of |z|^2 / L, 1 for the prior: below, codes lie inside the shell of prior latents
 
 A classifier two-sample test (Lopez-Paz and Oquab 2017) was left out: in many dimensions its accuracy is near 1 for all
@@ -24,7 +24,10 @@ from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics.active_units import ranked
 from triptych.evaluation.observations import Measured, Observations, Undefined, mean_of
 
-SHARES = torch.arange(1, 50) / 50  # of the prior, where its quantiles are looked at
+GRID = 50  # intervals of equal probability under the prior, in which the largest distance is looked for at first
+PRECISION = 0.0025  # of the distances: a quarter of the smallest effect
+CUT = 0.4
+PLACES = 64  # places at once, each with a value for every image
 
 
 def prior_gap(means: Tensor, variances: Tensor) -> Measured:
@@ -49,12 +52,41 @@ def prior_gap(means: Tensor, variances: Tensor) -> Measured:
 
 
 def ks_distances(means: Tensor, variances: Tensor) -> Tensor:
-    """Kolmogorov-Smirnov distances [L] to N(0, 1) of mixtures of normals with means and variances [N, L]."""
-    quantiles = torch.special.ndtri(SHARES.double()).float()
-    scales = variances.float().rsqrt().clamp(max=1e6)
-    # float32 and one quantile at a time: this is the cost, and its rounding is far below 1/N
-    below = torch.stack([torch.special.ndtr((q - means.float()) * scales).mean(0) for q in quantiles])
-    return (below - SHARES[:, None]).abs().amax(0)
+    """Kolmogorov-Smirnov distances [L] to N(0, 1) of mixtures of normals with means and variances [N, L].
+
+    Both distribution functions rise, so between two places, with prior shares p < q and shares f <= g of the mixture,
+    the distance is at most max(g - p, q - f). Intervals where that is more than `PRECISION` above the largest distance
+    found so far are cut in two, until the difference is a straight line there, to that precision. The cut is off the
+    middle, where a symmetric step looks straight.
+    """
+    means, scales = means.float().T.contiguous(), variances.float().T.rsqrt().clamp(max=1e6)
+    latent = len(means)
+
+    def below(dimensions: Tensor, shares: Tensor) -> Tensor:
+        """The mixture's shares [P] below the prior's quantiles of these shares [P], in these dimensions [P]."""
+        quantiles, found = torch.special.ndtri(shares).float(), []
+        for d, x in zip(dimensions.split(PLACES), quantiles.split(PLACES), strict=True):
+            # float32: this is the cost, and its rounding is far below the precision
+            found.append(torch.special.ndtr((x[:, None] - means[d]) * scales[d]).mean(1).double())
+        return torch.cat(found)
+
+    grid = torch.arange(GRID + 1, dtype=torch.float64) / GRID
+    inner = below(torch.arange(latent).repeat_interleave(GRID - 1), grid[1:-1].repeat(latent)).view(latent, GRID - 1)
+    values = torch.cat([torch.zeros(latent, 1), inner, torch.ones(latent, 1)], 1).double()
+    best = (values - grid).abs().amax(1)
+    dimension = torch.arange(latent).repeat_interleave(GRID)
+    p, q = grid[:-1].repeat(latent), grid[1:].repeat(latent)
+    f, g = values[:, :-1].flatten(), values[:, 1:].flatten()
+    while len(dimension):
+        cut = p + CUT * (q - p)
+        value = below(dimension, cut)
+        best = best.scatter_reduce(0, dimension, (value - cut).abs(), "amax")
+        bent = (value - f - CUT * (g - f)).abs().repeat(2) > PRECISION / 2
+        p, q, f, g = torch.cat([p, cut]), torch.cat([cut, q]), torch.cat([f, value]), torch.cat([value, g])
+        dimension = dimension.repeat(2)
+        split = bent & (torch.maximum(g - p, q - f) > best[dimension] + PRECISION)
+        dimension, p, q, f, g = (each[split] for each in (dimension, p, q, f, g))
+    return best
 
 
 def _compute(observed: Observations) -> Values:

@@ -37,13 +37,16 @@ def distance(shares: np.ndarray, n: int, expected: np.ndarray, m: int) -> Measur
     )
 
 
+def are_shown(shares: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Which classes [K] have at least a tenth of the expected share; an exact tenth counts, whatever its rounding."""
+    return (expected > 0) & (shares >= RARE * expected - 1e-12)
+
+
 def shown(shares: np.ndarray, n: int, expected: np.ndarray) -> Measured:
     """The number of classes whose share among n images is at least a tenth of the expected one."""
-    there = expected > 0
-    value = (there & (shares >= RARE * expected)).sum()
     errors = np.sqrt(shares * (1 - shares) / n).clip(1e-12)
-    chance = norm.cdf((shares - RARE * expected) / errors) * there
-    return Measured(float(value), float(np.sqrt((chance * (1 - chance)).sum())))
+    chance = norm.cdf((shares - RARE * expected) / errors) * (expected > 0)
+    return Measured(float(are_shown(shares, expected).sum()), float(np.sqrt((chance * (1 - chance)).sum())))
 
 
 def _error(shares: np.ndarray, values: np.ndarray, n: int) -> float:

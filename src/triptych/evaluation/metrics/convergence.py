@@ -4,8 +4,7 @@
 the area under the learning curve in units of the budget. Its curve shows when a stated score was first reached, which
 is where DAWNBench (Coleman et al. 2017) stops the clock.
 
-The Frechet distance is that of few samples here, and so biased upwards. It is comparable between moments and runs, but
-not with `frechet_distance`.
+The Frechet distance is that of few samples here, corrected for its bias as `frechet_distance` is.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pydantic import Field
 
 from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values, value_or_reason
-from triptych.evaluation.metrics.frechet import frechet_distance
+from triptych.evaluation.metrics.frechet import corrected
 from triptych.evaluation.metrics.pixel_error import squared_errors
 from triptych.evaluation.observations import Measured, Observations
 from triptych.spec import Frozen
@@ -42,7 +41,7 @@ def _compute(observed: Observations, options: Options) -> Values:
     chosen = observed.some(options.images)
 
     def frechet(then: Observations) -> float:
-        return frechet_distance(observed.features("real"), observed.extractor(then.sample(len(chosen))))
+        return corrected(observed.features("real"), observed.extractor(then.sample(len(chosen)))).value
 
     def error(then: Observations) -> float:
         images = observed.real[chosen]

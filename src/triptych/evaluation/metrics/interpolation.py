@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from triptych import topics
-from triptych.data.dataset import evenly_spaced
+from triptych.data.dataset import random_subset
 from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.observations import Measured, Observations, Undefined, mean_of, ratio_of_means
 from triptych.rng import stream
@@ -84,7 +84,7 @@ def pairs_by_ink(images: Tensor, labels: Tensor) -> Tensor:
         half = len(members) // 2
         pairs.append(torch.stack([members[:half], members[half : 2 * half]], 1))
     pairs = torch.cat(pairs)
-    return pairs[evenly_spaced(len(pairs), MOST_MIDPOINTS)]
+    return pairs[random_subset(len(pairs), MOST_MIDPOINTS)]
 
 
 def nearest_distances(points: np.ndarray, real: np.ndarray, left_out: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Reconstruction error by pixel: mean squared error and peak signal-to-noise ratio, on pixels from 0 to 1.
 
 The MSE is the mean over images, channels and pixels. The PSNR is -10 log10(MSE) of each image, averaged over
-images, as in image-coding practice. Reconstructions are taken as the framework gives them, not rounded to 8
-bits.
+images, as in image-coding practice. An image has at most 60 dB, so that one reconstructed perfectly does not make the
+mean infinite: the limit for 8 bits in libvmaf, and about that of rounding to 8 bits, 58.9. The note counts such images.
+Reconstructions are taken as the framework gives them, not rounded to 8 bits.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import torch
 from triptych import topics
 from triptych.evaluation.features import BATCH
 from triptych.evaluation.metrics import Metric, Output, Values
-from triptych.evaluation.observations import Observations, Undefined, mean_of
+from triptych.evaluation.observations import Observations, mean_of
+
+BEST = 60.0  # dB
 
 
 def squared_errors(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
@@ -23,11 +26,10 @@ def squared_errors(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
 
 def _compute(observed: Observations) -> Values:
     errors = squared_errors(observed.real, observed.reconstructions)
-    psnr = Undefined("some image is reconstructed perfectly") if bool((errors == 0).any()) else None
-    return {
-        "reconstruction_mse": mean_of(errors),
-        "psnr": psnr or mean_of(-10 * errors.log10()),
-    }
+    ratios = -10 * errors.log10()  # infinite for a perfect image
+    beyond = int((ratios > BEST).sum())
+    note = f"{beyond} of {len(ratios)} images above {BEST:g} dB, counted as {BEST:g}" if beyond else ""
+    return {"reconstruction_mse": mean_of(errors), "psnr": mean_of(ratios.clamp(max=BEST), note=note)}
 
 
 METRIC = Metric(
@@ -51,7 +53,7 @@ METRIC = Metric(
             better="higher",
             smallest_effect=0.5,  # the step usually held to be visible in image coding
             role="secondary",
-            about="Peak signal-to-noise ratio of reconstructed test images.",
+            about="Peak signal-to-noise ratio of reconstructed test images, at most 60 for each.",
             topic=topics.RECONSTRUCTION,
         ),
     ),

@@ -1,7 +1,8 @@
 """Structural similarity of reconstructions, at one and at several scales: 11 x 11 Gaussian window, sigma 1.5.
 
-SSIM is after Wang et al. 2004, MS-SSIM after Wang, Simoncelli and Bovik 2003, both computed by torchmetrics on images
-in [-1, 1] with data_range 2 and K = (0.01, 0.03), one value per image, averaged.
+SSIM is after Wang et al. 2004, MS-SSIM after Wang, Simoncelli and Bovik 2003, both computed by torchmetrics on pixels
+from 0 to 1 with data_range 1 and K = (0.01, 0.03), one value per image, averaged. The range must start at 0: the term
+for luminance, (2 m1 m2 + C1) / (m1^2 + m2^2 + C1), depends on where black is. Constants of 0.2 and 0.8 have 0.471.
 
 Deviation, torchmetrics's: the mean is over all windows, with the image reflected at its border, where Wang et
 al. take only the windows that lie inside. On MNIST, whose borders are black in any reconstruction, that gives
@@ -16,6 +17,8 @@ from the windows that lie inside, and the last scale's similarity from all.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -35,10 +38,15 @@ def similarities(images: Tensor, others: Tensor) -> Tensor:
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     values = [
-        structural_similarity_index_measure(y, x, data_range=2.0, reduction="none")
-        for x, y in zip(images.split(BATCH), others.split(BATCH), strict=True)
+        structural_similarity_index_measure(y, x, data_range=1.0, reduction="none") for x, y in _pairs(images, others)
     ]
     return torch.cat([torch.as_tensor(value).reshape(-1) for value in values])
+
+
+def _pairs(images: Tensor, others: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of both, from [-1, 1] to pixels from 0 to 1."""
+    for x, y in zip(images.split(BATCH), others.split(BATCH), strict=True):
+        yield (x + 1) / 2, (y + 1) / 2
 
 
 def scales(side: int) -> int:
@@ -55,9 +63,9 @@ def multiscale(images: Tensor, others: Tensor) -> Tensor:
     betas = tuple(weight / sum(weights) for weight in weights)
     values = [
         multiscale_structural_similarity_index_measure(
-            y, x, data_range=2.0, reduction="none", betas=betas, normalize="relu"
+            y, x, data_range=1.0, reduction="none", betas=betas, normalize="relu"
         )
-        for x, y in zip(images.split(BATCH), others.split(BATCH), strict=True)
+        for x, y in _pairs(images, others)
     ]
     return torch.cat([value.reshape(-1) for value in values])
 

@@ -24,7 +24,7 @@ from scipy.signal import detrend
 from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values, value_or_reason
 from triptych.evaluation.metrics.active_units import ACTIVE
-from triptych.evaluation.metrics.class_shares import RARE
+from triptych.evaluation.metrics.class_shares import are_shown
 from triptych.evaluation.observations import Measured, Observations
 
 FEWEST = 8  # log lines in the last half
@@ -64,7 +64,7 @@ def _modes(observed: Observations) -> tuple[bool, str]:
     if seen is not None and made is not None:
         expected, shares = (np.bincount(p.argmax(1), minlength=p.shape[1]) / len(p) for p in (seen, made))
         there = int((expected > 0).sum())
-        shown = int(((expected > 0) & (shares >= RARE * expected)).sum())
+        shown = int(are_shown(shares, expected).sum())
         return shown < CLASSES * there, f"{shown} of {there} classes shown"
     whole = float(real.var(0).sum())
     if whole == 0:

@@ -14,7 +14,7 @@ from triptych import topics
 from triptych.data.transforms import background, random_translate
 from triptych.evaluation.corruptions import SHIFTS, subset
 from triptych.evaluation.metrics import Metric, Output, Values
-from triptych.evaluation.metrics.frechet import with_error
+from triptych.evaluation.metrics.frechet import corrected
 from triptych.evaluation.observations import Observations
 from triptych.rng import stream
 from triptych.spec import Frozen
@@ -33,7 +33,7 @@ def _compute(observed: Observations, options: Options) -> Values:
     generator = stream(observed.seed, "probe/anywhere")
     shifted = (random_translate(observed.real[part], options.share, generator, fill) for part in order.split(PART))
     features = np.concatenate([observed.extractor(part) for part in shifted])
-    return {"translated_frechet": with_error(features, observed.features("samples"))}
+    return {"translated_frechet": corrected(features, observed.features("samples"))}
 
 
 METRIC = Metric(

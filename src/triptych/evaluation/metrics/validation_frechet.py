@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
-from triptych.evaluation.metrics.frechet import with_error
+from triptych.evaluation.metrics.frechet import corrected
 from triptych.evaluation.observations import Observations
 
 
 def _compute(observed: Observations) -> Values:
-    return {"validation_frechet": with_error(observed.features("validation"), observed.features("samples"))}
+    return {"validation_frechet": corrected(observed.features("validation"), observed.features("samples"))}
 
 
 METRIC = Metric(

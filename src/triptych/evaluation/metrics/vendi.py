@@ -1,15 +1,20 @@
 """Vendi score (Friedman and Dieng 2023): the effective number of unlike images.
 
-    VS = exp(-sum_i l_i log l_i),    l the eigenvalues of K/n,    K_ij the cosine of the features of images i and j
+    VS = exp(-sum_i l_i log l_i),    l the eigenvalues of K/n,    K_ij the similarity of the features of images i and j
 
-Those are also the eigenvalues of X'X/n with X the features at length 1: the smaller of the two matrices is taken.
+The similarity is the cosine of (max(x, 0), max(-x, 0)), the positive and the negative parts of the features as features
+of their own. Deviation from the authors, who take the cosine of x: images of opposite features, the most unlike ones,
+have the cosine -1 and count as one image there, since K has the rank 1. Here they have the similarity 0 and count
+as two. For features that are nowhere negative, both are the same.
+
+The eigenvalues are also those of X'X/n with X the parts at length 1: the smaller of the two matrices is taken.
 Features are not centred for the cosines, so a mean that all images share lowers the score.
 
 More is not better: noise has the largest score. The gap is the distance from that of as many real test images, in
 doublings, |log2 (samples / real)|, which an ideal generator makes 0.
 
 Standard errors by the influence of one image x on the entropy, -x'(log C) x less its mean, with C = X'X/n; they need
-more images than features. The score grows with n until n is many times the number of features.
+more images than twice the features. The score grows with n until n is many times that number.
 """
 
 from __future__ import annotations
@@ -22,14 +27,16 @@ from triptych.evaluation.metrics import Metric, Output, Values
 from triptych.evaluation.metrics._arrays import checked, doublings, products, real_and_samples, spread
 from triptych.evaluation.observations import Measured, Observations
 
-FEW = "fewer images than features: bounded by the number of images"
+FEW = "fewer images than twice the features: bounded by the number of images, and no standard error"
 
 
 def vendi_score(features: np.ndarray) -> Measured:
-    """The effective number of unlike rows of features [N, d], from 1 to min(N, d)."""
+    """The effective number of unlike rows of features [N, d], from 1 to min(N, 2d)."""
     x = checked(features, 2, "needs two images")
+    x = np.hstack([x.clip(min=0), (-x).clip(min=0)])
+    x = x[:, x.any(0)]  # a sign that no image has adds nothing
     lengths = np.linalg.norm(x, axis=1, keepdims=True)
-    if not lengths.all():
+    if not lengths.size or not lengths.all():
         raise ValueError("the features of some image are all zero, and have no cosine")
     x = x / lengths
     n, d = x.shape

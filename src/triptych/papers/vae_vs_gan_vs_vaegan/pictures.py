@@ -71,14 +71,14 @@ class Gallery:
 
     @cached_property
     def digits(self) -> Tensor:
-        """A batch of test images [64, C, S, S], evenly spaced, one of each class first if they have labels."""
+        """A batch of test images [64, C, S, S], drawn at random, one of each class first if they have labels."""
         folders = dict.fromkeys(record.directory.study.data for record in self.results.runs if record.directory)
         folder = next((folder for folder in folders if folder.is_dir()), None)
         if folder is None:
             hint = "Run one of these studies again, which prepares them: triptych run DIR/study.toml."
             raise InputError("the prepared images are gone", where=", ".join(map(str, folders)), hint=hint)
         test = dataset.open(folder, resident_bytes=0).test
-        chosen = dataset.evenly_spaced(len(test), BATCH)
+        chosen = dataset.random_subset(len(test), BATCH)
         if test.labels is not None:
             labels = test.labels[chosen].tolist()
             firsts = sorted({label: labels.index(label) for label in labels}.values(), key=labels.__getitem__)
