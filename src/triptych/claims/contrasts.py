@@ -22,6 +22,7 @@ scores has failed and is not chosen. Seeds that lack a planned run neither choos
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -99,18 +99,16 @@ def _influence(x: Tensor, away: Tensor, root: Tensor) -> Tensor:
     return 2 * x @ away + x.square().sum(1) - (x @ root).square().sum(1)
 
 
-def corrected(x: np.ndarray, y: np.ndarray, paired: bool = False) -> Measured:
-    """The distance of x [N, d] and y [M, d] without its bias of order 1/n, and its standard error as in `with_error`.
+def corrected(x: np.ndarray, y: np.ndarray, are_pairs: bool = False) -> Measured:
+    """The distance of x [N, d] and y [M, d] without its bias of order 1/n, and its standard error, as `with_error`.
 
-    `paired` says that row i of both belongs together, as an image and its reconstruction do: they are left out
-    together.
-    The groups depend on the rows, not on their order, unless `paired`.
+    With `are_pairs`, row i of both is left out together. Else the groups depend on the rows and not on their order.
     """
-    whole = with_error(x, y)
+    whole = with_error(x, y, are_pairs)
     if min(len(x), len(y)) < 2 * GROUPS:
         return whole._replace(note=TOO_FEW)
     group_x = _groups(x)
-    group_y = group_x if paired else _groups(y)
+    group_y = group_x if are_pairs else _groups(y)
     parts = [frechet_distance(x[group_x != i], y[group_y != i]) for i in range(GROUPS)]
     value = GROUPS * whole.value - (GROUPS - 1) * math.fsum(parts) / GROUPS
     enough = min(len(x), len(y)) * (GROUPS - 1) / GROUPS > x.shape[1]

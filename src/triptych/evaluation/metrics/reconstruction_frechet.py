@@ -4,8 +4,8 @@ Source: Heusel et al. 2017, eq. 6, between the features of real test images and 
 autoencoders since Esser et al. 2021 (arXiv:2012.09841). It says whether reconstructions look like real images as a set,
 where errors in pixels say whether each is like its own: blur costs more here, and a detail in another place less.
 
-Standard error by influence functions, as for samples, of an image and its reconstruction together, since they are no
-independent sets. For perfect reconstructions it is 0, as is the distance. Image by image the distance in features is
+Corrected for its bias, and with a standard error, as for samples; an image and its reconstruction go together in both,
+since they are no independent sets. For perfect reconstructions it is 0, as is the distance. Image by image the distance in features is
 `feature_error`, which bounds this one from above but for a factor n/(n-1).
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
-from triptych.evaluation.metrics.frechet import with_error
+from triptych.evaluation.metrics.frechet import corrected
 from triptych.evaluation.observations import Observations
 
 
@@ -21,7 +21,7 @@ def _compute(observed: Observations) -> Values:
     real = observed.features("real")
     if len(real) > 1 and bool((real == real[0]).all()):
         raise ValueError("all real images have the same features")
-    return {"reconstruction_frechet": with_error(real, observed.features("reconstructions"), are_pairs=True)}
+    return {"reconstruction_frechet": corrected(real, observed.features("reconstructions"), are_pairs=True)}
 
 
 METRIC = Metric(
