@@ -15,8 +15,9 @@ import triptych
 
 ROOT = Path(triptych.__file__).parent
 LEVELS = [
-    {"errors", "text", "topics"},
+    {"errors", "nested", "text", "topics"},
     {"plugins", "rng", "store", "imagefile"},
+    {"seeds"},
     {"spec"},
     {"directory"},
     {"data", "networks", "verdicts"},
