@@ -23,8 +23,8 @@ from typing import Any
 
 from triptych import store
 from triptych.errors import InputError
-from triptych.nested import field_of
 from triptych.spec import RunSpec, StudySpec, checked, load_study
+from triptych.spec.nested import field_of
 from triptych.store import Reader, Row
 
 LOCK = store.LOCK

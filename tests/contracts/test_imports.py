@@ -15,9 +15,8 @@ import triptych
 
 ROOT = Path(triptych.__file__).parent
 LEVELS = [
-    {"errors", "nested", "text", "topics"},
+    {"errors", "text", "topics"},
     {"plugins", "rng", "store", "imagefile"},
-    {"seeds"},
     {"spec"},
     {"directory"},
     {"data", "networks", "verdicts"},

@@ -12,9 +12,9 @@ from triptych.claims.contrasts import SETTING, WITHIN, PartSpec, Side, unit_of
 from triptych.claims.quantities import Quantity
 from triptych.claims.results import holds
 from triptych.errors import InputError
-from triptych.nested import field_of, flat_fields
 from triptych.plugins import suggest
 from triptych.spec import RunSpec, StudySpec
+from triptych.spec.nested import field_of, flat_fields
 from triptych.text import count
 
 if TYPE_CHECKING:

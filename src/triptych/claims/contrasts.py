@@ -29,8 +29,8 @@ from triptych.claims import quantities
 from triptych.claims.quantities import Quantity
 from triptych.claims.results import Names, Results, as_tuple
 from triptych.directory import RunRecord
-from triptych.nested import flat_fields
 from triptych.spec import Frozen
+from triptych.spec.nested import flat_fields
 from triptych.text import condition_key
 
 if TYPE_CHECKING:

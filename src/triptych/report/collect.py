@@ -71,6 +71,10 @@ class Study:
         """The verdicts on one metric, or on all (None), under one condition."""
         return [v for v in self.verdicts if metric in (None, v["metric"]) and self._is_at(condition, _point(v))]
 
+    def scatter_of(self, condition: str) -> list[Row]:
+        """The records of scatter.json under one condition; none for a study that varies no source of randomness."""
+        return [row for row in self.scatter if self._is_at(condition, _point(row))]
+
     def _is_at(self, condition: str, point: Row) -> bool:
         """Whether a point of the grid is the one that goes by this text."""
         return condition in self.points and condition_key(point) == condition_key(self.points[condition])

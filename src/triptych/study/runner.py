@@ -21,8 +21,8 @@ from triptych.directory import LOCK, RunDirectory, StudyDirectory
 from triptych.errors import InputError
 from triptych.evaluation import features
 from triptych.evaluation.scoring import describe
-from triptych.nested import flat_fields
 from triptych.spec import RunSpec, StudySpec, to_toml
+from triptych.spec.nested import flat_fields
 from triptych.study import scatter
 from triptych.study.costing import CostedPlan, DataFacts, costed
 from triptych.study.executors import Event, Job

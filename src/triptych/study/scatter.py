@@ -14,8 +14,8 @@ from triptych.errors import InputError
 from triptych.evaluation import features
 from triptych.evaluation.scoring import describe
 from triptych.plugins import suggest
-from triptych.seeds import SOURCES
 from triptych.spec import RunSpec, StudySpec
+from triptych.spec.seeds import SOURCES
 from triptych.store import Row
 from triptych.study.plan import all_runs, groups
 from triptych.terminal import tables

@@ -112,12 +112,11 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
         files.error_txt.unlink(missing_ok=True)
         spec = RunSpec.model_validate(job["spec"])
         prepared = dataset.open(Path(job["data"]), device)
-        data = dataset.redrawn(prepared, spec.seeds["split"]) if "split" in spec.seeds else prepared
+        data = dataset.redrawn(prepared, spec.seeds.get("split"))
         if not files.environment_json.exists():
             shared = {**environment(device), "workers": job["workers"]}
             store.write(files.environment_json, store.to_json(shared))
-        if job.get("weights"):
-            adopt(files, spec, RunDirectory(job["weights"]))
+        adopt(files, spec, job.get("weights"))
         finished = train(
             folder,
             spec,
@@ -146,17 +145,19 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
         return True
 
 
-def adopt(files: RunDirectory, spec: RunSpec, trained: RunDirectory) -> None:
-    """Copy the weights, logs and outcome of a trained run into the directory of one that only scores them; the outcome,
-    which says that training is over, comes last.
+def adopt(files: RunDirectory, spec: RunSpec, folder: str | None) -> None:
+    """Copy weights, logs and outcome from the folder of a trained run into the directory of one that only scores them;
+    the outcome, which says that training is over, comes last. Without a folder, do nothing.
 
     Raises InputError if that run is not trained.
     """
     from triptych import store
+    from triptych.directory import RunDirectory
     from triptych.errors import InputError
 
-    if files.outcome_json.exists():
+    if folder is None or files.outcome_json.exists():
         return
+    trained = RunDirectory(folder)
     if not trained.outcome_json.exists():
         raise InputError(
             f"scores the weights of the run {trained.id}, which is not trained",

@@ -28,13 +28,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from triptych.seeds import SOURCES
+from triptych.spec.seeds import SOURCES
 from triptych.text import condition, count, listed, number
 from triptych.verdicts import scales
 from triptych.verdicts.scales import Scale
 from triptych.verdicts.wording import display, mid
 
 LEVEL = 0.95
+LEAST = 0.001
+"""Smaller shares are not told apart."""
 ROUNDING = 1e-12
 """A standard deviation this small against the values is rounding."""
 
@@ -139,11 +141,14 @@ def is_constant(values: np.ndarray) -> bool:
     return bool(values.std() <= ROUNDING * max(float(np.abs(values).max()), 1e-300))
 
 
-def breakdown(question: Question, values: Mapping[str, Sequence[float | None]], images: int | None = None) -> Breakdown:
+def breakdown(
+    question: Question, values: Mapping[str, Sequence[float | None]], images: int | None = None, why: str = ""
+) -> Breakdown:
     """The variance of a score by source, from its values by seed under "all" and under each source.
 
-    The first value is the same run's everywhere; None is a score that does not exist. A source with such a score has no
-    share: whatever made it fail may be what its variance is about.
+    The first value is the same run's everywhere; None is a score that does not exist, for the reason `why` if that is
+    known. A source with such a score has no share: whatever made it fail may be what its variance is about. `images`
+    is out of how many a share is.
     """
     sources = [name for name in values if name != "all"]
     everything = values["all"]
@@ -154,8 +159,8 @@ def breakdown(question: Question, values: Mapping[str, Sequence[float | None]], 
         return Breakdown(question, scale, None, tuple(Part(s, why=missing) for s in sources), missing, notes)
     whole = scales.transformed(scale, [x for x in everything if x is not None], images)
     if is_constant(whole):
-        why = "the score is the same in all runs"
-        return Breakdown(question, scale, 0.0, tuple(Part(s, why=why) for s in sources), why, notes)
+        same = "the score is the same in all runs"
+        return Breakdown(question, scale, 0.0, tuple(Part(s, why=same) for s in sources), same, notes)
     parts = []
     for source in sources:
         if missing := _missing(values[source], why):
@@ -192,14 +197,15 @@ def text(part: Part) -> str:
         return f"undefined: {part.why}"
     if part.low is None or part.high is None:
         return "0 %, the same in all runs"
-    return f"{_percent(part.share)} % ({_percent(part.low)} to {_percent(part.high)} %)"
+    if part.high < LEAST:
+        return f"under {100 * LEAST:g} %"
+    share = _percent(part.share) if part.share >= LEAST else f"under {100 * LEAST:g}"
+    return f"{share} % ({_percent(part.low)} to {_percent(part.high)} %)"
 
 
 def _percent(share: float) -> str:
-    """A share in per cent without the sign: "60", "0.4", "under 0.1"."""
-    if 0 < share < 0.001:
-        return "under 0.1"
-    return f"{100 * share:.0f}" if share >= 0.0095 or not share else f"{100 * share:.1f}"
+    """A share in per cent without the sign: "60", "0.4", "0"."""
+    return f"{100 * share:.{0 if share >= 0.0095 or share < LEAST else 1}f}"
 
 
 def sentence(b: Breakdown) -> str:

@@ -29,7 +29,7 @@ from pydantic import (
 
 from triptych.errors import InputError
 from triptych.plugins import suggest
-from triptych.seeds import Source, check_looks, check_varied, parsed
+from triptych.spec.seeds import Source, check_looks, check_varied, parsed
 
 
 class Frozen(BaseModel):
@@ -154,8 +154,8 @@ class RunSpec(Frozen):
     """All numbers of one run: everything that decides its weights, bit for bit, on one machine.
 
     `condition` is the point of the study's grid that the run belongs to: dotted field to value, {} without a grid.
-    `seeds` gives single sources of randomness (`triptych.seeds.SOURCES`) a seed of their own in place of `seed`. The
-    source "split" has none unless it is named there: the images are then split as they were prepared.
+    `seeds` gives single sources of randomness (`triptych.spec.seeds.SOURCES`) a seed of their own in place of `seed`;
+    unless "split" is named there, the images are split as they were prepared.
     """
 
     framework: str
