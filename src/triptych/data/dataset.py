@@ -186,8 +186,8 @@ def open(folder: Path, device: str | torch.device = "cpu", resident_bytes: int =
 def redrawn(data: Dataset, seed: int | None) -> Dataset:
     """The data with training and validation images drawn anew out of both, as many as before; test images stay.
 
-    None leaves the split as it was prepared. No image is tested on that a feature extractor was fitted to, and scores at
-    all seeds are on the same images.
+    None leaves the split as it was prepared. So no image is tested on that a feature extractor was fitted to, and
+    scores at all seeds are on the same images.
     """
     if seed is None:
         return data
