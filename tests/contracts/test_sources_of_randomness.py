@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from framework_cases import TINY, batch, every_framework, noise_of, spec_of
+from framework_cases import TINY, every_framework, seen, spec_of
 from triptych.data import dataset
 from triptych.data.dataset import Dataset
 from triptych.directory import RunDirectory
@@ -38,7 +38,7 @@ def drawn(folder: Path, spec: RunSpec, data: Dataset) -> dict[str, Any]:
         folder, spec.model_copy(update={"training": spec.training.model_copy(update={"translate": 0.0})}), data
     )
     order = torch.cat([examples.images for examples in plain.next_examples()])
-    noise = noise_of(spec, 0, batch())("z")
+    noise = seen(training.state, spec, training.state.framework.active_players(0.0)).noise("z")
     shifted = torch.cat([examples.images for examples in training.next_examples()])
     while training.state.step < training.steps:
         training.play()
