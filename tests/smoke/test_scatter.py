@@ -111,7 +111,7 @@ def test_runs_that_only_score_cost_no_training(digits_file: Path):
 def test_shares_are_those_of_the_scores_in_the_run_directories(folder: Path):
     study = StudyDirectory(folder).load()
     records = {(row["framework"], row["metric"]): row for row in scatter(StudyDirectory(folder))}
-    assert list(records.values()) == store.read_json(StudyDirectory(folder).scatter_json)
+    assert list(records.values()) == store.read_json(StudyDirectory(folder).variance_json)
     record = records["vae", "frechet_distance"]
     assert [source["source"] for source in record["sources"]] == SOURCES
     for group, runs in groups(study, "vae", {}).items():
@@ -159,7 +159,7 @@ def test_the_command_prints_the_sentence_or_json(folder: Path, triptych: Command
     assert "Of the variance of Fréchet distance between runs of VAE, " in done.stdout
     assert "need not add up to 100 %" in done.stdout
     records = json.loads(triptych("scatter", folder, "--json").stdout)
-    assert records == store.read_json(StudyDirectory(folder).scatter_json)
+    assert records == store.read_json(StudyDirectory(folder).variance_json)
     wrong = triptych("scatter", folder, "--metrics", "frechet_distanse")
     assert wrong.returncode == 2
     assert "Did you mean 'frechet_distance'" in wrong.stderr

@@ -61,7 +61,7 @@ NAMES = ("initial", "order", "noise")
 @pytest.mark.parametrize("scale", ["difference", "factor"])
 @pytest.mark.parametrize("n", [3, 5, 10])
 def test_intervals_hold_the_true_shares_in_95_per_cent_of_studies(n: int, scale: Scale):
-    """Three sources that add up on the scale, with known shares, through the code that writes scatter.json."""
+    """Three sources that add up on the scale, with known shares, through the code that writes variance.json."""
     draw, studies, held = np.random.default_rng(n), 1000, np.zeros(3)
 
     def score(a: np.ndarray) -> np.ndarray:

@@ -72,7 +72,7 @@ class Study:
         return [v for v in self.verdicts if metric in (None, v["metric"]) and self._is_at(condition, _point(v))]
 
     def scatter_of(self, condition: str) -> list[Row]:
-        """The records of scatter.json under one condition; none for a study that varies no source of randomness."""
+        """The records of variance.json under one condition; none for a study that varies no source of randomness."""
         return [row for row in self.scatter if self._is_at(condition, _point(row))]
 
     def _is_at(self, condition: str, point: Row) -> bool:
@@ -115,7 +115,9 @@ def collect(study_dir: Path, complete: Set[str] = frozenset()) -> Study:
         seeds=seeds,
         points=points,
         problems=problems,
-        scatter=reader.tables(directory.scatter_json, {"metric", "framework", "sources"}) if config.get("vary") else [],
+        scatter=reader.tables(directory.variance_json, {"metric", "framework", "sources"})
+        if config.get("vary")
+        else [],
     )
 
 

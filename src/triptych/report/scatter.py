@@ -12,7 +12,7 @@ from triptych.verdicts.wording import display
 
 @dataclass(frozen=True)
 class Scatter:
-    """The records of scatter.json under one condition: those of primary metrics, of all others, and the notes."""
+    """The records of variance.json under one condition: those of primary metrics, of all others, and the notes."""
 
     primary: list[Row]
     secondary: list[Row]

@@ -343,7 +343,7 @@ def _summarise(directory: StudyDirectory, figures: bool = True, look: int | None
         shares = scatter.shares(study, described, [files for _, files in done]) if study.vary else None
     store.write(directory.verdicts_json, store.to_json(answers))
     if shares is not None:
-        store.write(directory.scatter_json, store.to_json(shares))
+        store.write(directory.variance_json, store.to_json(shares))
     report.write(directory.path, {run.id for run, _ in done}, figures)
     return answers
 

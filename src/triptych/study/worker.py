@@ -111,8 +111,7 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
         store.remove_partials(folder)
         files.error_txt.unlink(missing_ok=True)
         spec = RunSpec.model_validate(job["spec"])
-        prepared = dataset.open(Path(job["data"]), device)
-        data = dataset.redrawn(prepared, spec.seeds.get("split"))
+        data = dataset.redrawn(prepared := dataset.open(Path(job["data"]), device), spec.seeds.get("split"))
         if not files.environment_json.exists():
             shared = {**environment(device), "workers": job["workers"]}
             store.write(files.environment_json, store.to_json(shared))

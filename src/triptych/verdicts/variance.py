@@ -99,7 +99,7 @@ class Breakdown:
         return number(scales.Effects(self.scale).effect(self.sd), 2)
 
     def to_dict(self) -> dict[str, Any]:
-        """The record in scatter.json."""
+        """The record in variance.json."""
         q = self.question
         return {
             "metric": q.metric,
