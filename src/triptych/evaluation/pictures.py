@@ -23,7 +23,7 @@ def reconstructions(folder: Path, data: str | None, n: int | None) -> tuple[byte
     if data is None:
         images = dataset.open(RunDirectory(folder).study.data, resident_bytes=0).test
     else:
-        images = dataset.load_images(data, spec.size, opened.channels, spec.fit, spec.broken).test
+        images = dataset.load_images(data, spec.size, opened.channels, spec.fit, spec.broken).test  # type: ignore[arg-type]
     if n is not None and len(images) < n:
         raise InputError(f"there are only {len(images)} test images", where="--number", value=n)
     rows = torch.arange(n or min(32, len(images)))

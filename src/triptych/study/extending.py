@@ -51,5 +51,5 @@ def extended(study: StudySpec, seeds: int) -> StudySpec:
         )
     first = max(study.seeds) + 1
     name = f"{study.name}-extended"
-    seeds = tuple(range(first, first + more))
-    return study.model_copy(update={"name": name, "seeds": seeds, "follows": study.name, "vary": ()})
+    others = tuple(range(first, first + more))
+    return study.model_copy(update={"name": name, "seeds": others, "follows": study.name, "vary": ()})
