@@ -64,6 +64,7 @@ def compare(
     batch_size: Annotated[int | None, typer.Option(help="Images per step.")] = None,
     metrics: MetricsOption = None,
     features: FeaturesOption = None,
+    vary: Annotated[str | None, typer.Option(help="Sources that also vary alone, e.g. initial,order.")] = None,
     device: DeviceOption = "auto",
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
@@ -86,6 +87,7 @@ def compare(
         batch_size=batch_size,
         metrics=names(metrics),
         features=names(features),
+        vary=names(vary) or (),
         device=device,
         workers=workers,
         threads=threads,
@@ -232,6 +234,18 @@ def report(
 
 
 @app.command()
+def scatter(
+    directory: Annotated[Path, typer.Argument(help="A study's directory.")],
+    metrics: Annotated[str | None, typer.Option(help="Only these; the primary ones by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All, with the scores behind them.")] = False,
+) -> None:
+    """Say where the scatter between seeds comes from: initial weights, data order, noise, evaluation samples, split."""
+    from triptych.study.scatter import show
+
+    show(console, directory, _names(metrics), as_json)
+
+
+@app.command()
 def claims(
     file: Annotated[Path, typer.Argument(help="Claims in TOML.")],
     directory: Annotated[Path, typer.Argument(help="A study's directory, or one that holds several.")],
@@ -328,26 +342,12 @@ def reconstruct(
     out: PictureOption = Path("reconstructions.png"),
 ) -> None:
     """Reconstruct test images with a trained run: rows of originals, each above its reconstructions."""
-    import torch
-
     from triptych import store
-    from triptych.data import dataset
-    from triptych.directory import RunDirectory
-    from triptych.evaluation.run import Run
-    from triptych.training import grids
+    from triptych.evaluation.pictures import reconstructions
 
-    opened = Run(run)
-    spec = opened.spec.data
-    if data is None:
-        images = dataset.open(RunDirectory(run).study.data, resident_bytes=0).test
-    else:
-        images = dataset.load_images(data, spec.size, opened.channels, spec.fit, spec.broken).test  # type: ignore[arg-type]
-    if n is not None and len(images) < n:
-        raise InputError(f"there are only {len(images)} test images", where="--number", value=n)
-    rows = torch.arange(n or min(32, len(images)))
-    originals, labels = images.images(rows), None if images.labels is None else images.labels[rows]
-    store.write(out, grids.png(grids.alternate(originals, opened.reconstruct(originals, labels))))
-    console.print(f"{len(originals)} images and their reconstructions: {out}", markup=False)
+    sheet, shown = reconstructions(run, data, n)
+    store.write(out, sheet)
+    console.print(f"{shown} images and their reconstructions: {out}", markup=False)
 
 
 @app.command()

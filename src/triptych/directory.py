@@ -7,8 +7,8 @@ kind: manifest, lock, checkpoints. Directories give paths; a `triptych.store.Rea
     results/paper-small/              ReproductionDirectory
         report.html  claims.json  paper.md  paper/
         matched/                      StudyDirectory
-            study.toml  scores.jsonl  metrics.json  verdicts.json  report.html  table.csv  table.tex  claims.json
-            data/  features/  figures/
+            study.toml  scores.jsonl  metrics.json  verdicts.json  variance.json  report.html  table.csv  table.tex
+            claims.json  data/  features/  figures/
             runs/vae-s0-1a2b3c4d/     RunDirectory
                 spec.json  environment.json  log.jsonl  timing.jsonl  outcome.json  scores.jsonl  manifest.json
                 error.txt  samples/  reconstructions/  snapshots/  weights/  checkpoints/
@@ -23,7 +23,8 @@ from typing import Any
 
 from triptych import store
 from triptych.errors import InputError
-from triptych.spec import RunSpec, StudySpec, checked, field_of, load_study
+from triptych.spec import RunSpec, StudySpec, checked, load_study
+from triptych.spec.nested import field_of
 from triptych.store import Reader, Row
 
 LOCK = store.LOCK
@@ -180,6 +181,7 @@ class StudyDirectory:
         self.scores_jsonl = self.path / SCORES_JSONL
         self.metrics_json = self.path / "metrics.json"
         self.verdicts_json = self.path / "verdicts.json"
+        self.variance_json = self.path / "variance.json"
         self.report_html = self.path / REPORT_HTML
         self.table_csv = self.path / "table.csv"
         self.table_tex = self.path / "table.tex"
@@ -223,7 +225,7 @@ class StudyDirectory:
 
         Only for who holds the study's lock: other processes write all of these under it.
         """
-        written = (self.study_toml, self.scores_jsonl, self.metrics_json, self.verdicts_json)
+        written = (self.study_toml, self.scores_jsonl, self.metrics_json, self.verdicts_json, self.variance_json)
         derived = (self.report_html, self.table_csv, self.table_tex)
         for path in sorted(self.path.iterdir()):
             if any(_is_partial(path, file.name) for file in (*written, *derived)):

@@ -87,7 +87,7 @@ def seen(state: State, spec: RunSpec, players: tuple[str, ...], turn: int = 0, p
 
 def noise_of(spec: RunSpec, number: int, like: Tensor) -> Noise:
     """The first draw of the noise of one step."""
-    return Noise(spec.seed, number, like, spec.network.latent)
+    return Noise(spec.seed_of("noise"), number, like, spec.network.latent)
 
 
 def phases(state: State) -> list[tuple[float, tuple[str, ...]]]:

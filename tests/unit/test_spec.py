@@ -235,6 +235,8 @@ def test_any_other_value_anywhere_gives_another_id():
         {"seed": 1},
         {"options": {"gamma": 2.0}},
         {"condition": {"optimiser.rate": 0.002}},
+        {"seeds": {"initial": 1}},
+        {"seeds": {"order": 1}},
     ]
     for part, values in OTHER.items():
         assert values.keys() == PARTS[part].model_fields.keys()

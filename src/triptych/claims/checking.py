@@ -13,7 +13,8 @@ from triptych.claims.results import holds
 from triptych.claims.spec import SETTING, WITHIN, PartSpec, Side, default_scale, in_metrics_unit, unit_of
 from triptych.errors import InputError
 from triptych.plugins import suggest
-from triptych.spec import RunSpec, StudySpec, field_of, flat_fields
+from triptych.spec import RunSpec, StudySpec
+from triptych.spec.nested import field_of, flat_fields
 from triptych.text import count
 
 if TYPE_CHECKING:

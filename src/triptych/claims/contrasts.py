@@ -35,7 +35,7 @@ from triptych.claims.quantities import Quantity, Value
 from triptych.claims.results import Results
 from triptych.claims.spec import SETTING, PartSpec, Scale, Side, default_scale
 from triptych.directory import RunRecord
-from triptych.spec import field_of
+from triptych.spec.nested import field_of
 from triptych.text import condition_key
 from triptych.verdicts import scales
 

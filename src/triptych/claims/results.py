@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from triptych.claims import quantities
 from triptych.directory import RunDirectory, RunRecord, StudyDirectory
 from triptych.errors import InputError
-from triptych.spec import StudySpec, field_of
+from triptych.spec import StudySpec
+from triptych.spec.nested import field_of
 
 if TYPE_CHECKING:
     from triptych.evaluation.metrics import Output

@@ -10,7 +10,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from triptych.claims import quantities
 from triptych.claims.quantities import Quantity
 from triptych.claims.results import Names, as_tuple
-from triptych.spec import Frozen, flat_fields
+from triptych.spec import Frozen
+from triptych.spec.nested import flat_fields
 
 if TYPE_CHECKING:
     from triptych.evaluation.metrics import Output

@@ -9,9 +9,10 @@ run needs no saved position.
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +35,7 @@ __all__ = [
     "open",
     "prepare",
     "random_subset",
+    "redrawn",
     "scale",
     "to_uint8",
 ]
@@ -44,12 +46,37 @@ RESIDENT_BYTES = 2 * 2**30
 
 
 @dataclass(frozen=True)
+class Mixed:
+    """Rows out of two memory maps one after the other, which stay on disk."""
+
+    first: np.ndarray
+    second: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return len(self), *self.first.shape[1:]
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        """The images [b, C, S, S] at these indices."""
+        rows = self.rows[indices]
+        found = np.empty((len(rows), *self.shape[1:]), self.first.dtype)
+        is_second = rows >= len(self.first)
+        found[~is_second] = self.first[rows[~is_second]]
+        found[is_second] = self.second[rows[is_second] - len(self.first)]
+        return found
+
+
+@dataclass(frozen=True)
 class Split:
-    """One split: `pixels` [N, C, S, S] are uint8, or int16 when dequantised, a tensor on the device or a memory
-    map; `labels` are int64 on the CPU, or None.
+    """One split: `pixels` [N, C, S, S] are uint8, or int16 when dequantised, a tensor on the device, or in a memory
+    map or two; `labels` are int64 on the CPU, or None.
     """
 
-    pixels: torch.Tensor | np.ndarray
+    pixels: torch.Tensor | np.ndarray | Mixed
     labels: torch.Tensor | None
     device: torch.device
 
@@ -60,7 +87,9 @@ class Split:
         """The images of a LongTensor of indices, float32 [b, C, S, S] in [-1, 1] on the device."""
         if isinstance(self.pixels, torch.Tensor):
             return scale(self.pixels[indices.to(self.device)])
-        return scale(torch.from_numpy(np.take(self.pixels, indices.cpu().numpy(), axis=0)).to(self.device))
+        rows, pixels = indices.cpu().numpy(), self.pixels
+        found = pixels.take(rows) if isinstance(pixels, Mixed) else np.take(pixels, rows, axis=0)
+        return scale(torch.from_numpy(found).to(self.device))
 
 
 @dataclass(frozen=True)
@@ -156,6 +185,35 @@ def open(folder: Path, device: str | torch.device = "cpu", resident_bytes: int =
         fingerprint=record["fingerprint"],
         notes=record["notes"],
     )
+
+
+def redrawn(data: Dataset, seed: int | None) -> Dataset:
+    """The data with training and validation images drawn anew out of both, as many as before; test images stay.
+
+    None leaves the split as it was prepared. So no image is tested on that a feature extractor was fitted to, and
+    scores at all seeds are on the same images.
+    """
+    if seed is None:
+        return data
+    train, validation = data.train, data.validation
+    n = len(train)
+    order = torch.randperm(n + len(validation), generator=stream(seed, "data/split/redrawn"))
+    return replace(
+        data,
+        train=_mixed(train, validation, order[:n]),
+        validation=_mixed(train, validation, order[n:]),
+        fingerprint=hashlib.sha256(f"{data.fingerprint}/split/{seed}".encode()).hexdigest(),
+    )
+
+
+def _mixed(one: Split, other: Split, rows: torch.Tensor) -> Split:
+    """These rows of two splits one after the other."""
+    labels = None if one.labels is None or other.labels is None else torch.cat([one.labels, other.labels])[rows]
+    if isinstance(one.pixels, torch.Tensor) and isinstance(other.pixels, torch.Tensor):
+        pixels = torch.cat([one.pixels, other.pixels])[rows.to(one.device)]
+        return Split(pixels, labels, one.device)
+    assert isinstance(one.pixels, np.ndarray) and isinstance(other.pixels, np.ndarray), "drawn anew once"
+    return Split(Mixed(one.pixels, other.pixels, rows.numpy()), labels, one.device)
 
 
 def load_images(

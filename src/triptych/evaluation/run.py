@@ -99,7 +99,7 @@ class Run:
         A conditional framework draws labels as frequent as among training images, unless `label` names one class.
         Raises InputError for a framework that cannot sample, and for an unknown class.
         """
-        seed = self.spec.seed if seed is None else seed
+        seed = self.spec.seed_of("samples") if seed is None else seed
         labels = self._labels(n, seed, label)
         self._require("sample", labels)
         return self._over(self.model.sample, prior_latents(seed, n, self.model.latent), labels)

@@ -129,7 +129,7 @@ def _observed(run: Run, real: Tensor, extractor: Extractor) -> Observations:
         dis_l=run.discriminator_features if model.can("discriminator_features") else None,
         lacks=lacks,
         latent=model.latent if "decode" not in lacks else 0,
-        seed=run.spec.seed,
+        seed=run.spec.seed_of("samples"),
     )
 
 
@@ -172,13 +172,15 @@ def score_run(
     fitted: Path,
     only: Sequence[str] | None = None,
     watch: Watch = lambda name: None,
+    prepared: Dataset | None = None,
 ) -> None:
     """Write the run's `scores.jsonl`: one line for every output of every metric.
 
     `fitted` is the folder with the feature extractors fitted to these data and with the features of real images,
-    which all runs share. With `only`, those metrics are computed and the lines of the others stay.
+    which all runs share. With `only`, those metrics are computed and the lines of the others stay. `prepared` are the
+    images as the study split them, where the run has a split of its own: the extractors are fitted to these.
     """
-    extractors = features.choose(scoring.features, dataset, fitted)
+    extractors = features.choose(scoring.features, prepared or dataset, fitted)
     asked = [metric for metric in metrics_of(scoring) if only is None or metric.name in only]
     bounds = references(dataset, scoring, asked, extractors, fitted, watch)
     observed = observe(run, dataset, scoring.images, extractors[0], fitted)

@@ -23,6 +23,7 @@ from triptych.report import (
     pictures,
     plotting,
     rankings,
+    scatter,
     stability,
     tables,
     translation,
@@ -65,7 +66,7 @@ def _plotted(study: Study) -> list[Row]:
     return headlines.directed(study, "primary") or headlines.directed(study)
 
 
-_OUR_FIGURE = re.compile(r"(curves|scores|responses|samples|reconstructions)(_\d+)?\.pdf")
+_OUR_FIGURE = re.compile(r"(curves|scores|responses|shares|samples|reconstructions)(_\d+)?\.pdf")
 
 
 def _remove_figures(folder: Path) -> None:
@@ -83,6 +84,7 @@ def _figures(study: Study, cells: dict[str, Cells], folder: Path) -> None:
         sheets = {
             "curves": figures.curves(study, condition),
             "scores": figures.scores(study, cells[condition], _plotted(study)),
+            "shares": scatter.panels(study, condition),
             "responses": [panel for group in figures.responses(study, condition).values() for panel in group],
         }
         for name, panels in sheets.items():
@@ -117,6 +119,8 @@ def _section(study: Study, condition: str, cells: Cells, album: pictures.Album) 
         "rankings": orders,
         "ranking": rankings.summary(orders) if orders else "",
         "stability": stability.stability(study, condition, cells),
+        "scatter": scatter.scatter(study, condition),
+        "shares": figures.svgs(scatter.panels(study, condition), f"{condition}/shares"),
         "pictures": _pictures(study, condition, album),
         "development": pictures.development(study, condition, album),
         "curves": figures.svgs(figures.curves(study, condition), f"{condition}/terms"),
@@ -144,6 +148,7 @@ def _contents(sections: list[dict[str, Any]], translated: list[translation.Table
         ("responses", "Robustness and other curves", there("responses")),
         ("translation", "Trained and tested on translated images", bool(translated)),
         ("stability", "Stability", there("stability")),
+        ("scatter", "Where the scatter comes from", there("scatter")),
         ("verdicts", "Verdicts", True),
         ("cost", "Cost", True),
         ("matched", "Matched conditions", True),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Study:
     seeds: list[int]
     points: dict[str, Row]
     problems: list[str]
+    scatter: list[Row] = field(default_factory=list)
 
     @property
     def names(self) -> dict[str, str]:
@@ -69,6 +70,10 @@ class Study:
     def verdicts_of(self, metric: str | None, condition: str) -> list[Row]:
         """The verdicts on one metric, or on all (None), under one condition."""
         return [v for v in self.verdicts if metric in (None, v["metric"]) and self._is_at(condition, _point(v))]
+
+    def scatter_of(self, condition: str) -> list[Row]:
+        """The records of variance.json under one condition; none for a study that varies no source of randomness."""
+        return [row for row in self.scatter if self._is_at(condition, _point(row))]
 
     def _is_at(self, condition: str, point: Row) -> bool:
         """Whether a point of the grid is the one that goes by this text."""
@@ -110,17 +115,24 @@ def collect(study_dir: Path, complete: Set[str] = frozenset()) -> Study:
         seeds=seeds,
         points=points,
         problems=problems,
+        scatter=reader.tables(directory.variance_json, {"metric", "framework", "sources"})
+        if config.get("vary")
+        else [],
     )
 
 
 def _runs(directory: StudyDirectory, problems: list[str], complete: Set[str]) -> list[RunRecord]:
-    """Every run that can be read, with its logs."""
+    """Every ordinary run that can be read, with its logs. Runs in which one source of randomness varies alone are no
+    further seeds: they are behind the scatter alone.
+    """
     runs: list[RunRecord] = []
     for each in directory.run_directories():
         try:
             run = each.read(problems, True if each.id in complete else None)
         except InputError as error:
             problems.append(f"{error.where}: {error.what}; it is left out.")
+            continue
+        if run.spec.get("seeds"):
             continue
         _ = run.log, run.timing  # read now, so that what is wrong with them is noted before the page is written
         runs.append(run)

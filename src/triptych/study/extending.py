@@ -37,7 +37,10 @@ def continued(folder: Path, seeds: int) -> tuple[StudySpec, int | None, str]:
 
 
 def extended(study: StudySpec, seeds: int) -> StudySpec:
-    """The second study, with the seeds that bring both together to this number; raises InputError for too few."""
+    """The second study, with the seeds that bring both together to this number; raises InputError for too few.
+
+    It is there for verdicts, so it varies no single source of randomness.
+    """
     more = seeds - len(study.seeds)
     if more < LEAST:
         raise InputError(
@@ -48,4 +51,5 @@ def extended(study: StudySpec, seeds: int) -> StudySpec:
         )
     first = max(study.seeds) + 1
     name = f"{study.name}-extended"
-    return study.model_copy(update={"name": name, "seeds": tuple(range(first, first + more)), "follows": study.name})
+    others = tuple(range(first, first + more))
+    return study.model_copy(update={"name": name, "seeds": others, "follows": study.name, "vary": ()})

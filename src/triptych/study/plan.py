@@ -29,7 +29,10 @@ _MISSING = object()
 
 
 def runs_of(study: StudySpec) -> list[RunSpec]:
-    """Every run of a study, by condition, then seed, then framework; raises InputError for what cannot be run."""
+    """The ordinary runs of a study, by condition, then seed, then framework; raises InputError for what cannot be run.
+
+    Verdicts, claims and reports are about these. `varied_runs` are further ones, in which one source varies alone.
+    """
     unknown = set(study.override) - set(study.frameworks)
     if unknown:
         name = min(unknown)
@@ -44,6 +47,42 @@ def runs_of(study: StudySpec) -> list[RunSpec]:
         for seed in study.seeds
         for framework in study.frameworks
     ]
+
+
+def all_runs(study: StudySpec) -> list[RunSpec]:
+    """The ordinary runs and after them the further ones."""
+    return runs_of(study) + varied_runs(study)
+
+
+def varied_runs(study: StudySpec) -> list[RunSpec]:
+    """The further runs of a study that varies single sources of randomness: `groups` without the ordinary runs."""
+    varied = [
+        run
+        for point in study.conditions()
+        for framework in study.frameworks
+        for group in groups(study, framework, point).values()
+        for run in group
+        if run.seeds
+    ]
+    return list({run.id: run for run in varied}.values())
+
+
+def groups(study: StudySpec, framework: str, point: dict[str, Any]) -> dict[str, list[RunSpec]]:
+    """For each source that the study varies: its runs by seed, the others at the first seed; first, under "all", those
+    in which all vary.
+
+    The first run is the same in every group. Ordinary runs share one split of the data; where a study varies the split,
+    those under "all" vary it, too.
+    """
+    runs = [_run(study, framework, seed, point) for seed in study.seeds]
+    with_split = {run.seed: {"split": run.seed} if "split" in study.vary else {} for run in runs}
+    return {
+        "all": [runs[0], *(run.model_copy(update={"seeds": with_split[run.seed]}) for run in runs[1:])],
+        **{
+            source: [runs[0], *(runs[0].model_copy(update={"seeds": {source: run.seed}}) for run in runs[1:])]
+            for source in study.vary
+        },
+    }
 
 
 def validate(runs: list[RunSpec]) -> None:
@@ -236,7 +275,7 @@ class Plan:
 
 def planned(spec: StudySpec) -> Plan:
     """The plan of a study; raises InputError for what cannot be run, whatever the data are."""
-    runs = runs_of(spec)
+    runs = all_runs(spec)
     validate(runs)
     metrics_of(spec.scoring)
     return Plan(spec=spec, runs=runs, execution=resolve_execution(spec.execution, len(runs)))

@@ -50,6 +50,7 @@ def comparison(
     preset: str = "quick",
     *,
     optimiser: str | None = None,
+    vary: Sequence[str] = (),
     **fields: Any,
 ) -> StudySpec:
     """The study behind `triptych compare`: a preset, and over it what was asked for.
@@ -57,14 +58,15 @@ def comparison(
     `data` and `frameworks` are what they are on the command line; the latter may be a list, too. `fields` are single
     fields of the study's parts by their own names (`size`, `channels`, `fit`, `broken`; `width`, `latent`; `rate`, or
     `learning_rate`; `images`, `batch_size`; `metrics`, `features`; `device`, `workers`,
-    `threads`); None leaves the default. Raises InputError for an unknown preset, data set or field.
+    `threads`); None leaves the default. `vary` names sources of randomness that also vary alone (`StudySpec`).
+    Raises InputError for an unknown preset, data set or field.
     """
     if preset not in PRESETS:
         raise InputError("unknown preset", where="--preset", value=preset, hint=suggest(preset, PRESETS))
     source, path = guess_source(str(data))
     names = [part.strip() for part in frameworks.split(",")] if isinstance(frameworks, str) else list(frameworks)
     name = f"{Path(path).resolve().stem if path else source.replace(':', '-')}-{preset}"
-    values: dict[str, Any] = {"name": name, "frameworks": names, "seeds": seeds}
+    values: dict[str, Any] = {"name": name, "frameworks": names, "seeds": seeds, "vary": list(vary)}
     own: dict[str, dict[str, Any]] = {"data": {"source": source, "path": path and str(Path(path).resolve())}}
     if optimiser is not None:
         own["optimiser"] = {"name": optimiser}

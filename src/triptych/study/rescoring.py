@@ -19,7 +19,7 @@ from triptych.spec import ScoringSpec
 from triptych.study import runner
 from triptych.study.executors import Job
 from triptych.study.observer import SILENT, Observer
-from triptych.study.plan import Plan, resolve_execution
+from triptych.study.plan import Plan, all_runs, resolve_execution
 
 
 def score_study(
@@ -50,7 +50,8 @@ def rescore(
     """
     store.refuse_links(folder)
     directory = StudyDirectory(folder)
-    study, planned = runner.load(folder)
+    study, _ = runner.load(folder)
+    planned = all_runs(study)
     scoring, only = extended(study.scoring, wanted, dataset.open(directory.data, resident_bytes=0))
     if runs is not None and scoring != study.scoring:
         hint = "Score the whole study."

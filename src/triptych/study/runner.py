@@ -21,11 +21,13 @@ from triptych.directory import LOCK, RunDirectory, StudyDirectory
 from triptych.errors import InputError
 from triptych.evaluation import features
 from triptych.evaluation.scoring import describe
-from triptych.spec import RunSpec, StudySpec, flat_fields, to_toml
+from triptych.spec import RunSpec, StudySpec, to_toml
+from triptych.spec.nested import flat_fields
+from triptych.study import scatter
 from triptych.study.costing import CostedPlan, DataFacts, costed
 from triptych.study.executors import Event, Job
 from triptych.study.observer import SILENT, Observer, Progress
-from triptych.study.plan import Plan, planned, runs_of
+from triptych.study.plan import Plan, all_runs, planned, runs_of
 from triptych.text import condition_key
 from triptych.verdicts import comparisons
 from triptych.verdicts.wording import declared_names
@@ -112,7 +114,7 @@ def study_lock(folder: Path) -> Iterator[None]:
 
 
 def load(folder: Path) -> tuple[StudySpec, list[RunSpec]]:
-    """The study in a directory and its runs; raises InputError if there is none, or one of an older version."""
+    """The study in a directory and its ordinary runs; InputError if there is none, or one of an older version."""
     spec = StudyDirectory(folder).load()
     return spec, runs_of(spec)
 
@@ -140,7 +142,11 @@ def check(folder: Path, study: StudySpec) -> None:
         store.refuse_links(folder)
         return
     store.refuse_links(folder)
-    if differences := _differences(directory.load(), study):
+    there = directory.load()
+    differences = _differences(there, study)
+    if set(there.vary) <= set(study.vary):  # further runs join those that are there
+        differences.pop("vary", None)
+    if differences:
         only_scoring = all(key.startswith("scoring.") for key in differences)
         raise InputError(
             f"holds another study, which differs in {', '.join(differences.values())}",
@@ -230,10 +236,19 @@ def _removed_if_refused(new: list[Path]) -> Iterator[None]:
 def compute(study: PreparedStudy, observer: Observer = SILENT) -> dict[str, str]:
     """Bring every run that is not complete to its end; returns "finished", "stopped" or "failed" by run id.
 
-    The longest runs go first, so that no worker is left with one at the end while the others idle.
+    Runs that score the weights of others follow when these are trained.
     """
-    complete = {run.id: "finished" for run in study.runs if study.directory.run(run.id).is_complete()}
-    waiting = sorted(study.runs, key=lambda run: study.costs[run.id].flops, reverse=True)
+    results = _compute(study, [run for run in study.runs if not run.is_only_scored], observer)
+    only_scored = [run for run in study.runs if run.is_only_scored]
+    if not only_scored or "stopped" in results.values():
+        return results
+    return results | _compute(study, only_scored, observer)
+
+
+def _compute(study: PreparedStudy, runs: list[RunSpec], observer: Observer) -> dict[str, str]:
+    """The longest runs go first, so that no worker is left with one at the end while the others idle."""
+    complete = {run.id: "finished" for run in runs if study.directory.run(run.id).is_complete()}
+    waiting = sorted(runs, key=lambda run: study.costs[run.id].flops, reverse=True)
     jobs = [job_of(study, run) for run in waiting if run.id not in complete]
     return complete | execute(study, jobs, observer, list(complete))
 
@@ -266,11 +281,13 @@ def _record_failure(run: RunDirectory, message: str) -> None:
 
 
 def job_of(study: PreparedStudy, run: RunSpec) -> Job:
-    """What a worker needs to bring a run to its end."""
+    """What a worker needs to bring a run to its end; `weights` is the folder of the run whose weights it scores."""
+    trained = study.directory.run(run.model_copy(update={"seeds": {}}).id)
     return {
         "id": run.id,
         "folder": str(study.directory.run(run.id).path),
         "spec": run.model_dump(mode="json"),
+        "weights": str(trained.path) if run.is_only_scored else None,
         "data": str(study.directory.data),
         "fitted": str(study.directory.features),
         "scoring": study.spec.scoring.model_dump(mode="json"),
@@ -296,16 +313,18 @@ def summarise(folder: Path) -> list[dict[str, Any]]:
 def _summarise(directory: StudyDirectory, figures: bool = True, look: int | None = None) -> list[dict[str, Any]]:
     """As `summarise`, for who holds the study's lock; with `look`, verdicts are made from so many first seeds."""
     store.refuse_links(directory.path)
-    study, runs = load(directory.path)
+    study = directory.load()
+    every = all_runs(study)
     there = [run.id for run in directory.run_directories()]
-    if there and set(there).isdisjoint(run.id for run in runs):
+    if there and set(there).isdisjoint(run.id for run in every):
         raise InputError(
             f"none of the {len(there)} runs is one of the study.toml next to them",
             where=str(directory.path),
             hint="Choose another --out, which leaves them as they are.",
         )
     directory.remove_partials()
-    complete = [(run, files) for run in runs if (files := directory.run(run.id)).is_complete()]
+    done = [(run, files) for run in every if (files := directory.run(run.id)).is_complete()]
+    complete = [(run, files) for run, files in done if not run.seeds]
     scores = [line for _, files in complete for line in store.read_lines(files.scores_jsonl)]
     store.write(directory.scores_jsonl, store.to_lines(scores))
     data = dataset.open(directory.data, resident_bytes=0)
@@ -321,15 +340,18 @@ def _summarise(directory: StudyDirectory, figures: bool = True, look: int | None
         seen = [line for line in scores if line["seed"] in study.seeds[:look]]
         judged = comparisons.judge(seen, asked, failures=diverged, looks=study.looks, seeds=study.seeds)
         answers = [verdict.to_dict() for verdict in judged]
+        shares = scatter.shares(study, described, [files for _, files in done]) if study.vary else None
     store.write(directory.verdicts_json, store.to_json(answers))
-    report.write(directory.path, {run.id for run, _ in complete}, figures)
+    if shares is not None:
+        store.write(directory.variance_json, store.to_json(shares))
+    report.write(directory.path, {run.id for run, _ in done}, figures)
     return answers
 
 
 def status(folder: Path) -> list[dict[str, Any]]:
     """Where every run of a study stands: {"run", "state", "images", "of"}; reads only."""
     directory = StudyDirectory(folder)
-    return [run_status(directory.run(run.id), run) for run in load(folder)[1]]
+    return [run_status(directory.run(run.id), run) for run in all_runs(load(folder)[0])]
 
 
 def run_status(files: RunDirectory, run: RunSpec) -> dict[str, Any]:

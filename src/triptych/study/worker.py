@@ -18,7 +18,11 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from triptych.directory import RunDirectory
+    from triptych.spec import RunSpec
 
 STOPPED = 75
 STOP = "stop\n"
@@ -106,11 +110,12 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
             return True
         store.remove_partials(folder)
         files.error_txt.unlink(missing_ok=True)
-        data = dataset.open(Path(job["data"]), device)
         spec = RunSpec.model_validate(job["spec"])
+        data = dataset.redrawn(prepared := dataset.open(Path(job["data"]), device), spec.seeds.get("split"))
         if not files.environment_json.exists():
             shared = {**environment(device), "workers": job["workers"]}
             store.write(files.environment_json, store.to_json(shared))
+        adopt(files, spec, job.get("weights"))
         finished = train(
             folder,
             spec,
@@ -131,12 +136,37 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
         only = job.get("only") if files.scores_jsonl.exists() else None
         make_exact(device)  # training has done so, unless it was done in a process before
         try:
-            score_run(Run(folder, device), data, scoring, Path(job["fitted"]), only, watch)
+            score_run(Run(folder, device), data, scoring, Path(job["fitted"]), only, watch, prepared)
         except Stopped:
             return False
         store.drop_checkpoints(folder)
         files.commit()
         return True
+
+
+def adopt(files: RunDirectory, spec: RunSpec, folder: str | None) -> None:
+    """Copy weights, logs and outcome from the folder of a trained run into the directory of one that only scores them;
+    the outcome, which says that training is over, comes last. Without a folder, do nothing.
+
+    Raises InputError if that run is not trained.
+    """
+    from triptych import store
+    from triptych.directory import RunDirectory
+    from triptych.errors import InputError
+
+    if folder is None or files.outcome_json.exists():
+        return
+    trained = RunDirectory(folder)
+    if not trained.outcome_json.exists():
+        raise InputError(
+            f"scores the weights of the run {trained.id}, which is not trained",
+            where=str(files.path),
+            hint="Run the study again when that run is complete.",
+        )
+    weights = [path for kept in (trained.weights, trained.snapshots) for path in sorted(kept.rglob("*.safetensors"))]
+    store.write(files.spec_json, store.to_json(spec.model_dump(mode="json")))
+    for path in (*weights, *trained.logs, trained.outcome_json):
+        store.write(files.path / path.relative_to(trained.path), path.read_bytes())
 
 
 def emit(event: str, **values: Any) -> None:

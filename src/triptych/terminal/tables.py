@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 STATES = {"missing": "waiting", "unfinished": "begun", "incomplete": "trained, not scored"}
 """How a run's status is worded while its study may still be running; the others are words already."""
+SHARES = (
+    "A share is the variance when one source varies alone, with the others at the first seed, divided by the variance "
+    "when all vary. Shares need not add up to 100 %: sources interact, and few seeds measure a variance roughly."
+)
 COLOURS = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided": "yellow", "undefined": "dim"}
 PART_COLOURS = {**COLOURS, "supported": "green", "contradicted": "red", "measured": "cyan"}
 
@@ -70,6 +74,7 @@ def plan(console: Console, study: CostedPlan) -> None:
     seeds = len({run.seed for run in runs})
     images = sorted({study.costs[run.id].images for run in runs})
     threads = f" with {count(execution.threads, 'thread')}" if execution.threads else ""
+    images = [number for number in images if number] or images  # none where weights are scored again
     budget = f"{images[0]:,}" if len(images) == 1 else f"{images[0]:,} to {images[-1]:,}"
     console.print(
         f"{count(len(runs), 'run')}: {', '.join(frameworks)}; {count(seeds, 'seed')}; {budget} images each; "
@@ -77,6 +82,11 @@ def plan(console: Console, study: CostedPlan) -> None:
         highlight=False,
         markup=False,
     )
+    if study.spec.vary:
+        varied, scored = [run for run in runs if run.seeds], sum(run.is_only_scored for run in runs)
+        again = f"; {scored} of them score the weights of others and train nothing" if scored else ""
+        what = f"{len(varied)} of these are for the sources of scatter ({', '.join(study.spec.vary)}){again}"
+        console.print(f"  {what}", highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"About {duration(estimate.seconds)} of training ({estimate.flops / 1e12:,.0f} TFLOP), then scoring; "
         f"{estimate.memory_bytes / 2**30:.1f} GiB of memory, {estimate.disk_bytes / 2**30:.1f} GiB of disk",
@@ -130,6 +140,27 @@ def runs(console: Console, planned: list[RunSpec], costs: dict[str, Cost]) -> No
             table, run.id, condition(run.condition), f"{cost.images:,}", f"{cost.flops_per_image / 1e9:.3f}", parameters
         )
     console.print(table)
+
+
+def scatter(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """The share of variance of each source by metric and framework, each with its sentence below."""
+    if not rows:
+        console.print("There are no primary metrics. Name some with --metrics, or give --json for all.")
+        return
+    sources = [source["source"] for source in rows[0]["sources"]]
+    table = _table("", "framework", "scatter", *sources, "sum", title="Shares of variance (95 % interval)")
+    for row in rows:
+        if row["undefined"]:  # its sentence says so
+            continue
+        where = f" ({condition(row['condition'])})" if row["condition"] else ""
+        total = "" if row["sum"] is None else f"{100 * row['sum']:.0f} %"
+        shares = [source["text"] for source in row["sources"]]
+        _add(table, f"{row['label']}{where}", row["name"], row["spread"], *shares, total)
+    console.print(table)
+    for row in rows:
+        console.print(row["sentence"], highlight=False, markup=False, soft_wrap=True)
+    known = {f"{row['name']}: {note}" for row in rows for note in row["notes"]}
+    notes(console, [*sorted(known), SHARES])
 
 
 def verdicts(console: Console, answers: list[dict[str, Any]], role: str = "primary", place: str = "the report") -> None:

@@ -33,7 +33,7 @@ _counted: dict[tuple[str, int, int], int] = {}
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run takes: its images, the FLOPs of each, and the parameters by network."""
+    """What one run takes: the images that it trains on, the FLOPs of each, and the parameters by network."""
 
     images: int
     flops_per_image: int
@@ -60,7 +60,8 @@ def costs(runs: list[RunSpec], channels: int, classes: int = 0) -> dict[str, Cos
                 parameters(run, channels, classes),
             )
         batches, flops, sizes = known[same]
-        costs[run.id] = Cost(run.training.whole_images(batches), flops, sizes)
+        images = 0 if run.is_only_scored else run.training.whole_images(batches)
+        costs[run.id] = Cost(images, flops, sizes)
     return costs
 
 
@@ -68,6 +69,7 @@ def kind(spec: RunSpec) -> str:
     """What decides the arithmetic of a training step, as a key: runs of one kind cost the same per image."""
     irrelevant: Any = {
         "seed": True,
+        "seeds": True,
         "condition": True,
         "optimiser": {"rate"},
         "training": {"images", "log_images", "snapshots", "translate", "translate_fill"},

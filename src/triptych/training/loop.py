@@ -100,10 +100,11 @@ class Training:
     def _examples(self, number: int) -> Examples:
         """The batch of that number, from 0, in the order of the seed."""
         train = self.dataset.train
-        indices = batch_indices(self.spec.seed, number, len(train), self.batch)
+        indices = batch_indices(self.spec.seed_of("order"), number, len(train), self.batch)
         images, share = train.images(indices), self.spec.training.translate
         if share:
-            images = random_translate(images, share, stream(self.spec.seed, "translation", number), self.fill)
+            shifts = stream(self.spec.seed_of("noise"), "translation", number)
+            images = random_translate(images, share, shifts, self.fill)
         return Examples(images, None if train.labels is None else train.labels[indices].to(images.device))
 
     def play(self) -> StepValues:
@@ -231,15 +232,15 @@ class Training:
 
     def _certificate(self) -> dict[str, Any]:
         """What is matched between frameworks at one seed, as hashes: taken from a state that has not moved."""
-        n, seed = len(self.dataset.train), self.spec.seed
+        n, order = len(self.dataset.train), self.spec.seed_of("order")
         epochs = -(-self.steps * self.batches // max(1, n // self.batch))
         orders = hashlib.sha256()
         for epoch in range(epochs):
-            orders.update(epoch_order(seed, epoch, n).numpy().tobytes())
+            orders.update(epoch_order(order, epoch, n).numpy().tobytes())
         return {
             "data": self.dataset.fingerprint,
             "data_order": orders.hexdigest(),
-            "latents": fingerprint(grids.fixed_latents(seed, self.model.latent)),
+            "latents": fingerprint(grids.fixed_latents(self.spec.seed, self.model.latent)),
             "budget_images": self.steps * self.step_images,
             "batch_size": self.batch,
             "initial_weights": {name: digest(net) for name, net in self.state.nets.items()},

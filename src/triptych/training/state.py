@@ -59,7 +59,7 @@ def initial(spec: RunSpec, channels: int, device: str = "cpu", classes: int = 0)
     """
     framework = framework_of(spec)
     context = context_of(spec, channels, classes, "meta" if device == "meta" else "cpu")
-    with seeded(stream(spec.seed, "weights/own")):  # for networks that were not made with context.own
+    with seeded(stream(spec.seed_of("initial"), "weights/own")):  # for networks that were not made with context.own
         built = framework.build(context)
     _check_networks(spec, framework, built)
     order = dict.fromkeys([*framework.networks, *built])
@@ -78,7 +78,7 @@ def context_of(spec: RunSpec, channels: int, classes: int, device: Literal["cpu"
         channels=channels,
         classes=classes,
         latent=spec.network.latent,
-        seed=spec.seed,
+        seed=spec.seed_of("initial"),
         network=spec.network,
         device=device,
     )

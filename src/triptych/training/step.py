@@ -121,7 +121,7 @@ def batch_of(
 ) -> Batch:
     """What the terms see in one turn of this step."""
     draw = state.framework.noise_draw(turn, players)
-    noise = Noise(spec.seed, state.step, examples.images, spec.network.latent, draw)
+    noise = Noise(spec.seed_of("noise"), state.step, examples.images, spec.network.latent, draw)
     return Batch(
         images=examples.images,
         noise=noise,

@@ -72,7 +72,7 @@ def sentence(v: Verdict) -> str:
 def _decided(v: Verdict) -> str:
     a, b = _subjects(v)
     verb = "are" if v.subject else "is"
-    return f"{a} {verb} {v.verdict} than {b} by {_mid(v.label)}: {_by(v)} ({_interval(v)}, {_p(v)}){_may_not_matter(v)}"
+    return f"{a} {verb} {v.verdict} than {b} by {mid(v.label)}: {_by(v)} ({_interval(v)}, {_p(v)}){_may_not_matter(v)}"
 
 
 def _may_not_matter(v: Verdict) -> str:
@@ -87,14 +87,14 @@ def _may_not_matter(v: Verdict) -> str:
 def _equivalent(v: Verdict) -> str:
     a, b = _subjects(v)
     return (
-        f"{a} and {b} are equivalent by {_mid(v.label)}: {v.names[0]} scores {_by(v) or 'the same'} "
+        f"{a} and {b} are equivalent by {mid(v.label)}: {v.names[0]} scores {_by(v) or 'the same'} "
         f"({_interval(v)}, {_p(v)}), and {_negligible(v)}"
     )
 
 
 def _undecided(v: Verdict) -> str:
     a, b = _subjects(v)
-    lead = f"Undecided: by {_mid(v.label)}, "
+    lead = f"Undecided: by {mid(v.label)}, "
     if v.difference is None:
         return f"{lead}no seed has a score of both {v.names[0]} and {v.names[1]}"
     if v.scale == "event":
@@ -125,7 +125,7 @@ def needed(low: int | None, high: int | None, seeds: int) -> str:
 
 def _undefined(v: Verdict) -> str:
     pairs = zip((v.a, v.b), v.names, strict=True)
-    gaps = [f"{name} has no {_mid(v.label)} ({v.undefined[f]})" for f, name in pairs if f in v.undefined]
+    gaps = [f"{name} has no {mid(v.label)} ({v.undefined[f]})" for f, name in pairs if f in v.undefined]
     return f"Undefined, {v.names[0]} against {v.names[1]}: {' and '.join(gaps)}"
 
 
@@ -283,7 +283,7 @@ def _unit(v: Verdict) -> str:
     return f" {v.unit}" if v.unit and v.unit not in UNSPOKEN and " " not in v.unit else ""
 
 
-def _mid(label: str) -> str:
+def mid(label: str) -> str:
     """The label in mid-sentence: "Reconstruction error" loses its capital, "PSNR" and names keep it."""
     first = label.split(" ")[0]
     keeps = first[1:] != first[1:].lower() or first.startswith(PROPER)

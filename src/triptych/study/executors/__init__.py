@@ -10,9 +10,10 @@ from typing import Any, Protocol, runtime_checkable
 
 Job = dict[str, Any]
 """What a worker needs for one run, as JSON: "id", "folder", "spec", "data" and "fitted" (the folders of the prepared
-data and of the feature extractors), "scoring", "device", "threads" (None: as many as the machine that computes it has
-cores), "workers", "checkpoint_seconds"; and "only", a list of metrics, when a trained run is scored again.
-`triptych.study.worker` does it."""
+data and of the feature extractors), "weights" (the folder of the trained run whose weights this one scores, or None),
+"scoring", "device", "threads" (None: as many as the machine that computes it has cores), "workers",
+"checkpoint_seconds"; and "only", a list of metrics, when a trained run is scored again. `triptych.study.worker` does
+it."""
 Event = dict[str, Any]
 """What happens to a run: "id" and "event", which is "started"; "training" with "images" and "seconds"; "scoring" with
 "metric"; or at the end one of `ENDS`, "failed" with "message"."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import math
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
 from typing import Any, ClassVar, Literal, TypeVar, get_args
@@ -23,6 +21,7 @@ from pydantic import (
     NonNegativeInt,
     SerializerFunctionWrapHandler,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
@@ -30,6 +29,7 @@ from pydantic import (
 
 from triptych.errors import InputError
 from triptych.plugins import suggest
+from triptych.spec.seeds import Source, check_looks, check_varied, parsed
 
 
 class Frozen(BaseModel):
@@ -154,16 +154,24 @@ class RunSpec(Frozen):
     """All numbers of one run: everything that decides its weights, bit for bit, on one machine.
 
     `condition` is the point of the study's grid that the run belongs to: dotted field to value, {} without a grid.
+    `seeds` gives single sources of randomness (`triptych.spec.seeds.SOURCES`) a seed of their own in place of `seed`;
+    unless "split" is named there, the images are split as they were prepared.
     """
 
     framework: str
     seed: int = Field(default=0, ge=0)
+    seeds: dict[Source, NonNegativeInt] = {}
     options: dict[str, Any] = {}
     data: DataSpec = DataSpec()
     network: NetworkSpec = NetworkSpec()
     optimiser: OptimiserSpec = OptimiserSpec()
     training: TrainingSpec = TrainingSpec()
     condition: dict[str, Any] = {}
+    omit_when_default: ClassVar[tuple[str, ...]] = ("seeds",)
+
+    def seed_of(self, source: str) -> int:
+        """The seed of one source of randomness: its own, or else that of the run."""
+        return self.seeds.get(source, self.seed)
 
     @property
     def base_framework(self) -> str:
@@ -174,7 +182,13 @@ class RunSpec(Frozen):
     def id(self) -> str:
         """A readable name and the first 8 hex digits of the hash of everything above."""
         name = "".join(c if c.isalnum() or c in "_-." else "-" for c in self.framework)
-        return f"{name}-s{self.seed}-{digest(self)[:8]}"
+        own = "".join(f"-{source}{seed}" for source, seed in self.seeds.items())
+        return f"{name}-s{self.seed}{own}-{digest(self)[:8]}"
+
+    @property
+    def is_only_scored(self) -> bool:
+        """Whether it scores the weights of the run without `seeds` again, with evaluation samples of its own."""
+        return self.seeds.keys() == {"samples"}
 
 
 class Override(Frozen):
@@ -225,7 +239,9 @@ class StudySpec(Frozen):
 
     Every framework runs at every seed and every point of `grid` (a dotted field to the values that it takes, such as
     "optimiser.rate"). `looks` are numbers of seeds, such as [3, 5, 8]: the study stops at the first at which its
-    primary comparisons are decided, and p-values are adjusted for looking so often. `follows` names an earlier study
+    primary comparisons are decided, and p-values are adjusted for looking so often. `vary` names sources of randomness
+    (initial, order, noise, samples, split): for each there are further runs in which the seed of that source alone
+    varies, which tell its share of the scatter between seeds. `follows` names an earlier study
     whose results had been seen when this one was planned. `override` gives one framework its own options; the name
     "vaegan@larsen-code" takes a preset of that framework, and any other name after the "@" is a variant that `override`
     defines.
@@ -235,6 +251,7 @@ class StudySpec(Frozen):
     frameworks: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
     looks: tuple[int, ...] = ()
+    vary: tuple[Source, ...] = ()
     follows: str = ""
     data: DataSpec = DataSpec()
     network: NetworkSpec = NetworkSpec()
@@ -251,12 +268,8 @@ class StudySpec(Frozen):
         """`seeds = "3..12"` stands for 12 seeds that are added in looks, from 3 on."""
         if not isinstance(values, dict) or not isinstance(seeds := values.get("seeds"), str):
             return values
-        if seeds.strip().isdecimal():
-            return {**values, "seeds": int(seeds)}
-        first, dots, last = seeds.partition("..")
-        if not (dots and first.strip().isdecimal() and last.strip().isdecimal() and 2 <= int(first) < int(last)):
-            raise ValueError(f"seeds are a number such as 3, or looks such as 3..12 from 2 seeds on (got {seeds!r})")
-        return {**values, "seeds": int(last), "looks": looks_between(int(first), int(last))}
+        number, looks = parsed(seeds)
+        return {**values, "seeds": number} | ({"looks": looks} if looks else {})
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -275,13 +288,15 @@ class StudySpec(Frozen):
             raise ValueError("one or more are needed, each once")
         return values
 
+    @field_validator("vary")
+    @classmethod
+    def _sources_can_be_varied(cls, sources: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        check_varied(sources, info.data.get("seeds"), info.data.get("looks"))
+        return sources
+
     @model_validator(mode="after")
     def _looks_end_with_all_seeds(self) -> StudySpec:
-        looks = self.looks
-        if looks and (min(looks) < 2 or list(looks) != sorted(set(looks)) or looks[-1] != len(self.seeds)):
-            raise ValueError(
-                f"looks are numbers of seeds in ascending order, from 2 to all {len(self.seeds)} (got {list(looks)})"
-            )
+        check_looks(self.looks, len(self.seeds))
         return self
 
     @field_validator("grid", mode="before")
@@ -307,33 +322,9 @@ class StudySpec(Frozen):
         return [dict(zip(self.grid, point, strict=True)) for point in itertools.product(*self.grid.values())]
 
 
-def looks_between(first: int, last: int) -> tuple[int, ...]:
-    """Numbers of seeds from the first to the last, each about half as many again: 3, 5, 8, 12."""
-    looks = [first]
-    while looks[-1] < last:
-        looks.append(min(last, math.ceil(1.5 * looks[-1])))
-    return tuple(looks)
-
-
 def without_preset(framework: str) -> str:
     """The framework's file: what stands before the "@" of "vaegan@larsen-code"."""
     return framework.partition("@")[0]
-
-
-def flat_fields(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """{"a.b": value} from {"a": {"b": value}}."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= flat_fields(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
-    return flat
-
-
-def field_of(table: Mapping[str, Any], dotted: str) -> Any:
-    """The value at a dotted field of nested tables; None if there is no such field."""
-    found: Any = table
-    for part in dotted.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
 
 
 def digest(spec: Frozen) -> str:
