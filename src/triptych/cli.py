@@ -213,24 +213,9 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Of several studies: where their page goes, results/across.")] = None,
 ) -> None:
     """Judge the scores again and write the report again; of several studies, how frameworks rank over data sets."""
-    if len(directories) > 1:
-        from triptych.report import across
+    from triptych.study import reporting
 
-        page = (out or Path("results/across")) / across.PAGE
-        for row in across.write(directories, page.parent):
-            console.print(f"{row['metric']}: {row['sentence']}", markup=False, highlight=False)
-        console.print(f"Report: {page}", markup=False, soft_wrap=True)
-        return
-    (directory,) = directories
-    if out is not None:
-        hint = "Leave it out: the report is written into the study's directory."
-        raise InputError("is for several studies", where="--out", value=str(out), hint=hint)
-    from triptych.directory import StudyDirectory
-    from triptych.study import runner
-    from triptych.terminal import tables
-
-    tables.verdicts(console, runner.summarise(directory))
-    console.print(f"Report: {StudyDirectory(directory).report_html}", markup=False, soft_wrap=True)
+    reporting.write(console, directories, out)
 
 
 @app.command()
@@ -242,7 +227,7 @@ def scatter(
     """Say where the scatter between seeds comes from: initial weights, data order, noise, evaluation samples, split."""
     from triptych.study.scatter import show
 
-    show(console, directory, _names(metrics), as_json)
+    show(console, directory, names(metrics), as_json)
 
 
 @app.command()

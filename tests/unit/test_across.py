@@ -25,7 +25,7 @@ def test_the_ranks_are_those_of_the_typical_scores(three: list[Path], tmp_path: 
     for scores, ranks in zip(frechet["scores"], frechet["ranks"], strict=True):
         by_score = sorted(frechet["frameworks"], key=lambda f: scores[f])
         assert [frechet["frameworks"][ranks.index(place)] for place in (1, 2, 3)] == by_score
-    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "out" / "ranks.html").read_text(encoding="utf-8")
     assert "over 3 data sets" in page and "3 data sets decide little" in page
     for row in rows:
         assert row["sentence"] in page.replace("&#39;", "'")
@@ -39,7 +39,7 @@ def test_who_reconstructs_nowhere_is_not_ranked_by_reconstruction(three: list[Pa
 def test_the_same_images_twice_are_called_dependent(tmp_path: Path):
     folders = [fake_study.make(tmp_path / name, source="digits") for name in ("one", "two")]
     assert across.write(folders, tmp_path / "out")[0]["data_sets"] == ["digits (one)", "digits (two)"]
-    assert "they are not independent" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "they are not independent" in (tmp_path / "out" / "ranks.html").read_text(encoding="utf-8")
 
 
 def test_what_cannot_be_ranked_is_refused_and_nothing_is_written(three: list[Path], tmp_path: Path):
@@ -62,6 +62,6 @@ def test_what_cannot_be_ranked_is_refused_and_nothing_is_written(three: list[Pat
 def test_a_second_time_the_page_is_the_same(three: list[Path], tmp_path: Path):
     out = tmp_path / "out"
     across.write(three, out)
-    before = (out / "report.html").read_bytes()
+    before = (out / "ranks.html").read_bytes()
     across.write(three, out)
-    assert (out / "report.html").read_bytes() == before
+    assert (out / "ranks.html").read_bytes() == before

@@ -20,7 +20,7 @@ from triptych.verdicts.wording import declared_names, display
 
 FEW = 5
 """With fewer data sets, ranks decide little."""
-PAGE, RECORD = "report.html", "ranks.json"
+PAGE, RECORD = "ranks.html", "ranks.json"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Measure:
 
 
 def write(studies: Sequence[Path], out: Path) -> list[dict[str, Any]]:
-    """Write a page and its numbers, report.html and ranks.json, into `out`; returns the numbers of each measure.
+    """Write a page and its numbers, ranks.html and ranks.json, into `out`; returns the numbers of each measure.
 
     Raises InputError for fewer than two studies, for one with several conditions, for studies without two frameworks
     or a primary measure in common, and for a folder that holds something else.

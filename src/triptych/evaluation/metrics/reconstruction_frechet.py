@@ -5,8 +5,8 @@ autoencoders since Esser et al. 2021 (arXiv:2012.09841). It says whether reconst
 where errors in pixels say whether each is like its own: blur costs more here, and a detail in another place less.
 
 Corrected for its bias, and with a standard error, as for samples; an image and its reconstruction go together in both,
-since they are no independent sets. For perfect reconstructions it is 0, as is the distance. Image by image the distance in features is
-`feature_error`, which bounds this one from above but for a factor n/(n-1).
+since they are no independent sets. For perfect reconstructions it is 0, as is the distance. Image by image the distance
+in features is `feature_error`, which bounds the uncorrected one from above but for a factor n/(n-1).
 """
 
 from __future__ import annotations
