@@ -85,7 +85,7 @@ def read(out: Path) -> dict[str, object]:
         scores[f"{row['framework']}-s{row['seed']}/{row['metric']}"] = kept
     verdicts = {}
     for row in json.loads((out / "verdicts.json").read_text(encoding="utf-8")):
-        kept = {key: row[key] for key in ("verdict", "difference", "low", "high", "n", "p_adjusted") if key in row}
+        kept = {key: row[key] for key in ("verdict", "effect", "low", "high", "n", "p_adjusted") if key in row}
         verdicts[f"{row['metric']}: {row['a']} against {row['b']}"] = kept
     return {"weights": weights, "scores": scores, "verdicts": verdicts}
 
