@@ -193,7 +193,7 @@ def test_bad_arrays_are_refused():
 
 
 def test_many_signs_are_flipped_at_random_and_agree_with_all_of_them():
-    d = np.random.default_rng(4).normal(0.4, 1, 20)
+    d = np.random.default_rng(4).normal(0.4, 1, 30)
     exact = stats.sign_flip_p(d)
     assert stats.sign_flip_p(np.append(d, 0.0)) == pytest.approx(exact, abs=4 * math.sqrt(exact / 100_000))
 
