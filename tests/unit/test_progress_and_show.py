@@ -12,6 +12,7 @@ from rich.console import Console
 from triptych import text
 from triptych.terminal import progress, tables
 from triptych.training.cost import Cost
+from triptych.verdicts.comparisons import Comparison, judge
 
 
 @pytest.fixture
@@ -93,6 +94,24 @@ def test_conditions_labels_and_reasons_that_look_like_markup_are_left_as_they_ar
         "a[b]",
     ):
         assert name in shown, name
+
+
+@pytest.mark.parametrize(("failed", "warned"), [(3, True), (2, True), (1, False)])
+def test_most_runs_that_learned_nothing_are_said_before_any_verdict(console, failed: int, warned: bool):
+    values = {"vae": [20.0, 21.0, 22.0], "gan": [80.0, 82.0, 81.0]}
+    scores = [
+        {"metric": metric, "framework": f, "seed": seed, "value": value, "undefined": None, "n": 100}
+        for f, own in values.items()
+        for metric, seeds in (("fd", own), ("collapsed", [float(f == "gan" and seed < failed) for seed in range(3)]))
+        for seed, value in enumerate(seeds)
+    ]
+    asked = [
+        Comparison(metric="fd", a="vae", b="gan", smallest_effect=1.1, better="lower", scale="factor"),
+        Comparison(metric="collapsed", a="vae", b="gan", smallest_effect=None, better="lower", scale="event"),
+    ]
+    tables.verdicts(console, [verdict.to_dict() for verdict in judge(scores, asked)])
+    shown = " ".join(said(console).split())
+    assert (f"Most runs have learned nothing ({failed} of 3 of GAN failed)" in shown) == warned
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -9,7 +9,7 @@ from triptych import text
 from triptych.report.collect import Study
 from triptych.report.headlines import differs, facts, level, pairing, topic_of
 from triptych.text import finite, listed, number
-from triptych.verdicts.wording import display
+from triptych.verdicts.wording import display, nothing_learned
 
 FEW = 500
 """With fewer test images a warning comes before anything else: features have 64 dimensions or more."""
@@ -50,14 +50,8 @@ def _nothing_learned(study: Study) -> Iterator[str]:
     """The frameworks of which most runs failed under a condition: what they score says nothing of the framework."""
     for condition in study.conditions:
         risks = {f: risk for v in study.verdicts_of(None, condition) for f, risk in (v.get("risks") or {}).items()}
-        failing = [f for f in study.frameworks if f in risks and 2 * risks[f]["failed"] > risks[f]["runs"]]
-        if failing:
-            where = f"{condition}: " if condition else ""
-            counts = listed([f"{risks[f]['failed']} of {risks[f]['runs']} of {display(f)}" for f in failing])
-            yield (
-                f"{where}Most runs have learned nothing ({counts} failed). Train on more images, or choose another "
-                "learning rate, before comparing frameworks."
-            )
+        if said := nothing_learned({f: risks[f] for f in study.frameworks if f in risks}):
+            yield f"{condition}: {said}" if condition else said
 
 
 def limits(study: Study) -> list[str]:

@@ -183,6 +183,8 @@ def verdicts(console: Console, answers: list[dict[str, Any]], role: str = "prima
             _number(answer["p_adjusted"]),
         )
     console.print(table)
+    for warning in dict.fromkeys(_warnings(primary)):
+        console.print(warning, style="yellow", highlight=False, markup=False)
     decided = [answer for answer in primary if answer["verdict"] in ("better", "worse", "equivalent")]
     for answer in decided:
         console.print(f"- {answer['sentence']}", highlight=False, markup=False)
@@ -282,6 +284,16 @@ def _answer(verdict: str, a: str, b: str) -> str:
         winner, loser = (a, b) if verdict == "better" else (b, a)
         return f"{winner} better than {loser}"
     return f"{a}, {b}: {verdict}"
+
+
+def _warnings(answers: list[dict[str, Any]]) -> Iterator[str]:
+    """Under each condition, that most runs have learned nothing."""
+    by_condition: dict[str, dict[str, Any]] = {}
+    for answer in answers:
+        by_condition.setdefault(condition(answer["condition"]), {}).update(answer["risks"])
+    for where, risks in by_condition.items():
+        if said := wording.nothing_learned(risks):
+            yield f"With {where}: {said}" if where else said
 
 
 def _risks(answers: list[dict[str, Any]]) -> Iterator[str]:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from triptych import plugins
-from triptych.text import condition, count, number
+from triptych.text import condition, count, listed, number
 from triptych.verdicts.stats import MOST_SEEDS
 
 if TYPE_CHECKING:
@@ -149,6 +149,18 @@ def risk_of(failed: int, runs: int, low: float, high: float, name: str = "", how
     if not failed:
         return f"{of}; the true share may be up to {percent(high)}"
     return f"{of} ({''.join(f'{way}, ' for way in how)}true share {percent(low)} to {percent(high)})"
+
+
+def nothing_learned(risks: Mapping[str, Mapping[str, Any]]) -> str:
+    """That most runs of some frameworks failed, from the risk of each, as in verdicts.json; empty if none did."""
+    failing = {f: risk for f, risk in risks.items() if 2 * risk["failed"] > risk["runs"]}
+    if not failing:
+        return ""
+    counts = listed([f"{risk['failed']} of {risk['runs']} of {display(f)}" for f, risk in failing.items()])
+    return (
+        f"Most runs have learned nothing ({counts} failed). Train on more images, or choose another learning rate, "
+        "before comparing frameworks."
+    )
 
 
 def percent(share: float) -> str:
