@@ -27,6 +27,7 @@ from triptych.evaluation.observations import Observations
 from triptych.evaluation.scoring import draws_from
 from triptych.rng import stream
 from triptych.spec import DataSpec
+from triptych.verdicts import scales
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results" / "sanity.md"
 METRICS = (
@@ -160,9 +161,10 @@ def verdict(output: Output, baseline: dict, row: dict) -> str:
         return ""
     change = abs(row["value"] - baseline["value"])
     errors = sum((r["error"] or 0.0) ** 2 for r in (row, baseline)) ** 0.5
-    if change > max(output.smallest_effect, 5 * errors):
+    matters = scales.matters(output.scale, row["value"], baseline["value"], output.smallest_effect)
+    if matters and change > 5 * errors:
         return "seen"
-    return "ignored" if change <= max(output.smallest_effect, 2 * errors) else "between"
+    return "between" if matters and change > 2 * errors else "ignored"
 
 
 def table(found: dict[str, dict[str, dict]]) -> list[str]:

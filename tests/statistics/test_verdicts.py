@@ -325,7 +325,7 @@ def test_a_p_value_never_reads_on_the_wrong_side_of_alpha():
 
 def test_labels_stand_well_in_mid_sentence():
     labels = ["Reconstruction error", "PSNR", "Fréchet distance", "share of sevens"]
-    assert [wording._mid(x) for x in labels] == ["reconstruction error", *labels[1:]]
+    assert [wording.mid(x) for x in labels] == ["reconstruction error", *labels[1:]]
 
 
 @pytest.mark.parametrize(("unit", "spoken"), [("bits", " bits"), ("share", ""), ("squared MMD", "")])

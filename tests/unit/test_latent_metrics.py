@@ -348,9 +348,7 @@ def assert_worsens(name: str, output: str, steps: list[Observations]) -> None:
     (declared,) = (each for each in load([name])[0].outputs if each.metric == output)
     found = [values(name, step)[output] for step in steps]
     assert declared.better != "none" and found == sorted(found, reverse=declared.better == "higher")
-    first, *_, last = scales.transformed(declared.scale, found)
-    effects = scales.Effects(declared.scale, (first + last) / 2)
-    assert abs(last - first) > effects.margin(declared.smallest_effect)
+    assert scales.matters(declared.scale, found[0], found[-1], declared.smallest_effect)
 
 
 def test_a_growing_corruption_of_the_latent_space_never_looks_better():

@@ -107,7 +107,7 @@ def test_what_makes_a_score_readable_stands_beside_it(study: Path) -> None:
     told = re.sub(r"[ \n]+", " ", Page(study / "report.html").sections["scores"])
     assert "n = 10\N{NARROW NO-BREAK SPACE}000 images, in mnist-classifier@74a5988e" in told
     assert "real 0.8 log noise 412" in told
-    assert "±\N{NO-BREAK SPACE}0.00012 over images" in told
+    assert "±\N{NO-BREAK SPACE}0.00013 over images" in told
     assert "n <= features: exact form, heavily biased" in told
     found = tables.scores(collect(study), "")
     rows = read_scores(study)

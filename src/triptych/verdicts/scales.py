@@ -124,6 +124,17 @@ class Effects:
         return 2 * math.asinh(s)
 
 
+def matters(scale: Scale, one: float, other: float, smallest: float) -> bool:
+    """Whether two values differ by more than the smallest effect.
+
+    Any difference matters if there is no smallest effect, or where the values do not fit the scale.
+    """
+    if not fits(scale, [one, other]) or not smallest:
+        return one != other
+    x, y = transformed(scale, [one, other])
+    return abs(x - y) > Effects(scale, float(x + y) / 2).margin(smallest)
+
+
 def is_legal_margin(scale: Scale, smallest: float) -> bool:
     """Whether this can be a smallest effect that matters: a factor above 1, any other above 0."""
     return math.isfinite(smallest) and smallest > (1 if scale == "factor" else 0)
