@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Command
 
 import triptych as package
 from triptych import store
@@ -27,6 +26,7 @@ from triptych.study.scatter import scatter
 
 pytestmark = pytest.mark.slow(minutes=1)
 
+Command = Callable[..., Any]
 SOURCES = ["initial", "order", "noise", "samples", "split"]
 
 
