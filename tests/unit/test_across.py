@@ -13,9 +13,10 @@ from triptych.errors import InputError
 from triptych.report import across
 
 
-@pytest.fixture
-def three(tmp_path: Path) -> list[Path]:
-    return [fake_study.make(tmp_path / name, source=name) for name in ("digits", "faces", "birds")]
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("three")
+    return [fake_study.make(folder / name, source=name, seeds=2) for name in ("digits", "faces", "birds")]
 
 
 def test_the_ranks_are_those_of_the_typical_scores(three: list[Path], tmp_path: Path):
@@ -37,7 +38,7 @@ def test_who_reconstructs_nowhere_is_not_ranked_by_reconstruction(three: list[Pa
 
 
 def test_the_same_images_twice_are_called_dependent(tmp_path: Path):
-    folders = [fake_study.make(tmp_path / name, source="digits") for name in ("one", "two")]
+    folders = [fake_study.make(tmp_path / name, source="digits", seeds=1) for name in ("one", "two")]
     assert across.write(folders, tmp_path / "out")[0]["data_sets"] == ["digits (one)", "digits (two)"]
     assert "they are not independent" in (tmp_path / "out" / "ranks.html").read_text(encoding="utf-8")
 
@@ -50,10 +51,10 @@ def test_what_cannot_be_ranked_is_refused_and_nothing_is_written(three: list[Pat
         across.write([three[0], tmp_path / "nowhere"], out)
     with pytest.raises(InputError, match="contains files that are no page"):
         across.write(three, three[0])
-    gridded = fake_study.make(tmp_path / "grid", conditions=({"optimiser.rate": 0.1}, {"optimiser.rate": 0.2}))
+    gridded = fake_study.make(tmp_path / "grid", seeds=1, conditions=({"optimiser.rate": 0.1}, {"optimiser.rate": 0.2}))
     with pytest.raises(InputError, match="has 2 conditions"):
         across.write([*three, gridded], out)
-    alone = fake_study.make(tmp_path / "alone", frameworks=("vae",))
+    alone = fake_study.make(tmp_path / "alone", seeds=1, frameworks=("vae",))
     with pytest.raises(InputError, match="fewer than two frameworks in common"):
         across.write([*three, alone], out)
     assert not out.exists()
