@@ -98,6 +98,7 @@ def test_a_wrong_argument(name, here, monkeypatch, capfd):
     said = refused(here, monkeypatch, capfd, "compare", *data, *arguments, "--out", "out")
     for word in words:
         assert word in said
+    assert "{'" not in said, "the whole study is no message"
     if not name.startswith(("no images", "an option")):  # those are typer's own messages, in a box
         assert said.startswith("triptych: ") and len(said.splitlines()) == 1, said
 

@@ -358,8 +358,10 @@ def _fault(kind: type[BaseModel], fault: Any) -> str:
         known = list(getattr(owner, "model_fields", {}))
         return f"unknown key {path!r}. {suggest(str(fault['loc'][-1]), known)}"
     message = fault["msg"].removeprefix("Value error, ")
-    seen = f" (got {fault['input']!r})" if fault["type"] != "missing" else ""
-    return f"{path or kind.__name__}: {message}{seen}"
+    # What a rule about several fields refuses is a whole table; its message names the fields.
+    is_rule = fault["type"] == "value_error" and isinstance(fault["input"], dict)
+    seen = "" if is_rule or fault["type"] == "missing" else f" (got {fault['input']!r})"
+    return f"{path}: {message}{seen}" if path else f"{message}{seen}"
 
 
 def read_toml(path: Path) -> dict[str, Any]:
