@@ -374,7 +374,7 @@ b = { framework = "gan" }
     [
         (
             ("meaning = { m", 'meaning = { holds = "H.", m'),
-            "X1: ClaimSpec: meaning needs a sentence for each of measured",
+            "X1: meaning needs a sentence for each of measured",
         ),
         (('protocol = "matched"', 'protocol = "as published"'), "at least one part must have protocol = 'matched'"),
         (('protocol = "matched"', 'protocol = "mached"'), "no protocol 'mached'. Did you mean 'matched'"),
