@@ -9,7 +9,7 @@ import pytest
 
 from triptych.evaluation.scoring import planned_outputs
 from triptych.spec import ScoringSpec
-from triptych.verdicts import planning, stats
+from triptych.verdicts import planning, sequential, stats
 
 OUTPUTS = planned_outputs(ScoringSpec())
 PRIMARY = [row for row in OUTPUTS if row["role"] == "primary" and row["better"] != "none"]
@@ -47,3 +47,18 @@ def test_the_sign_flip_test_can_decide_from_that_many_seeds_and_not_from_one_les
     group = max(map(topics.count, topics)) * frameworks * (frameworks - 1) // 2
     n = planning.seeds_without_assumptions(OUTPUTS, frameworks)
     assert group * stats.sign_flip_p(np.arange(1.0, n + 1)) < 0.05 <= group * stats.sign_flip_p(np.arange(1.0, n))
+
+
+def test_looks_ask_for_more_seeds_at_the_same_effect():
+    looks = (3, 5, 8)
+    for fixed, at_look in zip(planning.reaches(OUTPUTS, 3, 8), planning.reaches(OUTPUTS, 3, 8, looks), strict=True):
+        assert fixed.metric == at_look.metric and fixed.effect < at_look.effect
+    assert planning.seeds_without_assumptions(OUTPUTS, 3, 3) > planning.seeds_without_assumptions(OUTPUTS, 3)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 6, 1e-5])
+@pytest.mark.parametrize("looks", [(), (5,), (3, 5, 8), (3, 12)])
+def test_the_nominal_level_is_the_largest_that_is_calibrated_to_alpha(alpha: float, looks: tuple[int, ...]):
+    level = sequential.nominal(alpha, looks)
+    assert sequential.calibrated(level, looks) <= alpha < sequential.calibrated(1.02 * level + 1e-9, looks)
+    assert alpha / max(len(looks), 1) <= level <= alpha

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,19 @@ class PreparedStudy(CostedPlan):
     directory: StudyDirectory
     data: dataset.Dataset
 
-    def until(self, look: int) -> PreparedStudy:
-        """The study with the runs of its first seeds only."""
-        seeds = set(self.spec.seeds[:look])
+    def of_seeds(self, seeds: Sequence[int]) -> PreparedStudy:
+        """The study with the runs of these seeds only."""
         return replace(self, runs=[run for run in self.runs if run.seed in seeds])
+
+    def is_complete(self) -> bool:
+        """Whether all of its runs are trained and scored."""
+        return all(self.directory.run(run.id).is_complete() for run in self.runs)
+
+    def looks_to_come(self) -> list[int]:
+        """The numbers of seeds at which it is to be judged, from the last one on whose runs are complete."""
+        seeds, looks = self.spec.seeds, list(self.spec.looks or (len(self.spec.seeds),))
+        reached = [look for look in looks if self.of_seeds(seeds[:look]).is_complete()]
+        return looks[looks.index(reached[-1]) :] if reached else looks
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,8 @@ def run_study(
 ) -> Outcome:
     """Run a study in a directory, or resume it, and summarise it, with `figures` as files of their own, too.
 
-    A study with looks ends at the first at which all is decided, or at the look of `until` seeds.
+    A study with looks ends at the first at which all is decided, or at the look of `until` seeds. Each run is announced
+    once; one that fails is tried again the next time.
     Raises InputError, and touches nothing, for what cannot be run, or not in this directory.
     """
     check(folder, spec)
@@ -82,8 +93,8 @@ def run_study(
             study = prepare(folder, spec, progress, observer.note)
         observer.prepared(study)
         results: dict[str, str] = {}
-        for look in spec.looks or (len(spec.seeds),):
-            results |= compute(study.until(look), observer)
+        for before, look in pairwise((0, *study.looks_to_come())):
+            results |= compute(study.of_seeds(spec.seeds[before:look]), observer)
             outcome = conclude(study, results, figures, look)
             settled = outcome.verdicts is None or is_settled(outcome.verdicts)
             if outcome.verdicts is None or look == until or (settled and until is None):

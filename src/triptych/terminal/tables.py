@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from triptych.text import condition, count, duration, number, p_value
+from triptych.text import condition, count, duration, listed, number, p_value
 from triptych.verdicts import planning, wording
 
 if TYPE_CHECKING:
@@ -96,22 +96,34 @@ def plan(console: Console, study: CostedPlan) -> None:
 
 
 def decidable(console: Console, study: CostedPlan, seconds: float) -> None:
-    """What the seeds can decide by each primary metric, what twice as many could, and what these would cost."""
-    seeds, frameworks = len(study.spec.seeds), len(study.spec.frameworks)
+    """What the seeds can decide by each primary metric at each look, or what twice as many could, and their cost."""
+    seeds, frameworks, looks = len(study.spec.seeds), len(study.spec.frameworks), study.spec.looks
     outputs = study.outputs
-    now, later = (planning.reaches(outputs, frameworks, n) for n in (seeds, 2 * seeds))
-    if not later:
+    numbers = looks or (seeds, 2 * seeds)
+    by_number = [planning.reaches(outputs, frameworks, n, looks) for n in numbers]
+    if not by_number[-1]:
         return
-    now_by = {reach.metric: reach.text for reach in now}
-    more = f"{2 * seeds} seeds, {duration(seconds)} more of training"
-    table = _table("what can be told apart", count(seeds, "seed"), more)
-    for reach in later:
-        _add(table, reach.label, now_by.get(reach.metric, "nothing"), reach.text)
+    if looks:
+        console.print(
+            f"  It looks at {listed([str(look) for look in looks])} seeds, and ends at the first look at which every "
+            "primary comparison is decided.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        # Seeds cost the same, whatever their number.
+        heads = [f"{count(look, 'seed')}, {duration(seconds * look / seeds)}" for look in looks]
+    else:
+        heads = [count(seeds, "seed"), f"{2 * seeds} seeds, {duration(seconds)} more of training"]
+    table = _table("what can be told apart", *heads)
+    for last in by_number[-1]:
+        texts = [next((r.text for r in row if r.metric == last.metric), "nothing") for row in by_number]
+        _add(table, last.label, *texts)
     console.print(table)
-    exact = planning.seeds_without_assumptions(outputs, frameworks)
+    exact = planning.seeds_without_assumptions(outputs, frameworks, len(looks))
     console.print(
-        f"  In four studies of five, if seeds scatter as in {planning.scatter()['source']}; on your images they may "
-        f"not. From {exact} seeds on, a verdict can hold without assumptions about how seeds scatter.",
+        f"  These are found in four studies of five, if seeds scatter as in {planning.scatter()['source']}; "
+        f"on your images they may not. From {exact} seeds on, a verdict can hold without assumptions about how seeds "
+        "scatter.",
         highlight=False,
         markup=False,
     )

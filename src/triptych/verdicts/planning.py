@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from triptych.text import number
-from triptych.verdicts import stats
+from triptych.verdicts import sequential, stats
 from triptych.verdicts.scales import Effects, Scale, scale_of
 
 POWER = 0.8
@@ -58,10 +58,13 @@ def scatter() -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def reaches(metrics: Iterable[Mapping[str, Any]], frameworks: int, seeds: int) -> list[Reach]:
+def reaches(
+    metrics: Iterable[Mapping[str, Any]], frameworks: int, seeds: int, looks: Sequence[int] = ()
+) -> list[Reach]:
     """What a study of so many seeds and frameworks can decide by each of its primary metrics that is in the table.
 
-    `metrics` are the rows of metrics.json. The level is what Holm's first step asks of the largest group.
+    `metrics` are the rows of metrics.json. The level is what Holm's first step asks of the largest group; where looks
+    are planned, what it asks at each of them.
     """
     rows = [m for m in metrics if _is_primary(m)]
     known, pairs = scatter()["sd"], frameworks * (frameworks - 1) // 2
@@ -71,7 +74,8 @@ def reaches(metrics: Iterable[Mapping[str, Any]], frameworks: int, seeds: int) -
         if sd is None or scale == "event" or seeds < 2 or not pairs:
             continue
         alone = [m for m in rows if (m.get("topic") or {}).get("name") == (row.get("topic") or {}).get("name")]
-        difference = smallest_found(seeds, sd, 0.05 / (pairs * len(alone)))
+        level = sequential.nominal(0.05 / (pairs * len(alone)), looks)
+        difference = smallest_found(seeds, sd, level)
         found.append(
             Reach(
                 metric=row["metric"],
@@ -85,10 +89,15 @@ def reaches(metrics: Iterable[Mapping[str, Any]], frameworks: int, seeds: int) -
     return found
 
 
-def seeds_without_assumptions(metrics: Iterable[Mapping[str, Any]], frameworks: int, alpha: float = 0.05) -> int:
-    """From how many seeds on the exact sign-flip test can decide in every group of primary comparisons."""
+def seeds_without_assumptions(
+    metrics: Iterable[Mapping[str, Any]], frameworks: int, looks: int = 1, alpha: float = 0.05
+) -> int:
+    """From how many seeds on the exact sign-flip test can decide in every group of primary comparisons.
+
+    With several planned looks its p is multiplied by their number (`triptych.verdicts.evidence`).
+    """
     topics = Counter((m.get("topic") or {}).get("name") for m in metrics if _is_primary(m))
-    largest = max(topics.values(), default=1) * max(frameworks * (frameworks - 1) // 2, 1)
+    largest = max(topics.values(), default=1) * max(frameworks * (frameworks - 1) // 2, 1) * max(looks, 1)
     return math.floor(math.log2(largest / alpha)) + 2  # its smallest p is 2 / 2^n, and 2 largest / 2^n < alpha
 
 

@@ -40,6 +40,15 @@ def calibrated(p: float, looks: Sequence[int], one_sided: bool = False) -> float
     return bound if below < 100 else min(bound, below / len(smallest))
 
 
+def nominal(alpha: float, looks: Sequence[int]) -> float:
+    """The largest p of a two-sided test at one of the looks that holds the level alpha over all of them."""
+    if len(looks) < 2:
+        return alpha
+    smallest = any_look(tuple(looks))
+    below = int(alpha * len(smallest))
+    return alpha / len(looks) if below < 100 else max(alpha / len(looks), float(smallest[below - 1]))
+
+
 @lru_cache(maxsize=64)
 def any_look(looks: tuple[int, ...], one_sided: bool = False) -> np.ndarray:
     """The smallest p over the looks in each simulated study under the null, [STUDIES], in ascending order."""

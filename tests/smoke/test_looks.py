@@ -1,0 +1,131 @@
+"""Seeds that are added look by look: how far a study goes, what resumes it, and what extends it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from triptych import store
+from triptych.directory import StudyDirectory
+from triptych.errors import InputError
+from triptych.spec import StudySpec, checked
+from triptych.study import runner
+from triptych.study.extending import continued
+from triptych.study.observer import Silent
+
+pytestmark = pytest.mark.slow
+
+
+class Hearing(Silent):
+    """Keeps what it hears: the notes, and how often each run was announced as finished."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.finished: Counter[str] = Counter()
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    @contextmanager
+    def computing(self, costs: Any) -> Iterator[Any]:
+        def on_event(event: dict[str, Any]) -> None:
+            self.finished.update([event["id"]] if event["event"] == "finished" else [])
+
+        yield on_event, lambda: False
+
+
+@pytest.fixture
+def study(digits_file: Path) -> StudySpec:
+    values = {
+        "name": "looking",
+        "frameworks": ["vae", "gan"],
+        "seeds": 4,
+        "looks": [2, 3, 4],
+        "data": {"source": "arrays", "path": str(digits_file), "size": 16},
+        "network": {"width": 0.03, "latent": 4},
+        "training": {"images": 32, "batch_size": 16},
+        "scoring": {"images": 50, "metrics": ["frechet"], "features": ["pixels"]},
+        "execution": {"workers": 1, "threads": 1},
+    }
+    return checked(StudySpec, values, "study.toml")
+
+
+@pytest.fixture
+def decided_from(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Let the primary comparisons be decided from a number of seeds on, whatever they are."""
+
+    def decided_from(seeds: int) -> None:
+        monkeypatch.setattr(runner, "is_settled", lambda verdicts: max(row["n"] for row in verdicts) >= seeds)
+
+    return decided_from
+
+
+def seeds_run(folder: Path) -> set[int]:
+    return {store.read_json(run.spec_json)["seed"] for run in StudyDirectory(folder).run_directories()}
+
+
+def judged(folder: Path) -> dict[str, Any]:
+    [row] = [row for row in store.read_json(StudyDirectory(folder).verdicts_json) if row["role"] == "primary"]
+    return row
+
+
+def test_a_study_goes_on_while_a_primary_comparison_is_open_and_announces_each_run_once(study, tmp_path, decided_from):
+    decided_from(3)
+    heard = Hearing()
+    outcome = runner.run_study(study, tmp_path / "out", heard, figures=False)
+    assert seeds_run(tmp_path / "out") == {0, 1, 2} and len(outcome.results) == 6
+    assert set(heard.finished.values()) == {1} and set(heard.finished) == set(outcome.results)
+    assert [note for note in heard.notes if "more seeds" in note] == [
+        "Not all primary comparisons are decided by 2 seeds: more seeds are added."
+    ]
+    row = judged(tmp_path / "out")
+    assert (row["n"], row["looks"], row["look"]) == (3, [2, 3, 4], 2)
+
+
+def test_a_planned_look_extends_a_settled_study_and_is_kept_when_it_is_run_again(study, tmp_path, decided_from):
+    decided_from(2)
+    out = tmp_path / "out"
+    runner.run_study(study, out, figures=False)
+    assert seeds_run(out) == {0, 1}
+    assert continued(out, 3) == (study, 3, "")
+    with pytest.raises(InputError, match=r"not planned.*5.*One of 2, 3, 4"):
+        continued(out, 5)
+
+    runner.run_study(study, out, until=3, figures=False)
+    assert (seeds_run(out), judged(out)["n"]) == ({0, 1, 2}, 3)
+    before = (out / "verdicts.json").read_bytes()
+    heard = Hearing()
+    runner.run_study(study, out, heard, figures=False)
+    assert (seeds_run(out), set(heard.finished.values()), len(heard.finished)) == ({0, 1, 2}, {1}, 6)
+    assert (out / "verdicts.json").read_bytes() == before
+
+
+def test_a_look_of_which_runs_are_missing_is_not_judged(study, tmp_path, decided_from):
+    """An extension that was stopped: what it has computed stays, and enters no verdict until its look is whole."""
+    decided_from(2)
+    out = tmp_path / "out"
+    runner.run_study(study, out, until=3, figures=False)
+    lost = next(run for run in StudyDirectory(out).run_directories() if store.read_json(run.spec_json)["seed"] == 2)
+    (lost.path / "manifest.json").unlink()
+    runner.run_study(study, out, figures=False)
+    assert judged(out)["n"] == 2
+
+
+def test_a_study_without_looks_is_followed_by_a_second_one_that_says_so(study, tmp_path):
+    fixed = study.model_copy(update={"seeds": (0, 1), "looks": ()})
+    runner.run_study(fixed, tmp_path / "looking", figures=False)
+    before = {path: path.read_bytes() for path in (tmp_path / "looking").rglob("*") if path.is_file()}
+    second, until, note = continued(tmp_path / "looking", 4)
+    assert (second.name, second.seeds, until) == ("looking-extended", (2, 3), None) and "have been seen" in note
+    with pytest.raises(InputError, match=r"at least 2 others.*Give 4 or more"):
+        continued(tmp_path / "looking", 3)
+    runner.run_study(second, tmp_path / second.name)
+    assert seeds_run(tmp_path / second.name) == {2, 3}
+    assert {path: path.read_bytes() for path in before} == before
+    page = (tmp_path / second.name / "report.html").read_text("utf-8")
+    assert "The results of looking had been seen when this study was planned" in page
