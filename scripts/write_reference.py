@@ -95,7 +95,8 @@ def _studies() -> Iterator[str]:
     yield "## The study itself\n"
     yield _prose(spec.StudySpec) + "\n"
     yield from _fields(spec.StudySpec, leave_out=PARTS)
-    yield "`seeds = 3` stands for the seeds 0, 1 and 2. `name` is the directory under results/ unless --out is given.\n"
+    yield '`seeds = 3` stands for the seeds 0, 1 and 2; `seeds = "3..12"` for 12 seeds with looks at 3, 5, 8 and 12.'
+    yield "`name` is the directory under results/ unless --out is given.\n"
     yield "The values of one run are set in this order, later ones replacing earlier ones: the study's shared parts,"
     yield "the framework's own defaults where the study has the project's default, the point of the grid, the"
     yield "framework's preset, its override.\n"

@@ -90,10 +90,13 @@ class Study:
         return _study_of(score_study(self.folder, wanted, observer=observer))
 
     def verdicts(self) -> pandas.DataFrame:
-        """A row for every question: metric, a, b, verdict, difference, low, high, n, p_adjusted, sentence, ..."""
+        """A row for every question: metric, a, b, verdict, difference, low, high, n, p_adjusted, sentence, ...
+
+        Empty as long as the study has not been judged.
+        """
         import pandas
 
-        return pandas.DataFrame(store.read_json(self.files.verdicts_json))
+        return pandas.DataFrame(store.Reader().tables(self.files.verdicts_json))
 
 
 def compare(

@@ -29,8 +29,10 @@ from triptych.terminal.options import (
     PictureOption,
     PresetOption,
     RunArgument,
+    SecondOption,
     SizeOption,
     ThreadsOption,
+    VaryOption,
     WorkersOption,
     names,
 )
@@ -64,7 +66,7 @@ def compare(
     batch_size: Annotated[int | None, typer.Option(help="Images per step.")] = None,
     metrics: MetricsOption = None,
     features: FeaturesOption = None,
-    vary: Annotated[str | None, typer.Option(help="Sources that also vary alone, e.g. initial,order.")] = None,
+    vary: VaryOption = None,
     device: DeviceOption = "auto",
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
@@ -116,16 +118,16 @@ def run(
 @app.command()
 def extend(
     study: Annotated[Path, typer.Argument(help="A study's directory.")],
-    seeds: Annotated[int, typer.Option(min=2, help="Seeds of each framework in the end.")],
-    out: OutOption = None,
+    seeds: Annotated[int, typer.Option(min=2, help="Seeds of each framework afterwards.")],
+    out: SecondOption = None,
 ) -> None:
     """Add seeds to a study: up to a planned look, or as a second study that says that the first was seen."""
-    from triptych.study.extending import continued
+    from triptych.study.extending import extension
 
-    spec, until, note = continued(study, seeds)
-    if note:
-        console.print(note, markup=False, highlight=False)
-    _run_study(spec, out or (study if until else study.parent / spec.name), until)
+    more = extension(study, seeds, out)
+    if more.note:
+        console.print(more.note, markup=False, highlight=False, soft_wrap=True)
+    _run_study(more.spec, more.folder, more.until)
 
 
 def _run_study(spec: StudySpec, out: Path, until: int | None = None) -> None:
@@ -162,7 +164,7 @@ def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> Non
 
 @app.command()
 def status(directory: Annotated[Path, typer.Argument(help="A study's directory.")]) -> None:
-    """Show where every run of a study stands."""
+    """Show the state of every run of a study."""
     from triptych.study import runner
     from triptych.terminal import tables
 
@@ -210,7 +212,7 @@ app.command()(measuring.measure)
 @app.command()
 def report(
     directories: Annotated[list[Path], typer.Argument(help="A study's directory, or those of several.")],
-    out: Annotated[Path | None, typer.Option(help="Of several studies: where their page goes, results/across.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Of several studies: their page's folder, results/across.")] = None,
 ) -> None:
     """Judge the scores again and write the report again; of several studies, how frameworks rank over data sets."""
     from triptych.study import reporting
@@ -322,7 +324,7 @@ def reconstruct(
         str | None, typer.Argument(help="Other images than the test images of the run's own study.")
     ] = None,
     n: Annotated[
-        int | None, typer.Option("--number", "-n", min=1, help="How many test images; 32, if so many.")
+        int | None, typer.Option("--number", "-n", min=1, help="How many test images; at most 32 by default.")
     ] = None,
     out: PictureOption = Path("reconstructions.png"),
 ) -> None:
@@ -350,8 +352,7 @@ def networks(
     from triptych.training import cost
 
     study = comparison("mnist", ["vae"], 1, preset, size=size, channels=channels, width=width, latent=latent)
-    shape = f"{study.data.size} px, {channels} channels, width {study.network.width:g} of the paper's"
-    console.print(f"Preset {preset}: {shape}, {latent} latent dimensions")
+    console.print(f"Preset {preset}:", tables.shape(study, channels))
     tables.networks(console, cost.layers(study.network, study.data.size, channels), TITLES)
 
 

@@ -23,7 +23,7 @@ class Page(HTMLParser):
             self.sections[self.here] = ""
 
     def handle_data(self, data: str) -> None:
-        self.sections[self.here] += data
+        self.sections[self.here] += data.replace("\N{NARROW NO-BREAK SPACE}%", " %")
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attrs for name, attrs in self.tags if name == tag]

@@ -15,7 +15,7 @@ from triptych.directory import StudyDirectory
 from triptych.errors import InputError
 from triptych.spec import StudySpec, checked
 from triptych.study import runner
-from triptych.study.extending import continued
+from triptych.study.extending import extension
 from triptych.study.observer import Silent
 
 pytestmark = pytest.mark.slow
@@ -83,6 +83,7 @@ def test_a_study_goes_on_while_a_primary_comparison_is_open_and_announces_each_r
     assert [note for note in heard.notes if "more seeds" in note] == [
         "Not all primary comparisons are decided by 2 seeds: more seeds are added."
     ]
+    assert {row["state"] for row in runner.status(tmp_path / "out")} == {"finished"}
     row = judged(tmp_path / "out")
     assert (row["n"], row["looks"], row["look"]) == (3, [2, 3, 4], 2)
 
@@ -92,9 +93,12 @@ def test_a_planned_look_extends_a_settled_study_and_is_kept_when_it_is_run_again
     out = tmp_path / "out"
     runner.run_study(study, out, figures=False)
     assert seeds_run(out) == {0, 1}
-    assert continued(out, 3) == (study, 3, "")
+    more = extension(out, 3)
+    assert (more.spec, more.folder, more.until, more.note) == (study, out, 3, "")
     with pytest.raises(InputError, match=r"not planned.*5.*One of 2, 3, 4"):
-        continued(out, 5)
+        extension(out, 5)
+    with pytest.raises(InputError, match=r"in its own directory.*Leave --out away"):
+        extension(out, 3, tmp_path / "elsewhere")
 
     runner.run_study(study, out, until=3, figures=False)
     assert (seeds_run(out), judged(out)["n"]) == ({0, 1, 2}, 3)
@@ -103,6 +107,10 @@ def test_a_planned_look_extends_a_settled_study_and_is_kept_when_it_is_run_again
     runner.run_study(study, out, heard, figures=False)
     assert (seeds_run(out), set(heard.finished.values()), len(heard.finished)) == ({0, 1, 2}, {1}, 6)
     assert (out / "verdicts.json").read_bytes() == before
+    with pytest.raises(InputError, match=r"has 3 seeds already.*2.*One of 3, 4"):
+        extension(out, 2)
+    runner.run_study(study, out, until=2, figures=False)  # as if that were asked for all the same
+    assert (seeds_run(out), judged(out)["n"]) == ({0, 1, 2}, 3)
 
 
 def test_a_look_of_which_runs_are_missing_is_not_judged(study, tmp_path, decided_from):
@@ -116,16 +124,19 @@ def test_a_look_of_which_runs_are_missing_is_not_judged(study, tmp_path, decided
     assert judged(out)["n"] == 2
 
 
-def test_a_study_without_looks_is_followed_by_a_second_one_that_says_so(study, tmp_path):
+def test_a_study_without_looks_is_followed_by_a_second_one_that_says_so(study, tmp_path, monkeypatch):
     fixed = study.model_copy(update={"seeds": (0, 1), "looks": ()})
     runner.run_study(fixed, tmp_path / "looking", figures=False)
     before = {path: path.read_bytes() for path in (tmp_path / "looking").rglob("*") if path.is_file()}
-    second, until, note = continued(tmp_path / "looking", 4)
-    assert (second.name, second.seeds, until) == ("looking-extended", (2, 3), None) and "have been seen" in note
+    monkeypatch.chdir(tmp_path / "looking")
+    more = extension(Path("."), 4)
+    assert (more.folder, more.spec.seeds, more.until) == (tmp_path / "looking-extended", (2, 3), None)
+    assert "have been seen" in more.note and str(more.folder) in more.note
+    assert extension(Path("."), 4, tmp_path / "mine").folder == tmp_path / "mine"
     with pytest.raises(InputError, match=r"at least 2 others.*Give 4 or more"):
-        continued(tmp_path / "looking", 3)
-    runner.run_study(second, tmp_path / second.name)
-    assert seeds_run(tmp_path / second.name) == {2, 3}
+        extension(Path("."), 3)
+    runner.run_study(more.spec, more.folder)
+    assert seeds_run(more.folder) == {2, 3}
     assert {path: path.read_bytes() for path in before} == before
-    page = (tmp_path / second.name / "report.html").read_text("utf-8")
+    page = (more.folder / "report.html").read_text("utf-8")
     assert "The results of looking had been seen when this study was planned" in page

@@ -23,6 +23,7 @@ import triptych
 from block_features import blocks
 from triptych import cli
 from triptych.data.prepare import resize
+from triptych.errors import InputError
 from triptych.evaluation.features import Extractor
 from triptych.evaluation.metrics import Metric, Output, load
 from triptych.evaluation.metrics.frechet import frechet_distance
@@ -409,6 +410,14 @@ def test_names_of_sets():
         "gan/samples": ["gan/samples"],
         "vae/samples": ["vae/samples"],
     }
+    with pytest.raises(InputError, match="two of one name.*'GAN'"):
+        images.named_sets(["GAN=a/", "GAN =b/"])
+
+
+def test_a_set_of_a_name_is_one_path_or_several(home):
+    for paths in (home / "mild0.npy", str(home / "mild0.npy"), [home / "mild0.npy"]):
+        found = triptych.measure({"mild": paths}, home / "real.npy", metrics=["kid"], features=[BLOCKS])
+        assert [row["framework"] for row in found.scores] == ["mild"] and found.scores[0]["value"] is not None
 
 
 # the command

@@ -57,6 +57,23 @@ def test_the_time_left_leaves_out_what_was_done_before(console, monkeypatch):
     assert "all trained: a scoring: kid" in said(console)  # how long that takes, FLOPs of training do not tell
 
 
+def test_no_time_is_left_to_say_before_anything_is_worked(console, monkeypatch):
+    """A resumed run whose first event comes late, and one that was trained before and is only to be scored."""
+    clock = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 5.0)
+    display = progress.Display(console, {"a": Cost(100, 1, {}), "b": Cost(100, 1, {})})
+    display.on_event({"id": "b", "event": "started"})
+    display.on_event({"id": "b", "event": "scoring", "metric": "kid"})
+    clock[0] += 10
+    display.on_event({"id": "a", "event": "started"})
+    display.on_event({"id": "a", "event": "training", "images": 50, "seconds": 50.0})
+    assert "50 %: b scoring: kid, a 0 of 100 images" in said(console)
+    clock[0] += 10
+    display.on_event({"id": "a", "event": "training", "images": 60, "seconds": 60.0})
+    assert f"80 %, about {80 / 60:.1f} min of training left" in said(console)  # 20 s for 10 images, and 40 to go
+
+
 def test_names_that_look_like_markup_are_left_as_they_are(console):
     with progress.Display(console, {"[red]a[/]": Cost(1, 1, {})}) as display:
         display.on_event({"id": "[red]a[/]", "event": "failed", "message": "[bold]no[/]"})
@@ -111,7 +128,29 @@ def test_most_runs_that_learned_nothing_are_said_before_any_verdict(console, fai
     ]
     tables.verdicts(console, [verdict.to_dict() for verdict in judge(scores, asked)])
     shown = " ".join(said(console).split())
-    assert (f"Most runs have learned nothing ({failed} of 3 of GAN failed)" in shown) == warned
+    assert (f"Most runs of GAN ({failed} of 3) failed. Train on more images" in shown) == warned
+
+
+def test_verdicts_on_secondary_metrics_are_shown_where_none_is_primary(console):
+    scores = [
+        {
+            "metric": "sharpness",
+            "framework": f,
+            "seed": seed,
+            "value": level + 0.1 * (seed - 1) * level,
+            "undefined": None,
+            "n": 100,
+        }
+        for f, level in (("vae", 1.0), ("gan", 9.0))
+        for seed in range(3)
+    ]
+    asked = [Comparison(metric="sharpness", a="vae", b="gan", smallest_effect=None, better="lower", role="secondary")]
+    answers = [verdict.to_dict() for verdict in judge(scores, asked)]
+    tables.verdicts(console, answers)
+    shown = said(console)
+    assert "VAE is better" in shown and "No verdicts" not in shown and "undecided" not in shown
+    tables.verdicts(console, [])
+    assert "No verdicts: there are no two frameworks to compare" in said(console)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

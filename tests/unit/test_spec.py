@@ -69,6 +69,8 @@ def study(**values: Any) -> StudySpec:
         ({"seeds": "5..3"}, "seeds are a number such as 3, or looks"),
         ({"seeds": 5, "looks": [3, 4]}, "looks are numbers of seeds in ascending order, from 2 to all 5"),
         ({"seeds": 5, "looks": [3, 3, 5]}, "looks are numbers of seeds in ascending order"),
+        ({"seeds": "3..8", "looks": [3, 8]}, r"seeds = '3..8' plans the looks \[3, 5, 8\] itself"),
+        ({"frameworks": ["vae"], "seeds": "3..8"}, "looks add seeds until .* one framework has nothing to compare"),
         ({"seeds": []}, "seeds: one or more are needed, each once"),
         ({"seeds": [1, 2, 1]}, "seeds: one or more are needed, each once"),
         ({"frameworks": []}, "frameworks: "),

@@ -188,7 +188,7 @@ def open(folder: Path, device: str | torch.device = "cpu", resident_bytes: int =
 
 
 def redrawn(data: Dataset, seed: int | None) -> Dataset:
-    """The data with training and validation images drawn anew out of both, as many as before; test images stay.
+    """The data with training and validation images drawn again out of both, as many as before; test images stay.
 
     None leaves the split as it was prepared. So no image is tested on that a feature extractor was fitted to, and
     scores at all seeds are on the same images.
@@ -212,7 +212,7 @@ def _mixed(one: Split, other: Split, rows: torch.Tensor) -> Split:
     if isinstance(one.pixels, torch.Tensor) and isinstance(other.pixels, torch.Tensor):
         pixels = torch.cat([one.pixels, other.pixels])[rows.to(one.device)]
         return Split(pixels, labels, one.device)
-    assert isinstance(one.pixels, np.ndarray) and isinstance(other.pixels, np.ndarray), "drawn anew once"
+    assert isinstance(one.pixels, np.ndarray) and isinstance(other.pixels, np.ndarray), "drawn again once"
     return Split(Mixed(one.pixels, other.pixels, rows.numpy()), labels, one.device)
 
 

@@ -33,7 +33,7 @@ def measure(
     channels: ChannelsOption = None,
     fit: FitOption = None,
     broken: BrokenOption = "error",
-    images: Annotated[int | None, typer.Option(min=2, help="At most so many of each set; 50,000 by default.")] = None,
+    images: Annotated[int | None, typer.Option(min=2, help="The most images of each set; 50,000 by default.")] = None,
     device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")] = False,
 ) -> None:
@@ -67,5 +67,4 @@ def measure(
     console = Console()
     measured.scores(console, found)
     if found["verdicts"]:
-        role = "primary" if any(verdict["role"] == "primary" for verdict in found["verdicts"]) else "secondary"
-        tables.verdicts(console, found["verdicts"], role, "the output of --json")
+        tables.verdicts(console, found["verdicts"], "the output of --json")

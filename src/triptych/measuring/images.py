@@ -236,12 +236,13 @@ def named_sets(samples: Sequence[str]) -> dict[str, list[str]]:
             name, sets = (stem if short[stem] == 1 and stem else text), [text]
         else:
             name, _, rest = text.partition("=")
+            name = name.strip()
             sets = [part.strip() for part in rest.split(",") if part.strip()]
-            if not name.strip() or not sets:
+            if not name or not sets:
                 raise InputError("a name and its sets are NAME=A,B,C", where="SAMPLES", value=text)
         if name in found:
             raise InputError("two of one name", where="SAMPLES", value=name, hint="List all its sets: NAME=A,B,C.")
-        found[name.strip()] = sets
+        found[name] = sets
     if not found:
         raise InputError("no samples are given", where="SAMPLES", hint="Give a folder, an .npy or an .npz file.")
     return found

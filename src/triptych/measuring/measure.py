@@ -113,7 +113,10 @@ def _named(samples: Any) -> dict[str, list[str]]:
     if not isinstance(samples, Mapping):
         given = [samples] if isinstance(samples, str | Path) else list(samples)
         return named_sets([str(each) for each in given])
-    named = {str(name): [str(path) for path in paths] for name, paths in samples.items()}
+    named = {
+        str(name): [str(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+        for name, paths in samples.items()
+    }
     if not named or not all(named.values()):
         raise InputError("no samples are given", where="samples")
     return named

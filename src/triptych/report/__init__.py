@@ -189,7 +189,8 @@ def _page(study: Study, cells: dict[str, Cells], with_figures: bool) -> str:
     translated = translation.translation(study, cells)
     templates = pages.environment()
     templates.filters |= {"condition": text.condition}
-    return templates.get_template("page.html.j2").render(
+    return pages.rendered(
+        templates.get_template("page.html.j2"),
         study=study,
         with_figures=with_figures,
         facts=headlines.facts(study),
@@ -210,5 +211,4 @@ def _page(study: Study, cells: dict[str, Cells], with_figures: bool) -> str:
         spec_hash=matched.fingerprint,
         shapes=[Markup(shape) for shape in lines.SHAPES],
         dashes=[" ".join(f"{plotting.LINE * length:.3g}" for length in dash) for dash in plotting.DASHES],
-        **pages.frame(),
     )

@@ -47,7 +47,7 @@ class Measure:
         found = f"p = {number(ranking.p, 2)} (Friedman, by permutation)"
         difference = f"critical difference {number(ranking.critical_difference, 3)} ranks (Nemenyi)"
         missing = [f"{display(f)} on {count(n, 'data set')}" for f, n in ranking.missing.items()]
-        gaps = f" No score, hence the last rank: {listed(missing)}." if missing else ""
+        gaps = f" No score, so the last rank: {listed(missing)}." if missing else ""
         return f"{text}: {found}, {difference}.{gaps}"
 
 
@@ -139,7 +139,7 @@ def _cautions(read: list[Study], frameworks: list[str]) -> list[str]:
         found.append("The studies differ in size, network or optimiser, so data sets differ in more than their images.")
     left = sorted({f for study in read for f in study.frameworks} - set(frameworks))
     if left:
-        found.append(f"Not in all studies, hence left out: {listed([display(f) for f in left])}.")
+        found.append(f"Not in all studies, so left out: {listed([display(f) for f in left])}.")
     return found + [problem for study in read for problem in study.problems]
 
 
@@ -175,18 +175,14 @@ def _page(
     read: list[Study], studies: Sequence[Path], names: list[str], frameworks: list[str], measures: list[Measure]
 ) -> str:
     diagrams = [drawing for _, drawing in svgs([_diagram(m, frameworks) for m in measures], "ranks")]
-    return (
-        pages.environment()
-        .get_template("across.html.j2")
-        .render(
-            frameworks=frameworks,
-            names=names,
-            studies=_paths(studies),
-            seeds=[len(study.seeds) for study in read],
-            measures=list(zip(measures, diagrams, strict=True)),
-            better=tables.BETTER,
-            troubles=_cautions(read, frameworks),
-            contents={"ranks": "Ranks", "method": "What this says"},
-            **pages.frame(),
-        )
+    return pages.rendered(
+        pages.environment().get_template("across.html.j2"),
+        frameworks=frameworks,
+        names=names,
+        studies=_paths(studies),
+        seeds=[len(study.seeds) for study in read],
+        measures=list(zip(measures, diagrams, strict=True)),
+        better=tables.BETTER,
+        troubles=_cautions(read, frameworks),
+        contents={"ranks": "Ranks", "method": "What this says"},
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 from triptych.directory import RunRecord, StudyDirectory
 from triptych.errors import InputError
+from triptych.spec.seeds import up_to_look
 from triptych.store import Reader, Row
 from triptych.text import condition as text_of
 from triptych.text import condition_key
@@ -187,11 +188,8 @@ def _seeds(config: Row) -> list[int]:
 
 def _reached(config: Row, seen: set[int]) -> list[int]:
     """The study's seeds up to the look that its runs have reached; all where no looks are planned."""
-    seeds, looks = _seeds(config), config.get("looks")
-    if not isinstance(looks, list) or not looks:
-        return seeds
-    begun = max((place for place, seed in enumerate(seeds, 1) if seed in seen), default=0)
-    return seeds[: next((look for look in looks if look >= begun), len(seeds))]
+    looks = config.get("looks")
+    return up_to_look(_seeds(config), looks if isinstance(looks, list) else (), seen)
 
 
 def _distinct(values: Any) -> list[str]:

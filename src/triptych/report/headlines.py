@@ -10,6 +10,7 @@ from triptych.report.collect import Row, Study
 from triptych.report.tables import Cell, Cells, beaten
 from triptych.text import count, finite, listed, number
 from triptych.topics import BUILT_IN, Topic
+from triptych.verdicts import planning
 from triptych.verdicts.wording import FEW_SEEDS, display, needed, risk_of
 
 SOURCES = {"mnist": "MNIST"}
@@ -256,7 +257,7 @@ def risks(study: Study, condition: str) -> list[str]:
             sound.setdefault(found[framework]["runs"], []).append(framework)
     shown = [f for f in study.frameworks if f in found and found[f]["failed"]]
     return [f"{risk_of(**found[f], name=display(f))}." for f in shown] + [
-        f"{listed([display(f) for f in names])}: {risk_of(**found[names[0]])}{' each' if len(names) > 1 else ''}."
+        f"{listed([display(f) for f in names])}{', each' if len(names) > 1 else ''}: {risk_of(**found[names[0]])}."
         for names in sound.values()
     ]
 
@@ -264,9 +265,12 @@ def risks(study: Study, condition: str) -> list[str]:
 def legend(study: Study) -> str:
     """What the marks of decided verdicts mean; empty where there are none."""
     seen = {v.get("rests_on") for v in study.verdicts}
+    exact = planning.seeds_without_assumptions(
+        study.metrics, len(study.frameworks), len(study.config.get("looks") or ())
+    )
     words = {
         "◆": "confirmed without assumptions, by an exact test" if seen & {"signs", "counts"} else "",
-        "◇": "assumes that seeds scatter normally; from six seeds on, an exact test can confirm it"
+        "◇": f"assumes that seeds scatter normally; from {exact} seeds on, an exact test can confirm it"
         if "normal" in seen
         else "",
     }

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from triptych import text
 from triptych.report.collect import Study
 from triptych.report.headlines import differs, facts, level, pairing, topic_of
-from triptych.text import finite, listed, number
-from triptych.verdicts.wording import display, nothing_learned
+from triptych.text import count, finite, listed, number
+from triptych.verdicts.wording import display, mostly_failed, primary
 
 FEW = 500
 """With fewer test images a warning comes before anything else: features have 64 dimensions or more."""
@@ -34,7 +34,7 @@ def troubles(study: Study) -> list[str]:
                 for r in runs
             ]
             found.append(f"{len(runs)} of {len(study.runs)} runs {words}: {listed(names)}.")
-    found += _nothing_learned(study)
+    found += _mostly_failed(study)
     counts = study.data.get("counts")
     test = finite(counts.get("test")) if isinstance(counts, dict) else None
     if test is not None and test < FEW:
@@ -46,11 +46,11 @@ def troubles(study: Study) -> list[str]:
     return found + study.problems
 
 
-def _nothing_learned(study: Study) -> Iterator[str]:
+def _mostly_failed(study: Study) -> Iterator[str]:
     """The frameworks of which most runs failed under a condition: what they score says nothing of the framework."""
     for condition in study.conditions:
         risks = {f: risk for v in study.verdicts_of(None, condition) for f, risk in (v.get("risks") or {}).items()}
-        if said := nothing_learned({f: risks[f] for f in study.frameworks if f in risks}):
+        if said := mostly_failed({f: risks[f] for f in study.frameworks if f in risks}):
             yield f"{condition}: {said}" if condition else said
 
 
@@ -73,9 +73,12 @@ def _of_the_design(study: Study) -> Iterator[str]:
         yield paired
     looks = study.config.get("looks") or []
     if looks:
+        open_ = sum(v["verdict"] == "undecided" for v in primary(study.verdicts))
+        still = f"{count(open_, 'comparison')} still undecided" if open_ else "every comparison is decided"
         yield (
-            f"Seeds were added in planned looks ({listed(list(map(str, looks)))}) until every primary comparison was "
-            f"decided: {n} of at most {looks[-1]} were needed. p-values are adjusted for {len(looks)} looks."
+            f"Seeds are added in planned looks ({listed(list(map(str, looks)))}) while a primary comparison is "
+            f"undecided: there are {n} of at most {looks[-1]}, and {still}. p-values are adjusted for "
+            f"{len(looks)} looks."
         )
     if study.config.get("follows"):
         yield f"The results of {study.config['follows']} had been seen when this study was planned; it has other seeds."
@@ -87,7 +90,7 @@ def _of_the_design(study: Study) -> Iterator[str]:
     if said["budget"] and not differs(study, "training", "images"):
         passes = f", {number(images / train, 2)} times the training set" if train and images else ""
         yield (
-            f"The budget is {said['budget']}{passes}: the early leader need not be the final one. Equal "
+            f"The budget is {said['budget']}{passes}: the leader may be another one with a larger budget. Equal "
             "images are not equal cost; the cost table shows the cost of each framework."
         )
     own = [part for part in ("network", "optimiser", "training") if differs(study, part)]

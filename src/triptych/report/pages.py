@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from triptych.verdicts.stats import Estimate
 from triptych.verdicts.wording import display
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Environment, Template
 
 HERE = Path(__file__).parent
 
@@ -33,6 +34,11 @@ def environment(*folders: Path, markdown: bool = False, **options: Any) -> Envir
     words = (number, duration, count, display, interval, estimate, capital, listed)
     made.filters |= {word.__name__: word for word in words}
     return made
+
+
+def rendered(template: Template, **values: Any) -> str:
+    """A page of a template, in its frame; no line breaks between a number and its "%"."""
+    return re.sub(r"(?<=\d) %", "\N{NARROW NO-BREAK SPACE}%", template.render(**values, **frame()))
 
 
 def frame() -> dict[str, Any]:

@@ -241,7 +241,7 @@ class StudySpec(Frozen):
     "optimiser.rate"). `looks` are numbers of seeds, such as [3, 5, 8]: the study stops at the first at which its
     primary comparisons are decided, and p-values are adjusted for looking so often. `vary` names sources of randomness
     (initial, order, noise, samples, split): for each there are further runs in which the seed of that source alone
-    varies, which tell its share of the scatter between seeds. `follows` names an earlier study
+    varies, which show its share of the scatter between seeds. `follows` names an earlier study
     whose results had been seen when this one was planned. `override` gives one framework its own options; the name
     "vaegan@larsen-code" takes a preset of that framework, and any other name after the "@" is a variant that `override`
     defines.
@@ -269,6 +269,10 @@ class StudySpec(Frozen):
         if not isinstance(values, dict) or not isinstance(seeds := values.get("seeds"), str):
             return values
         number, looks = parsed(seeds)
+        if looks and values.get("looks"):
+            raise ValueError(
+                f"seeds = {seeds!r} plans the looks {list(looks)} itself; give looks or such seeds, not both"
+            )
         return {**values, "seeds": number} | ({"looks": looks} if looks else {})
 
     @field_validator("seeds", mode="before")
@@ -296,7 +300,7 @@ class StudySpec(Frozen):
 
     @model_validator(mode="after")
     def _looks_end_with_all_seeds(self) -> StudySpec:
-        check_looks(self.looks, len(self.seeds))
+        check_looks(self.looks, len(self.seeds), len(self.frameworks))
         return self
 
     @field_validator("grid", mode="before")

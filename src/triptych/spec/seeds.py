@@ -8,7 +8,7 @@ which varies one source while the others stay; the choice of hyperparameters, th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -50,10 +50,18 @@ def check_varied(sources: Sequence[str], seeds: Sequence[int] | None, looks: Seq
         raise ValueError("needs a fixed number of seeds, and looks add seeds; leave one of the two out")
 
 
-def check_looks(looks: Sequence[int], seeds: int) -> None:
-    """Raise ValueError unless the looks are numbers of seeds that go up to all."""
+def check_looks(looks: Sequence[int], seeds: int, frameworks: int) -> None:
+    """Raise ValueError unless the looks are numbers of seeds that go up to all, and there is something to compare."""
+    if looks and frameworks < 2:
+        raise ValueError("looks add seeds until comparisons are decided, and one framework has nothing to compare with")
     if looks and (min(looks) < 2 or list(looks) != sorted(set(looks)) or looks[-1] != seeds):
         raise ValueError(f"looks are numbers of seeds in ascending order, from 2 to all {seeds} (got {list(looks)})")
+
+
+def up_to_look(seeds: Sequence[int], looks: Sequence[int], begun: Collection[int]) -> list[int]:
+    """The seeds up to the first look that covers those that have been begun; all where no looks are planned."""
+    last = max((place for place, seed in enumerate(seeds, 1) if seed in begun), default=0)
+    return list(seeds[: next((look for look in looks if look >= last), len(seeds))])
 
 
 def parsed(text: str) -> tuple[int, tuple[int, ...]]:

@@ -24,14 +24,16 @@ from triptych.evaluation import features
 from triptych.evaluation.scoring import describe
 from triptych.spec import RunSpec, StudySpec, to_toml
 from triptych.spec.nested import flat_fields
+from triptych.spec.seeds import up_to_look
 from triptych.study import scatter
 from triptych.study.costing import CostedPlan, DataFacts, costed
 from triptych.study.executors import Event, Job
+from triptych.study.extending import judged_at, reached
 from triptych.study.observer import SILENT, Observer, Progress
 from triptych.study.plan import Plan, all_runs, planned, runs_of
 from triptych.text import condition_key
 from triptych.verdicts import comparisons
-from triptych.verdicts.wording import declared_names
+from triptych.verdicts.wording import declared_names, primary
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,6 @@ class PreparedStudy(CostedPlan):
     def of_seeds(self, seeds: Sequence[int]) -> PreparedStudy:
         """The study with the runs of these seeds only."""
         return replace(self, runs=[run for run in self.runs if run.seed in seeds])
-
-    def is_complete(self) -> bool:
-        """Whether all of its runs are trained and scored."""
-        return all(self.directory.run(run.id).is_complete() for run in self.runs)
-
-    def looks_to_come(self) -> list[int]:
-        """The numbers of seeds at which it is to be judged, from the last one on whose runs are complete."""
-        seeds, looks = self.spec.seeds, list(self.spec.looks or (len(self.spec.seeds),))
-        reached = [look for look in looks if self.of_seeds(seeds[:look]).is_complete()]
-        return looks[looks.index(reached[-1]) :] if reached else looks
 
 
 @dataclass(frozen=True)
@@ -93,11 +85,12 @@ def run_study(
             study = prepare(folder, spec, progress, observer.note)
         observer.prepared(study)
         results: dict[str, str] = {}
-        for before, look in pairwise((0, *study.looks_to_come())):
+        there = reached(spec, study.directory)
+        for before, look in pairwise((0, *(look for look in judged_at(spec) if look >= there))):
             results |= compute(study.of_seeds(spec.seeds[before:look]), observer)
             outcome = conclude(study, results, figures, look)
             settled = outcome.verdicts is None or is_settled(outcome.verdicts)
-            if outcome.verdicts is None or look == until or (settled and until is None):
+            if outcome.verdicts is None or (settled if until is None else look >= until):
                 break
             if look < len(spec.seeds) and not settled:
                 observer.note(f"Not all primary comparisons are decided by {look} seeds: more seeds are added.")
@@ -105,8 +98,11 @@ def run_study(
 
 
 def is_settled(verdicts: list[dict[str, Any]]) -> bool:
-    """Whether more seeds could change nothing that was asked: no primary comparison is undecided."""
-    return not any(row["role"] == "primary" and row["verdict"] == "undecided" for row in verdicts)
+    """Whether more seeds could change nothing that was asked: no primary comparison is undecided.
+
+    Where no metric is primary, it is asked of all.
+    """
+    return not any(row["verdict"] == "undecided" for row in primary(verdicts))
 
 
 def conclude(study: PreparedStudy, results: dict[str, str], figures: bool = True, look: int | None = None) -> Outcome:
@@ -360,9 +356,12 @@ def _summarise(directory: StudyDirectory, figures: bool = True, look: int | None
 
 
 def status(folder: Path) -> list[dict[str, Any]]:
-    """Where every run of a study stands: {"run", "state", "images", "of"}; reads only."""
-    directory = StudyDirectory(folder)
-    return [run_status(directory.run(run.id), run) for run in all_runs(load(folder)[0])]
+    """The state of every run: {"run", "state", "images", "of"}; of seeds up to the look that is reached. Reads only."""
+    directory, study = StudyDirectory(folder), load(folder)[0]
+    runs = all_runs(study)
+    begun = {run.seed for run in runs if directory.run(run.id).path.exists()}
+    seeds = up_to_look(study.seeds, study.looks, begun)
+    return [run_status(directory.run(run.id), run) for run in runs if run.seed in seeds]
 
 
 def run_status(files: RunDirectory, run: RunSpec) -> dict[str, Any]:

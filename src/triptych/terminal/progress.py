@@ -68,6 +68,8 @@ class Display:
             speed = f"{event['images'] / max(event['seconds'], 1e-9):,.0f} images/s"
             self.bars.update(self.tasks[name], completed=event["images"], speed=speed)
         elif kind == "scoring":
+            if not self.done[name]:  # trained before
+                self.skipped += self.costs[name].flops
             self.done[name], self.scored_by[name] = images, event["metric"]
             self.bars.update(self.tasks[name], completed=images, speed=f"scoring: {event['metric']}")
         else:
@@ -105,10 +107,11 @@ class Display:
         self.last_printed, done = now, self._flops()
         worked = done - self.skipped
         # FLOPs are those of training: what scoring takes, they do not tell.
-        left = (now - self.began) * (self.total - done) / worked / 60 if worked > 0 else float("nan")
+        minutes = (now - self.began) * (self.total - done) / worked / 60 if worked > 0 else None
+        left = "" if minutes is None else f", about {minutes:.1f} min of training left"
         under_way = ", ".join(self._status(name) for name in self.tasks) or "between runs"
         share = 100 * done / max(self.total, 1)
-        lead = f"{share:.0f} %, about {left:.1f} min of training left" if done < self.total else "all trained"
+        lead = f"{share:.0f} %{left}" if done < self.total else "all trained"
         self.console.print(f"{lead}: {under_way}", highlight=False, markup=False)
 
 

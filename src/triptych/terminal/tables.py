@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from triptych.claims.engine import Claim
     from triptych.claims.judging import Part
     from triptych.contracts import Result
-    from triptych.spec import RunSpec
+    from triptych.spec import RunSpec, StudySpec
     from triptych.study.costing import CostedPlan
     from triptych.study.runner import PreparedStudy
     from triptych.training.cost import Cost
@@ -120,10 +120,10 @@ def decidable(console: Console, study: CostedPlan, seconds: float) -> None:
         _add(table, last.label, *texts)
     console.print(table)
     exact = planning.seeds_without_assumptions(outputs, frameworks, len(looks))
+    source = planning.scatter()["source"]
     console.print(
-        f"  These are found in four studies of five, if seeds scatter as in {planning.scatter()['source']}; "
-        f"on your images they may not. From {exact} seeds on, a verdict can hold without assumptions about how seeds "
-        "scatter.",
+        f"  Differences of this size are found in four studies of five, if seeds scatter as in {source}; on your "
+        f"images they may not. From {exact} seeds on, a verdict can hold without assumptions about how seeds scatter.",
         highlight=False,
         markup=False,
     )
@@ -175,14 +175,14 @@ def scatter(console: Console, rows: Sequence[dict[str, Any]]) -> None:
     notes(console, [*sorted(known), SHARES])
 
 
-def verdicts(console: Console, answers: list[dict[str, Any]], role: str = "primary", place: str = "the report") -> None:
-    """The primary verdicts, or those of another role, in a table, and how many others there are in what place."""
-    primary = [answer for answer in answers if answer["role"] == role]
-    if not primary:
+def verdicts(console: Console, answers: list[dict[str, Any]], place: str = "the report") -> None:
+    """The primary verdicts in a table, all where none is primary, and how many others there are in what place."""
+    shown = wording.primary(answers)
+    if not shown:
         console.print("No verdicts: there are no two frameworks to compare. The scores are in scores.jsonl.")
         return
     table = _table("", "verdict", "scores", "95 % interval", "p (Holm)", title="Verdicts")
-    for answer in primary:
+    for answer in shown:
         a, b = answer["names"]
         colour = COLOURS[answer["verdict"]]
         where = f" ({condition(answer['condition'])})" if answer["condition"] else ""
@@ -195,18 +195,17 @@ def verdicts(console: Console, answers: list[dict[str, Any]], role: str = "prima
             _number(answer["p_adjusted"]),
         )
     console.print(table)
-    for warning in dict.fromkeys(_warnings(primary)):
-        console.print(warning, style="yellow", highlight=False, markup=False)
-    decided = [answer for answer in primary if answer["verdict"] in ("better", "worse", "equivalent")]
-    for answer in decided:
-        console.print(f"- {answer['sentence']}", highlight=False, markup=False)
-    for risk in dict.fromkeys(_risks(primary)):
-        console.print(f"- {risk}", highlight=False, markup=False)
-    undecided = sum(answer["verdict"] == "undecided" for answer in primary)
-    console.print(
-        f"Undecided: {undecided} of {len(primary)}; how many seeds would settle them, and "
-        f"{len(answers) - len(primary)} secondary verdicts, are in {place}."
-    )
+    for warning in dict.fromkeys(_warnings(shown)):
+        console.print(warning, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    decided = [answer["sentence"] for answer in shown if answer["verdict"] in ("better", "worse", "equivalent")]
+    for line in (*decided, *dict.fromkeys(_risks(shown))):
+        console.print(f"- {line}", highlight=False, markup=False, soft_wrap=True)
+    undecided, others = sum(answer["verdict"] == "undecided" for answer in shown), len(answers) - len(shown)
+    if undecided:
+        rest = f"{undecided} of {len(shown)} are undecided; how many seeds would settle them is in {place}."
+        console.print(rest, highlight=False, soft_wrap=True)
+    if others:
+        console.print(f"{count(others, 'secondary verdict')} in {place}.", highlight=False, soft_wrap=True)
 
 
 def claims(console: Console, judged: Sequence[Claim]) -> None:
@@ -249,6 +248,12 @@ def status(console: Console, rows: list[dict[str, Any]]) -> None:
         state: str = row["state"]
         _add(table, row["run"], STATES.get(state, state), f"{row['images']:,} of {row['of']:,}")
     console.print(table)
+
+
+def shape(study: StudySpec, channels: int) -> str:
+    """The shape of a study's images and networks in words."""
+    images = f"{study.data.size} px, {count(channels, 'channel')}"
+    return f"{images}, width {study.network.width:g} of the paper's, {study.network.latent} latent dimensions"
 
 
 def networks(console: Console, described: dict[str, list[dict[str, Any]]], titles: dict[str, str]) -> None:
@@ -304,7 +309,7 @@ def _warnings(answers: list[dict[str, Any]]) -> Iterator[str]:
     for answer in answers:
         by_condition.setdefault(condition(answer["condition"]), {}).update(answer["risks"])
     for where, risks in by_condition.items():
-        if said := wording.nothing_learned(risks):
+        if said := wording.mostly_failed(risks):
             yield f"With {where}: {said}" if where else said
 
 

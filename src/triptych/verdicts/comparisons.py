@@ -24,7 +24,7 @@ What a p-value must withstand, each time by taking the largest:
 - no spread: values that differ by the same in every seed have the exact sign-flip p, and are never "equivalent".
 
 `rests_on` says what a decided verdict assumes: "signs" if the exact sign-flip test alone decides it, too, which takes
-six seeds; "counts" for events; else "normal", that differences between seeds scatter normally.
+at least six seeds; "counts" for events; else "normal", that differences between seeds scatter normally.
 """
 
 from __future__ import annotations

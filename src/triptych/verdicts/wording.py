@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -151,16 +151,22 @@ def risk_of(failed: int, runs: int, low: float, high: float, name: str = "", how
     return f"{of} ({''.join(f'{way}, ' for way in how)}true share {percent(low)} to {percent(high)})"
 
 
-def nothing_learned(risks: Mapping[str, Mapping[str, Any]]) -> str:
+def mostly_failed(risks: Mapping[str, Mapping[str, Any]]) -> str:
     """That most runs of some frameworks failed, from the risk of each, as in verdicts.json; empty if none did."""
     failing = {f: risk for f, risk in risks.items() if 2 * risk["failed"] > risk["runs"]}
     if not failing:
         return ""
-    counts = listed([f"{risk['failed']} of {risk['runs']} of {display(f)}" for f, risk in failing.items()])
+    counts = listed([f"{display(f)} ({risk['failed']} of {risk['runs']})" for f, risk in failing.items()])
+    which = "it is" if len(failing) == 1 else "they are"
     return (
-        f"Most runs have learned nothing ({counts} failed). Train on more images, or choose another learning rate, "
-        "before comparing frameworks."
+        f"Most runs of {counts} failed. Train on more images, or choose another learning rate, before {which} "
+        "compared with others."
     )
+
+
+def primary(verdicts: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """The verdicts on primary metrics, as in verdicts.json, or all where no metric is primary."""
+    return [row for row in verdicts if row.get("role") == "primary"] or list(verdicts)
 
 
 def percent(share: float) -> str:

@@ -74,14 +74,14 @@ def render(content: Content) -> str:
     """The HTML page; every text in it is escaped by Jinja."""
     templates = page_text.environment()
     templates.filters |= {"uri": uri}
-    return templates.get_template("page.html.j2").render(
+    return pages.rendered(
+        templates.get_template("page.html.j2"),
         **page_text.shared(content),
         shown={claim: [name for name in names if name in content.pictures] for claim, names in PICTURES.items()},
         charted={c.id: _charts(content, *CHARTS[c.id]) for c in content.claims if c.id in CHARTS},
         more=MORE,
         effects=lambda base: _charts(content, f"ablation-{base}-"),
         chart=lambda name, place: Markup(_with_ids(content.charts[name].svg, place)),
-        **pages.frame(),
     )
 
 
