@@ -2,7 +2,8 @@
 
     python scripts/frechet_bias.py
 
-Real features are N(0, I) in 64 dimensions, those of samples another normal law whose distance is known. Means over
+Real features are N(0, I) in 64 dimensions, those of samples another normal law whose distance is known; in the last law
+all features of a row share one normal number, as pixels share brightness, next to 0.3 of their own. Means over
 draws, with the spread of one draw, of F as it stands, corrected as `frechet_distance` is, and extrapolated to 1/n = 0
 (Chong and Forsyth 2020: a line through eight sizes, each the mean over neighbouring parts of both sets). Five minutes
 of one core.
@@ -21,8 +22,9 @@ LAWS = {
     "SD 0.5": (np.full(DIMENSION, 0.5), 16.0),
     "SD 1.5": (np.full(DIMENSION, 1.5), 16.0),
     "half of the directions missing": (np.repeat([1.0, 0.0], DIMENSION // 2), 32.0),
+    "equal laws, brightness varies": (np.ones(DIMENSION), 0.0),
 }
-"""Standard deviations of each direction, and the squared distance to N(0, I): the sum of (1 - SD)^2."""
+"""Standard deviations of each direction, and the squared distance to the real law: the sum of (1 - SD)^2."""
 DRAWS = {100: 200, 300: 100, 1000: 100, 5000: 20}
 """Draws by number of images."""
 
@@ -45,6 +47,8 @@ def row(law: str, n: int) -> str:
         random = np.random.default_rng([seed, n])
         x, y = random.standard_normal((2, n, DIMENSION))
         y = y * scale
+        if "brightness" in law:
+            x, y = 0.3 * np.stack([x, y]) + random.standard_normal((2, n, 1))
         enough = n * 2 // 9 > DIMENSION
         found.append((frechet_distance(x, y), corrected(x, y).value, extrapolated(x, y) if enough else np.nan))
     errors = np.array(found) - truth

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from fake_reproduction import ADAM, RATES, SEEDS, fill, make, part, run
+from fake_reproduction import ADAM, RATES, SEEDS, STUDY, fill, make, part, run
 from triptych import store
 from triptych.claims import judging
-from triptych.claims.contrasts import contrast, cross_fitted
+from triptych.claims.contrasts import contrast
 from triptych.claims.quantities import Quantity, value
 from triptych.claims.results import open_results
+from triptych.claims.tuning import best_setting, cross_fitted
 from triptych.directory import RunDirectory
 from triptych.errors import InputError
-from triptych.spec import RunSpec, StudySpec, checked
+from triptych.spec import RunSpec, StudySpec, checked, to_toml
 from triptych.study import plan
 
 pytestmark = pytest.mark.slow
@@ -532,3 +533,47 @@ def test_runs_of_one_seed_that_fail_together_do_not_count_as_many(folder):
     assert judging.event_tests(found.counts[0], "lower", None)[0] < 1e-5
     p = judging.part_tests(found, "lower", None)
     assert p is not None and p[0] == pytest.approx(scipy_stats.ttest_1samp([-x for x in fails], 0).pvalue)
+    [judged] = judging.judge_parts("X", [wide], results)
+    assert judged.low is not None and judged.low < -0.94  # as of three of five against none of five, and not of thirty
+
+
+@pytest.mark.parametrize(("seeds", "p"), [(2, 0.5), (5, 0.0625)])
+def test_seeds_whose_runs_all_fail_are_as_many_cases_as_there_are_seeds(folder, seeds: int, p: float):
+    """Without any spread, too: ten of ten against none of ten is a matter of two seeds."""
+    for seed in range(seeds):
+        for name in ("Adam", "RMSprop"):
+            for rate in RATES:
+                run(folder, "vae", seed, {"collapsed": 1.0}, name=name, rate=rate)
+                run(folder, "vaegan", seed, {"collapsed": 0.0}, name=name, rate=rate)
+    wide = part(quantity={"metric": "collapsed"}, expects="lower", at={"training.translate": 0.0})
+    [judged] = judging.judge_parts("X", [wide], open_results(folder))
+    assert (judged.verdict, judged.p_support) == ("undecided", p)
+
+
+def test_what_is_shown_of_bounds_holds_as_far_as_the_truth_may_lie_from_them(folder):
+    for seed in range(5):
+        run(folder, "vae", seed, {"log_likelihood": 100.0 + seed, "ais_gap": 4.0})
+        run(folder, "vaegan", seed, {"log_likelihood": 106.0 + 1.1 * seed, "ais_gap": 8.0})
+    bounds = part(quantity={"metric": "log_likelihood"}, expects="higher")
+    found = contrast(bounds, open_results(folder))
+    assert found.gap == 8.0
+    p = judging.part_tests(found, "higher", None)
+    assert p is not None and p[0] == 1.0 and judging.tests(list(found.values.values()), "higher", None)[0] < 0.01
+    assert contrast(part(quantity={"metric": "kid"}), open_results(folder)).gap == 0.0
+
+
+def test_seeds_of_looks_that_were_not_needed_are_not_missing(folder):
+    looking = STUDY.model_copy(update={"looks": (3, SEEDS)})
+    (folder / "matched" / "study.toml").write_text(to_toml(looking), encoding="utf-8")
+    for framework in ("vae", "vaegan"):
+        fill(folder, framework, [1.0, 2.0, 3.0])
+    found = contrast(part(), open_results(folder))
+    assert (len(found.values), found.left_out) == (3, {})
+    run(folder, "vae", 3, {"frechet_distance": 1.0})  # the second look has begun
+    assert contrast(part(), open_results(folder)).left_out == {"a run is missing": 2}
+
+
+def test_a_setting_is_chosen_by_a_metric_of_which_more_is_better_too():
+    assert best_setting({"slow": 1.0, "fast": 3.0, "lost": None}, "lower") == "slow"
+    assert best_setting({"slow": 1.0, "fast": 3.0, "lost": None}, "higher") == "fast"
+    assert best_setting({"lost": None}, "higher") is None

@@ -339,6 +339,7 @@ def test_a_margin_of_a_distance_says_in_what_it_is():
         ({"scale": "log2"}, "collapsed is 0 or 1 for each run, which is counted on one side or on two"),
         ({"b": None, "per_doubling": "optimiser.rate", "at": CENTRED, "expects": None}, "collapsed is 0 or 1 for each"),
         ({"quantity": {"metric": "frechet_distance"}, "scale": "event"}, "nothing to count"),
+        ({"margin": 5.0}, "a margin of shares must be below 1"),
     ],
 )
 def test_events_are_counted_and_nothing_else_is(given, said):

@@ -137,12 +137,12 @@ def test_verdicts_on_secondary_metrics_are_shown_where_none_is_primary(console):
             "metric": "sharpness",
             "framework": f,
             "seed": seed,
-            "value": level + 0.1 * (seed - 1) * level,
+            "value": value,
             "undefined": None,
             "n": 100,
         }
-        for f, level in (("vae", 1.0), ("gan", 9.0))
-        for seed in range(3)
+        for f, values in (("vae", (0.9, 1.0, 1.1)), ("gan", (8.1, 9.0, 9.9)))
+        for seed, value in enumerate(values)
     ]
     asked = [Comparison(metric="sharpness", a="vae", b="gan", smallest_effect=None, better="lower", role="secondary")]
     answers = [verdict.to_dict() for verdict in judge(scores, asked)]

@@ -81,6 +81,9 @@ def _one_scale(where: str, part: PartSpec, known: Mapping[str, Output]) -> None:
     if part.scale == "event" and not all(counted):
         hint = "Leave out `scale`, or name a metric that is 0 or 1 for each run."
         raise InputError("nothing to count", where=where, value=part.name, hint=hint)
+    if part.margin is not None and scale in ("share", "event") and part.margin >= 1:
+        hint = "A share lies between 0 and 1: 0.05 is five per cent."
+        raise InputError("a margin of shares must be below 1", where=where, value=part.margin, hint=hint)
     if part.margin is not None and part.scale is None and scale == "log2":
         hint = (
             'Give scale = "log2" and a margin in doublings (0.1 is 7 %), or scale = "identity" and one in '

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +33,8 @@ import numpy as np
 from triptych.claims import quantities
 from triptych.claims.quantities import Quantity, Value
 from triptych.claims.results import Results
-from triptych.claims.spec import SETTING, PartSpec, Scale, Side, default_scale
+from triptych.claims.spec import PartSpec, Scale, Side, default_scale
+from triptych.claims.tuning import cross_fitted
 from triptych.directory import RunRecord
 from triptych.spec.nested import field_of
 from triptych.text import condition_key
@@ -66,7 +67,7 @@ class Contrast:
     `most_failed`: most seeds have a failed run, or most runs of every side of several settings, and all enter.
     `failures` has those of each side. `absent` names what has no run at all, `censored` how many runs of each side
     count with their budget, `goal` is the score whose reaching is timed, `level` the mean on the scale and `images` out
-    of how many a share is.
+    of how many a share is. Where values are bounds, the truth may lie as far from the part's as `gap`.
     """
 
     scale: Scale
@@ -87,6 +88,7 @@ class Contrast:
     goal: float | None = None
     level: float = 0.0
     images: int | None = None
+    gap: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,29 @@ def contrast(part: PartSpec, results: Results, typical: bool = True) -> Contrast
         goal=goal,
         level=_level(scale, taken, kept, images),
         images=images,
+        gap=_gap(part, taken, kept, results),
     )
+
+
+def _gap(part: PartSpec, taken: Sequence[_Side], seeds: Sequence[int], results: Results) -> float:
+    """How far bounds may lie from the truth: of a pair of sides the larger mean gap, as in verdicts; pairs add up.
+
+    Infinite for a slope of bounds, of which nothing is known; 0 for what is no bound, or whose gap was not measured.
+    """
+    found = 0.0
+    for pair in (taken[:2], taken[2:]):
+        means = [0.0]
+        for side in pair:
+            output = results.outputs.get((side.spec.quantity and side.spec.quantity.metric) or "")
+            if output is None or not output.gap:
+                continue
+            if part.per_doubling:
+                return math.inf
+            rows = [e.run.scores.get(output.gap) or {} for s in seeds for e in side.entries.get(s, []) if e.run]
+            known = [float(row["value"]) for row in rows if row.get("value") is not None]
+            means += [math.fsum(known) / len(known)] if known else []
+        found += max(means)
+    return found
 
 
 def _values(
@@ -246,36 +270,15 @@ def _chosen(side: Side, results: Results) -> _Side:
 def _tuned(found: Mapping[int, list[_Entry]], results: Results) -> dict[int, list[_Entry]]:
     """For each seed the entry of the setting that the others choose, or why there is none."""
     whole = {seed: [each.run for each in own if each.run] for seed, own in found.items() if all(e.run for e in own)}
-    chosen = {run.seed: run for run in cross_fitted([r for own in whole.values() for r in own], results.selection)}
+    selection = results.selection
+    better = results.outputs[selection].better
+    chosen = {run.seed: run for run in cross_fitted([r for own in whole.values() for r in own], selection, better)}
     without = Value(None, "the other seeds choose no setting"), Value(None, "a setting is missing")
     return {seed: [_Entry({}, chosen.get(seed), without[seed not in whole])] for seed in found}
 
 
 def _cell(study: str, spec: Mapping[str, Any]) -> tuple[str, str, str]:
     return study, str(spec["framework"]), condition_key(spec["condition"])
-
-
-def cross_fitted(runs: Sequence[RunRecord], metric: str) -> list[RunRecord]:
-    """For each seed its run of the setting that the other seeds choose by this metric, if there are others."""
-    table: dict[tuple[Any, ...], dict[int, RunRecord]] = defaultdict(dict)
-    for run in runs:
-        table[tuple(run.setting(name) for name in SETTING)][run.seed] = run
-    seeds = sorted({run.seed for run in runs})
-    chosen = []
-    for seed in seeds:
-        others = [other for other in seeds if other != seed]
-        means = {setting: mean_score(own, others, metric) for setting, own in table.items()}
-        best = min(means, key=lambda setting: means[setting])
-        if math.isfinite(means[best]) and seed in table[best]:
-            chosen.append(table[best][seed])
-    return chosen
-
-
-def mean_score(own: Mapping[int, RunRecord], seeds: Sequence[int], metric: str) -> float:
-    """A setting's mean score over these seeds; infinite if one has none, or there are no seeds."""
-    scores = [quantities.value(Quantity(metric=metric), own[seed]).value for seed in seeds if seed in own]
-    known = [score for score in scores if score is not None]
-    return math.fsum(known) / len(known) if seeds and len(known) == len(seeds) else math.inf
 
 
 def _goal(taken: Sequence[_Side], results: Results) -> float | None:

@@ -20,7 +20,8 @@ What a p-value must withstand, each time by taking the largest, is what verdicts
 - no spread: values that are the same in every seed have the exact sign-flip p for a difference, and show nothing about
   how small it is;
 - looks at a growing number of seeds, where the study planned some (`triptych.verdicts.sequential`);
-- several runs of one seed, which may resemble each other, behind a count: the t test over seeds, where these differ.
+- several runs of one seed, which may resemble each other, behind a count: the test over seeds;
+- values that are bounds: what is shown must hold as far as the truth may lie from them (`Contrast.gap`).
 
 A comparison is tested once: a table's row that a claim has tested already is the claim's part (`judge_table`). `signs`
 and `vanishes`, which test in both directions, are for tables, too.
@@ -165,24 +166,34 @@ def part_tests(found: Contrast, expects: Expectation, margin: float | None, look
     values = list(found.values.values())
     if len(values) < 2:
         return None
-    if found.most_failed or (margin is None and expects in ("equivalent", "not higher", "not lower")):
+    has_no_margin = margin is None and expects in ("equivalent", "not higher", "not lower")
+    if found.most_failed or has_no_margin or math.isinf(found.gap):
         return 1.0, 1.0
     if found.scale == "event":
         versions = [event_tests(counts, expects, margin, looks) for counts in found.counts]
-        if found.clustered and stats.paired(values, np.zeros(len(values))).sd:
+        if found.clustered:
             versions.append(tests(values, expects, margin, looks))
     else:
-        versions = [tests(each, expects, margin, looks) for each in (values, *found.alternatives)]
+        versions = [tests(each, expects, margin, looks, found.gap) for each in (values, *found.alternatives)]
     return max(each[0] for each in versions), max(each[1] for each in versions)
 
 
-def tests(values: Sequence[float], expects: Expectation, margin: float | None, looks: Sequence[int] = ()) -> Tests:
-    """The p of support and of contradiction of paired values [n], before adjustment; 1 for fewer than two."""
+def tests(
+    values: Sequence[float],
+    expects: Expectation,
+    margin: float | None,
+    looks: Sequence[int] = (),
+    gap: float = 0.0,
+) -> Tests:
+    """The p of support and of contradiction of paired values [n], before adjustment; 1 for fewer than two.
+
+    Both must hold wherever the truth lies within the gap.
+    """
     if len(values) < 2:
         return 1.0, 1.0
     if expects in ("higher", "not lower"):
         mirrored: Expectation = "lower" if expects == "higher" else "not higher"
-        return tests([-x for x in values], mirrored, margin, looks)
+        return tests([-x for x in values], mirrored, margin, looks, gap)
     m = margin or 0.0
 
     def one_sided(p: float) -> float:
@@ -192,12 +203,13 @@ def tests(values: Sequence[float], expects: Expectation, margin: float | None, l
         return sequential.calibrated(min(1.0, 2 * p), looks)
 
     if expects == "lower":
-        return two_sided(_below(values, 0.0)), one_sided(_above(values, -m)) if m else two_sided(_above(values, 0.0))
-    beyond = _above(values, m)
+        against = one_sided(_above(values, gap - m)) if m else two_sided(_above(values, gap))
+        return two_sided(_below(values, -gap)), against
+    beyond = _above(values, m + gap)
     if expects == "not higher":
-        return one_sided(_below(values, m)), two_sided(beyond)
-    small = max(_below(values, m), _above(values, -m))
-    return one_sided(small), two_sided(min(beyond, _below(values, -m)))
+        return one_sided(_below(values, m - gap)), two_sided(beyond)
+    small = max(_below(values, m - gap), _above(values, gap - m)) if m > gap else 1.0
+    return one_sided(small), two_sided(min(beyond, _below(values, -m - gap)))
 
 
 def _below(values: Sequence[float], bound: float) -> float:

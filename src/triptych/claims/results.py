@@ -18,6 +18,7 @@ from triptych.directory import RunDirectory, RunRecord, StudyDirectory
 from triptych.errors import InputError
 from triptych.spec import StudySpec
 from triptych.spec.nested import field_of
+from triptych.spec.seeds import up_to_look
 
 if TYPE_CHECKING:
     from triptych.evaluation.metrics import Output
@@ -110,9 +111,13 @@ def open_results(folder: Path, names: Sequence[str] = ()) -> Results:
         place = f"It should hold one or more of {', '.join(names)}" if names else "Name a study, or a folder of studies"
         raise InputError("holds no study", where=str(folder), hint=f"{place}, each with a study.toml.")
     studies = {name: directory.load() for name, directory in found.items()}
-    planned = {name: {run.id: run.model_dump(mode="json") for run in runs_of(study)} for name, study in studies.items()}
-    directories = [(name, found[name].run(run)) for name, runs in planned.items() for run in runs]
-    return Results(tuple(_read(name, run) for name, run in directories if run.is_complete()), studies, planned)
+    runs = {name: [(run, found[name].run(run.id)) for run in runs_of(study)] for name, study in studies.items()}
+    complete = {name: [(run, files) for run, files in own if files.is_complete()] for name, own in runs.items()}
+    planned: Plan = {}
+    for name, study in studies.items():  # seeds of looks that were not needed are not missing
+        seeds = up_to_look(study.seeds, study.looks, {run.seed for run, _ in complete[name]})
+        planned[name] = {run.id: run.model_dump(mode="json") for run, _ in runs[name] if run.seed in seeds}
+    return Results(tuple(_read(name, files) for name, own in complete.items() for _, files in own), studies, planned)
 
 
 def _read(study: str, run: RunDirectory) -> RunRecord:

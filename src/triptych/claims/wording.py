@@ -46,12 +46,20 @@ class Answer:
             return None
         if self.found.scale == "event":
             rates = [events.rate(*each) for each in self.found.counts[0]]
-            low, high = events.difference(rates[0], rates[1]) if len(rates) == 2 else (rates[0].low, rates[0].high)
+            low, high = self._of_rates(rates)
+            if self.found.clustered:  # runs of one seed may resemble each other: no narrower than seeds alone say
+                n = self.on_scale.n
+                low, high = self._of_rates([events.rate(round(rate.share * n), n) for rate in rates])
             point = rates[0].share - (rates[1].share if len(rates) == 2 else 0.0)
             return Estimate(point=point, low=low, high=high, n=self.on_scale.n)
         show = self._level if self._is_level else self.effect
         low, high = (None if x is None else show(x) for x in (self.on_scale.low, self.on_scale.high))
         return Estimate(point=show(self.on_scale.point), low=low, high=high, n=self.on_scale.n)
+
+    @staticmethod
+    def _of_rates(rates: list[events.Rate]) -> tuple[float, float]:
+        """The exact interval of one rate, or of the difference of two."""
+        return events.difference(rates[0], rates[1]) if len(rates) == 2 else (rates[0].low, rates[0].high)
 
     @property
     def _is_level(self) -> bool:

@@ -10,7 +10,7 @@ import torch
 from triptych.contracts.base import Broken, Check, NotApplicable, global_generator_untouched
 from triptych.evaluation.features._extractor import Extractor
 from triptych.evaluation.metrics import Metric, load, score
-from triptych.evaluation.observations import Observations
+from triptych.evaluation.observations import Measured, Observations, Undefined
 from triptych.rng import stream
 from triptych.spec import checked
 from triptych.verdicts.scales import is_legal_margin
@@ -102,6 +102,10 @@ def gives(metric: Metric) -> None:
     for output in metric.outputs:
         if output.metric not in values:
             raise Broken(f"compute() leaves out {output.metric}", "another name in the result than in the Output")
+        value = values[output.metric]
+        value = value.value if isinstance(value, Measured) else value
+        if output.counted and not isinstance(value, Undefined) and value not in (0, 1):
+            raise Broken(f"{output.metric} is {value:g}, and an event is 0 or 1", "a share or a count with this scale")
 
 
 def repeats(metric: Metric) -> None:

@@ -28,7 +28,7 @@ from triptych.evaluation.observations import Draw, Observations
 from triptych.evaluation.run import Run
 from triptych.rng import stream
 from triptych.spec import ScoringSpec
-from triptych.verdicts.scales import is_legal_margin
+from triptych.verdicts.scales import LEGAL, is_legal_margin
 
 Row = dict[str, Any]
 Watch = Callable[[str], None]
@@ -69,9 +69,8 @@ def describe(scoring: ScoringSpec, extractors: Sequence[Extractor]) -> list[Row]
         if name not in scale_of:
             raise InputError("no such metric is computed", where=where, hint=plugins.suggest(name, scale_of))
         if effect and not is_legal_margin(scale_of[name], effect):
-            legal = "a factor above 1, such as 1.1" if scale_of[name] == "factor" else "positive"
             hint = "Give 0 if no effect is too small to matter."
-            raise InputError(f"must be {legal}", where=where, value=effect, hint=hint)
+            raise InputError(f"must be {LEGAL[scale_of[name]]}", where=where, value=effect, hint=hint)
     return [
         {**output, "smallest_effect": margins.get(output["metric"], output["smallest_effect"])} for output in outputs
     ]

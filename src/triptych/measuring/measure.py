@@ -153,10 +153,6 @@ def _read(
     size, channels, fit, broken = wishes
     real = opened(against, "real", "--against", broken)
     training = None if train is None else opened(str(train), "train", "--train", broken)
-    if len(set(map(len, named.values()))) > 1:
-        counts = ", ".join(f"{name} has {len(paths)}" for name, paths in named.items())
-        hint = "Verdicts compare seed by seed: give each name as many sets."
-        raise InputError(f"different numbers of sets: {counts}", where="SAMPLES", hint=hint)
     found = {name: [opened(path, "samples", "SAMPLES", broken) for path in paths] for name, paths in named.items()}
     shape, notes = shape_of(real, size, channels, fit)
     smallest = min(source.total for sources in found.values() for source in sources)
@@ -256,9 +252,9 @@ def _record(images: ImageSet) -> Row:
 
 
 def _verdicts(names: list[str], described: list[Row], rows: list[Row]) -> list[Row]:
-    """The verdicts on every two names."""
+    """The verdicts on every two names, whose sets are independent of each other, in whatever order they are listed."""
     if len(names) < 2:
         return []
     with declared_names({name.partition("@")[0]: name.partition("@")[0] for name in names}):
         asked = comparisons.comparisons_for(names, described)
-        return [verdict.to_dict() for verdict in comparisons.judge(rows, asked)]
+        return [verdict.to_dict() for verdict in comparisons.judge(rows, asked, paired=False)]

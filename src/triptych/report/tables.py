@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from triptych.report.collect import Row, Study
 from triptych.text import MINUS, finite, number
 from triptych.verdicts import scales, stats
-from triptych.verdicts.scales import Scale, scale_of
+from triptych.verdicts.scales import scale_of
 from triptych.verdicts.wording import display
 
 BETTER = {"lower": "↓ lower is better", "higher": "↑ higher is better", "none": "no direction is better"}
@@ -59,20 +59,25 @@ Cells = dict[tuple[str, str], Cell]
 def scores(study: Study, condition: str) -> Cells:
     """(metric, framework) to its cell, for every pair."""
     rows, found = study.scores_of(condition), {}
-    by_name: dict[str, Scale] = {m["metric"]: scale_of(m.get("scale")) for m in study.metrics}
-    for name, scale in by_name.items():
+    for metric in study.metrics:
+        name = metric["metric"]
         verdicts = study.verdicts_of(name, condition)
-        found |= {(name, f): _cell(rows.get((name, f), []), scale, leads(verdicts, f)) for f in study.frameworks}
+        found |= {(name, f): _cell(rows.get((name, f), []), metric, leads(verdicts, f)) for f in study.frameworks}
     return found
 
 
-def _cell(rows: list[Row], scale: Scale, first: bool) -> Cell:
+def _cell(rows: list[Row], metric: Row, first: bool) -> Cell:
+    scale = scale_of(metric.get("scale"))
     values = [(s.get("seed", 0), x) for s in rows if (x := finite(s.get("value"))) is not None]
     valueless = [s for s in rows if finite(s.get("value")) is None]
     reasons = [(s.get("seed", 0), s.get("undefined") or "no finite value") for s in valueless]
     errors = [x for s in rows if (x := finite(s.get("error"))) is not None]
     images = sorted({int(n) for s in rows if (n := finite(s.get("n"))) is not None})
-    mean = scales.mean(scale, [x for _, x in values], images=images[0] if images else None) if values else None
+    compared = [
+        scales.resolved(scale, x, finite(s.get("error"))) for s in rows if (x := finite(s.get("value"))) is not None
+    ]
+    n, minimum = images[0] if images else None, finite(metric.get("minimum"))
+    mean = scales.mean(scale, compared, images=n, minimum=minimum) if values else None
     return Cell(
         values=values,
         mean=mean and mean.point,

@@ -40,7 +40,7 @@ from typing import Any, cast
 
 from triptych.errors import InputError
 from triptych.text import condition_key
-from triptych.verdicts import events, scales, stats, wording
+from triptych.verdicts import events, scales, sequential, stats, wording
 from triptych.verdicts.evidence import Question, weigh
 from triptych.verdicts.scales import Scale, scale_of
 from triptych.verdicts.verdict import Risk, Verdict
@@ -84,9 +84,10 @@ class Comparison:
             hint = "Give lower or higher; a metric without a direction has no verdict."
             raise InputError("unknown direction `better`", where=where, value=self.better, hint=hint)
         if effect is not None and not scales.is_legal_margin(self.scale, effect):
-            above = "a factor above 1" if self.scale == "factor" else "positive"
             hint = "Leave it out (None) if none is known."
-            raise InputError(f"smallest_effect must be {above}", where=where, value=effect, hint=hint)
+            raise InputError(
+                f"smallest_effect must be {scales.LEGAL[self.scale]}", where=where, value=effect, hint=hint
+            )
 
 
 def comparisons_for(
@@ -123,12 +124,14 @@ def judge(
     failures: Failures | None = None,
     looks: Sequence[int] = (),
     seeds: Sequence[int] = (),
+    paired: bool = True,
 ) -> list[Verdict]:
     """A verdict for each comparison, in order, from the lines of scores.jsonl.
 
     `failures` are runs known to have failed, such as diverged ones, which stay in; runs for which an event that is
     better rare has been counted join them. `looks` are the numbers of seeds at which verdicts were planned to be made,
-    and `seeds` the order in which seeds are added, by default ascending. What is decided at a look stays decided.
+    and `seeds` the order in which seeds are added, by default ascending. What is decided at a look stays decided,
+    unless most runs have failed since. Without `paired`, the seeds of two frameworks are independent of each other.
     Raises InputError for duplicate, malformed, non-finite or incomparable scores.
     """
     if not 0 < alpha < 1:
@@ -141,7 +144,7 @@ def judge(
         runs: dict[tuple[str, str], set[int]] = {}
         for (_, point, framework), lines in stage.items():
             runs.setdefault((framework, point), set()).update(lines)
-        latest = [_draft(c, stage, alpha, _risks(c, runs, failed), failed, tuple(looks)) for c in comparisons]
+        latest = [_draft(c, stage, alpha, _risks(c, runs, failed), failed, tuple(looks), paired) for c in comparisons]
         drafts = [_smallest(*both) for both in zip(drafts, latest, strict=True)] if drafts else latest
         before = judged or drafts
         judged = [_dated(*both) for both in zip(before, _adjusted(drafts), strict=True)]
@@ -227,13 +230,23 @@ def _table(scores: Iterable[Mapping]) -> Table:
 
 
 def _draft(
-    c: Comparison, table: Table, alpha: float, risks: dict[str, Risk], failed: Mapping, looks: tuple[int, ...]
+    c: Comparison,
+    table: Table,
+    alpha: float,
+    risks: dict[str, Risk],
+    failed: Mapping,
+    looks: tuple[int, ...],
+    paired: bool,
 ) -> Verdict:
     """The verdict of one comparison before adjustment of its p-values."""
     point = condition_key(c.condition)
     sides = [table.get((c.metric, point, f), {}) for f in (c.a, c.b)]
     names = (wording.display(c.a), wording.display(c.b))
     values = [{s: float(line["value"]) for s, line in side.items() if line["value"] is not None} for side in sides]
+    compared = [
+        {s: scales.resolved(c.scale, x, side[s].get("error")) for s, x in own.items()}
+        for side, own in zip(sides, values, strict=True)
+    ]
     lines = [side[s] for side, own in zip(sides, values, strict=True) for s in own]
     c = _agreed(c, lines)
     undefined = {f: _reasons(sides[i]) for i, f in enumerate((c.a, c.b)) if not values[i]}
@@ -253,23 +266,30 @@ def _draft(
         subject=c.subject,
         names=names,
         undefined=undefined,
-        left_out={} if undefined else _left_out(sides, names),
+        left_out={} if undefined else _left_out(sides, names, paired),
         risks=risks,
         looks=looks,
         look=sum(look <= max((risk.runs for risk in risks.values()), default=0) for look in looks),
     )
+    here = {seed for (_, p, f), own in table.items() if p == point and f in (c.a, c.b) for seed in own}
+    gap = _gap(c, table, point)
     question = Question(
         scale=c.scale,
         better=cast(Any, c.better),
         smallest_effect=c.smallest_effect,
-        failed={seed for f in (c.a, c.b) for seed in failed.get((f, point), {})},
+        failed=[[seed for seed in failed.get((f, point), {}) if seed in here] for f in (c.a, c.b)],
+        undefined=[[seed for seed, line in side.items() if line["value"] is None] for side in sides],
         images=min((int(line["n"]) for line in lines if line.get("n")), default=None),
         looks=looks,
+        gap=gap or 0.0,
+        unresolved=compared != values,
+        paired=paired,
     )
-    found = weigh(values[0], values[1], question)
+    found = weigh(compared[0], compared[1], question)
     if found is None:
         return draft
-    draft = replace(draft, gap=_gap(c, table, point))
+    unresolved = sum(x != own[s] for seen, own in zip(compared, values, strict=True) for s, x in seen.items())
+    draft = replace(draft, gap=gap, unresolved=unresolved)
     numbers = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
     for name in ("p", "p_equivalence", "p_sign"):
         numbers[f"{name}_adjusted"] = numbers.pop(name)
@@ -314,9 +334,12 @@ def _reasons(side: Mapping[int, Mapping]) -> str:
     return ", ".join(sorted({line["undefined"] for line in side.values()})) or "no score was recorded"
 
 
-def _left_out(sides: Sequence[Mapping[int, Mapping]], names: tuple[str, str]) -> dict[str, int]:
-    """Why seeds have no pair, e.g. "GAN: too few samples" -> 2."""
+def _left_out(sides: Sequence[Mapping[int, Mapping]], names: tuple[str, str], paired: bool) -> dict[str, int]:
+    """Why seeds have no pair, or no score where they are not paired, e.g. "GAN: too few samples" -> 2."""
     counts: dict[str, int] = {}
+    if not paired:
+        missing = [(name, line) for name, side in zip(names, sides, strict=True) for line in side.values()]
+        return dict(Counter(f"{name}: {line['undefined']}" for name, line in missing if line["value"] is None))
     for seed in sorted(set(sides[0]) | set(sides[1])):
         gaps = [(name, side.get(seed, {"value": None})) for name, side in zip(names, sides, strict=True)]
         why = [f"{name}: {line.get('undefined', 'no score')}" for name, line in gaps if line["value"] is None]
@@ -330,6 +353,8 @@ def _with_seeds_needed(v: Verdict) -> Verdict:
     if v.verdict != "undecided" or v.sd is None or v.difference is None or v.imputed or v.most_failed:
         return v
     # Holm's first step, alpha over the size of the group, is the most that the others could ask of this one.
-    level, (narrow, wide) = v.alpha / v.comparisons, stats.sd_interval(v.sd, v.n)
-    best, low, high = (stats.seeds_needed(v.difference, sd, v.margin, level) for sd in (v.sd, narrow, wide))
+    level, (narrow, wide) = sequential.nominal(v.alpha / v.comparisons, v.looks), stats.sd_interval(v.sd, v.n)
+    margin = None if v.unresolved else v.margin
+    found = (stats.seeds_needed(v.difference, sd, margin, level, gap=v.gap or 0.0) for sd in (v.sd, narrow, wide))
+    best, low, high = (None if n is None else max(n, v.n + 1) for n in found)  # so many have not settled it
     return replace(v, seeds_needed=best, seeds_needed_low=low, seeds_needed_high=high)

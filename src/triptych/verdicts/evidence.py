@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import product
+from typing import Any, Literal
 
 import numpy as np
 
-from triptych.verdicts import events, scales, sequential, stats
+from triptych.verdicts import events, scales, sequential
+from triptych.verdicts.designs import INDEPENDENT, PAIRED, Design
 from triptych.verdicts.scales import Effects, Scale
 
 Scores = Mapping[int, float]
@@ -40,8 +42,8 @@ class Evidence:
     mean_a: float
     mean_b: float
     improvement: float
-    improvement_low: float
-    improvement_high: float
+    improvement_low: float | None
+    improvement_high: float | None
     imputed: int
     most_failed: bool
     rescaled: str
@@ -54,69 +56,114 @@ class Evidence:
 class Question:
     """What is asked of two sides: `smallest_effect` as the scale states it, `images` out of which shares are.
 
-    `failed` are the seeds in which a run of either side failed, and `looks` the planned numbers of seeds.
+    `failed` are, for either side, the seeds in which its run failed, `undefined` those in which it has no score.
+    `looks` are the planned numbers of seeds. A difference within `gap`, on the scale "difference", shows nothing.
+    `unresolved` says that some values lie below what the images can tell apart, so that nothing is equivalent.
     """
 
     scale: Scale
     better: Literal["lower", "higher"]
     smallest_effect: float | None = None
-    failed: Collection[int] = ()
+    failed: Sequence[Collection[int]] = ((), ())
+    undefined: Sequence[Collection[int]] = ((), ())
     images: int | None = None
     looks: Sequence[int] = ()
+    gap: float = 0.0
+    unresolved: bool = False
+    paired: bool = True
+
+    @property
+    def design(self) -> Design:
+        return PAIRED if self.paired else INDEPENDENT
+
+    def worst(self, values: Sequence[float]) -> float:
+        """What counts as the worst for a score that is missing."""
+        if self.scale == "event":
+            return 1.0 if self.better == "lower" else 0.0
+        return (max if self.better == "lower" else min)(values)
 
 
 def weigh(a: Scores, b: Scores, question: Question) -> Evidence | None:
-    """The evidence of two sides by seed; None where no seed has a score of both."""
-    paired = sorted(a.keys() & b.keys())
-    if not paired:
+    """The evidence of two sides by seed; None where no seed has a score of both, or one of two has none."""
+    if not (a.keys() & b.keys() if question.paired else a and b):
         return None
-    return _counted(a, b, paired, question) if question.scale == "event" else _measured(a, b, paired, question)
+    return _counted(a, b, question) if question.scale == "event" else _measured(a, b, question)
 
 
-def _measured(a: Scores, b: Scores, paired: list[int], question: Question) -> Evidence:
-    every = [*a.values(), *b.values()]
+Sides = tuple[list[float], list[float]]
+
+
+def _with_the_worst(a: Scores, b: Scores, kept: Sides, question: Question) -> tuple[Sides, int]:
+    """The sides with the scores that are missing at the worst, and how many these are.
+
+    Of pairs, a score is missing where the other side has one.
+    """
+    worst = question.worst([*a.values(), *b.values()])
+    if question.paired:
+        single = sorted(a.keys() ^ b.keys())
+        return (
+            ([*kept[0], *(a.get(s, worst) for s in single)], [*kept[1], *(b.get(s, worst) for s in single)]),
+            len(single),
+        )
+    missing = [len(seeds) for seeds in question.undefined]
+    return (
+        ([*kept[0], *[worst] * missing[0]], [*kept[1], *[worst] * missing[1]]),
+        sum(missing),
+    )
+
+
+def _typical(a: Scores, b: Scores, question: Question) -> tuple[Sides, bool]:
+    """The values of runs that did not fail, and whether most failed, so that all that there are come instead."""
+    failed = {*question.failed[0], *question.failed[1]}
+    if question.paired:
+        paired = sorted(a.keys() & b.keys())
+        kept = [seed for seed in paired if seed not in failed]
+        most = not kept or 2 * len(failed) > len(a.keys() | b.keys() | failed)
+        chosen = [(paired if most else kept)] * 2
+    else:
+        both = list(zip((a, b), question.failed, strict=True))
+        sound = [[seed for seed in sorted(side) if seed not in own] for side, own in both]
+        most = not all(sound) or any(2 * len(own) > len({*side, *own}) for side, own in both)
+        chosen = [sorted(a), sorted(b)] if most else sound
+    return ([a[seed] for seed in chosen[0]], [b[seed] for seed in chosen[1]]), most
+
+
+def _measured(a: Scores, b: Scores, question: Question) -> Evidence:
     scale, smallest, rescaled = question.scale, question.smallest_effect, ""
-    if not scales.fits(scale, every):
+    if not scales.fits(scale, [*a.values(), *b.values()]):
         rescaled = NOT_POSITIVE if scale == "factor" else NO_SHARE
         scale, smallest = "difference", None  # a smallest factor says nothing of a difference
 
-    def on_scale(values: Sequence[float]) -> np.ndarray:
-        return scales.transformed(scale, values, question.images)
+    def on_scale(sides: Sides) -> tuple[np.ndarray, np.ndarray]:
+        one, other = (scales.transformed(scale, values, question.images) for values in sides)
+        return one, other
 
-    kept = _healthy(a, b, paired, question.failed)
-    most_failed = not kept
-    kept = kept or paired
-    x, y = on_scale([a[seed] for seed in kept]), on_scale([b[seed] for seed in kept])
-    found = stats.paired(x, y)
-    d = found.difference
+    typical, most_failed = _typical(a, b, question)
+    completed, imputed = _with_the_worst(a, b, typical, question)
+    x, y = on_scale(typical)
+    found = question.design.difference(x, y)
     effects = Effects(scale, float(x.mean() + y.mean()) / 2, question.images)
     margin = effects.margin(smallest) if smallest is not None else None
-    sides = [(x, y)]
-    single = sorted(a.keys() ^ b.keys())
-    if single:
-        worst = (max if question.better == "lower" else min)(every)
-        seeds = [*kept, *single]
-        sides.append((on_scale([a.get(s, worst) for s in seeds]), on_scale([b.get(s, worst) for s in seeds])))
-    p, p_equivalence, p_sign = (1.0, None, 1.0) if most_failed else _tests(sides, margin, question.looks)
-    narrow = stats.paired(x, y, NARROW).difference
+    sides = [(x, y), on_scale(completed)] if imputed else [(x, y)]
+    p, p_equivalence, p_sign = (1.0, None, 1.0) if most_failed else _tests(sides, margin, question)
     low, high, narrow_low, narrow_high = (
-        None if bound is None else effects.effect(bound) for bound in (d.low, d.high, narrow.low, narrow.high)
+        None if bound is None else effects.effect(bound) for bound in (*found.interval(), *found.interval(NARROW))
     )
     return Evidence(
-        effect=effects.effect(d.point),
+        effect=effects.effect(found.point),
         low=low,
         high=high,
         narrow_low=narrow_low,
         narrow_high=narrow_high,
-        n=len(kept),
+        n=min(len(x), len(y)),
         sd=found.sd,
-        correlation=_correlation(x, y),
-        difference=d.point,
+        correlation=_correlation(x, y) if question.paired else None,
+        difference=found.point,
         margin=margin,
-        mean_a=scales.mean(scale, [a[seed] for seed in kept], images=question.images).point,
-        mean_b=scales.mean(scale, [b[seed] for seed in kept], images=question.images).point,
-        **_improvement(a, b, paired, question.better),
-        imputed=len(single),
+        mean_a=scales.mean(scale, typical[0], images=question.images).point,
+        mean_b=scales.mean(scale, typical[1], images=question.images).point,
+        **_improvement(a, b, question),
+        imputed=imputed,
         most_failed=most_failed,
         rescaled=rescaled,
         p=p,
@@ -130,79 +177,87 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> float | None:
     return float(np.corrcoef(x, y)[0, 1]) if len(x) > 2 and x.std() > 0 and y.std() > 0 else None
 
 
-def _healthy(a: Scores, b: Scores, paired: list[int], failed: Collection[int]) -> list[int]:
-    """The seeds in which no run of either side failed; none where more runs failed than not."""
-    kept = [seed for seed in paired if seed not in failed]
-    return kept if 2 * len(kept) >= len(paired) else []
-
-
-def _counted(a: Scores, b: Scores, paired: list[int], question: Question) -> Evidence:
-    """Events: exact methods on counts."""
-    one, two = (events.rate(round(math.fsum(side[seed] for seed in paired)), len(paired)) for side in (a, b))
+def _counted(a: Scores, b: Scores, question: Question) -> Evidence:
+    """Events: exact methods on counts; they must hold with the scores that are missing at the worst, too."""
+    seeds = sorted(a.keys() & b.keys())
+    typical = ([a[s] for s in seeds], [b[s] for s in seeds]) if question.paired else ([*a.values()], [*b.values()])
+    completed, imputed = _with_the_worst(a, b, typical, question)
+    one, two = _rates(typical)
     low, high = events.difference(one, two)
-    times = max(1, len(question.looks))
-    p = min(1.0, times * events.p_value(one.count, one.n, two.count, two.n))
-    p_equivalence = None
-    if question.smallest_effect is not None:
-        raw = events.equivalence_p(one.count, one.n, two.count, two.n, question.smallest_effect)
-        p_equivalence = min(1.0, times * raw)
+    tests = [_event_tests(*_rates(sides), one.share - two.share, question) for sides in (typical, completed)]
+    p = max(test[0] for test in tests)
     return Evidence(
         effect=one.share - two.share,
         low=low,
         high=high,
         narrow_low=None,
         narrow_high=None,
-        n=len(paired),
+        n=min(one.n, two.n),
         sd=None,
         correlation=None,
         difference=one.share - two.share,
         margin=question.smallest_effect,
         mean_a=one.share,
         mean_b=two.share,
-        **_improvement(a, b, paired, question.better),
-        imputed=0,
+        **_improvement(a, b, question),
+        imputed=imputed,
         most_failed=False,
         rescaled="",
         p=p,
-        p_equivalence=p_equivalence,
+        p_equivalence=None if question.smallest_effect is None else max(test[1] for test in tests),
         p_sign=p,
     )
 
 
-def _tests(
-    sides: Sequence[tuple[np.ndarray, np.ndarray]], margin: float | None, looks: Sequence[int]
-) -> tuple[float | None, float | None, float | None]:
-    """The p of a difference, of equivalence and of the sign-flip test: the largest over all pairs of sides given.
+def _rates(sides: Sides) -> tuple[events.Rate, events.Rate]:
+    one, two = (events.rate(round(math.fsum(side)), len(side)) for side in sides)
+    return one, two
 
-    A difference must have the sign that it has on the first. None for fewer than two pairs on the first.
+
+def _event_tests(one: events.Rate, two: events.Rate, seen: float, question: Question) -> tuple[float, float]:
+    """The p of a difference in the direction that is seen, and of equivalence."""
+    times = max(1, len(question.looks))
+    agrees = (one.share - two.share) * seen > 0
+    p = events.p_value(one.count, one.n, two.count, two.n) if agrees else 1.0
+    margin = question.smallest_effect
+    same = 1.0 if margin is None else events.equivalence_p(one.count, one.n, two.count, two.n, margin)
+    return min(1.0, times * p), min(1.0, times * same)
+
+
+def _tests(
+    sides: Sequence[tuple[np.ndarray, np.ndarray]], margin: float | None, question: Question
+) -> tuple[float | None, float | None, float | None]:
+    """The p of a difference, of equivalence and of the exact test: the largest over all versions of the sides.
+
+    A difference must have the sign that it has on the first. None for fewer than two values of a side on the first.
     """
-    if len(sides[0][0]) < 2:
+    if min(map(len, sides[0])) < 2:
         return None, None, None
-    sign = np.sign(np.mean(sides[0][0] - sides[0][1]))
+    design, looks = question.design, question.looks
+    sign = np.sign(design.difference(*sides[0]).point)
     found = []
     for x, y in sides:
-        if len(x) < 2:
-            found.append((1.0, 1.0, 1.0))
-            continue
-        result = stats.paired(x, y)
-        signs = min(1.0, max(1, len(looks)) * stats.sign_flip_p(x - y))
+        difference = design.difference(x, y)
+        exact = min(1.0, max(1, len(looks)) * design.exact_p(x, y, question.gap))
         # Without spread the t test is the exact one, and nothing is known of how far apart other seeds would lie.
-        p = signs if result.sd == 0 else sequential.calibrated(result.p or 0.0, looks)
-        same = 1.0 if margin is None else stats.equivalence_p(x, y, margin) or 0.0
-        agrees = np.sign(np.mean(x - y)) == sign
-        found.append(
-            (p if agrees else 1.0, sequential.calibrated(same, looks, one_sided=True), signs if agrees else 1.0)
-        )
-    p, same, signs = (max(column) for column in zip(*found, strict=True))
-    return p, None if margin is None else same, signs
+        p = exact if difference.sd == 0 else sequential.calibrated(difference.beyond_p(question.gap), looks)
+        p, exact = (p, exact) if np.sign(difference.point) == sign else (1.0, 1.0)
+        same = 1.0 if margin is None or question.unresolved else difference.within_p(margin - question.gap)
+        found.append((p, sequential.calibrated(same, looks, one_sided=True), exact))
+    p, same, exact = (max(column) for column in zip(*found, strict=True))
+    return p, None if margin is None else same, exact
 
 
-def _improvement(a: Scores, b: Scores, paired: list[int], better: str) -> dict[str, float]:
-    """The share of seeds in which a is better, ties by half; in its exact interval a tie may be either."""
-    gains = [(b[s] - a[s]) * (1 if better == "lower" else -1) for s in paired]
+def _improvement(a: Scores, b: Scores, question: Question) -> dict[str, Any]:
+    """The share of pairs in which a is better, ties by half; in its exact interval a tie may be either.
+
+    Of independent sides, every value of a meets every one of b, and there is no exact interval.
+    """
+    pairs = [(a[s], b[s]) for s in sorted(a.keys() & b.keys())] if question.paired else product(a.values(), b.values())
+    gains = [(other - own) * (1 if question.better == "lower" else -1) for own, other in pairs]
     won, tied, n = sum(gain > 0 for gain in gains), sum(gain == 0 for gain in gains), len(gains)
     return {
         "improvement": (won + tied / 2) / n,
-        "improvement_low": events.rate(won, n).low,
-        "improvement_high": events.rate(won + tied, n).high,
+        "improvement_low": events.rate(won, n).low if question.paired else None,
+        "improvement_high": events.rate(won + tied, n).high if question.paired else None,
     }

@@ -70,11 +70,17 @@ def _half(images: int | None) -> float:
     return 0.5 / (images or IMAGES)
 
 
-def mean(scale: Scale, values: ArrayLike, level: float = 0.95, images: int | None = None) -> stats.Estimate:
+def mean(
+    scale: Scale,
+    values: ArrayLike,
+    level: float = 0.95,
+    images: int | None = None,
+    minimum: float | None = None,
+) -> stats.Estimate:
     """The typical value with its t interval, both on the scale and brought back: within its range, whatever the n.
 
     Values that do not fit the scale, such as an error of exactly 0, are averaged as they are. The interval of an event
-    is the exact one of its rate.
+    is the exact one of its rate. No interval goes below the `minimum` of its values.
     """
     if scale == "event":
         x = np.asarray(values, dtype=float)
@@ -84,6 +90,7 @@ def mean(scale: Scale, values: ArrayLike, level: float = 0.95, images: int | Non
         scale = "difference"
     found = stats.mean(transformed(scale, values, images), level)
     low, high = (None if y is None else back(scale, y, images) for y in (found.low, found.high))
+    low = low if low is None or minimum is None else max(low, minimum)
     return stats.Estimate(point=back(scale, found.point, images), low=low, high=high, n=found.n)
 
 
@@ -135,6 +142,25 @@ def matters(scale: Scale, one: float, other: float, smallest: float) -> bool:
     return abs(x - y) > Effects(scale, float(x + y) / 2).margin(smallest)
 
 
+LEGAL = {
+    "difference": "positive",
+    "factor": "a factor above 1",
+    "share": "a share above 0 and below 1 (0.05 is five per cent)",
+    "event": "a share above 0 and below 1 (0.05 is five per cent)",
+}
+"""What a smallest effect must be, by scale."""
+
+
 def is_legal_margin(scale: Scale, smallest: float) -> bool:
-    """Whether this can be a smallest effect that matters: a factor above 1, any other above 0."""
+    """Whether this can be a smallest effect that matters, as `LEGAL` says."""
+    if scale in ("share", "event"):
+        return 0 < smallest < 1
     return math.isfinite(smallest) and smallest > (1 if scale == "factor" else 0)
+
+
+def resolved(scale: Scale, value: float, error: float | None) -> float:
+    """A value as it can be compared: an estimate that may fall below 0, as of a distance, counts as its error there.
+
+    What lies below its standard error over the images cannot be told from it, and a factor needs a positive number.
+    """
+    return error if scale == "factor" and error and value < error else value

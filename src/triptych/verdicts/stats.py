@@ -60,7 +60,7 @@ def mean(values: ArrayLike, level: float = 0.95) -> Estimate:
 
 def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Paired:
     """Paired t test of a - b, arrays [n] matched by position; ValueError if empty, unequal or not finite."""
-    d, sd = _differences(a, b)
+    d, sd = differences(a, b)
     n, estimate = len(d), _estimate(d, sd, level)
     if sd is None:
         p = None
@@ -78,7 +78,7 @@ def equivalence_p(a: ArrayLike, b: ArrayLike, margin: float) -> float | None:
     """
     if not margin > 0:
         raise ValueError(f"the margin of an equivalence must be positive, got {margin}")
-    d, sd = _differences(a, b)
+    d, sd = differences(a, b)
     n = len(d)
     if sd is None:
         return None
@@ -134,26 +134,34 @@ def _flipped(d: np.ndarray) -> np.ndarray:
 
 
 def seeds_needed(
-    difference: float, sd: float, margin: float | None, alpha: float, power: float = 0.8, cap: int = MOST_SEEDS
+    difference: float,
+    sd: float,
+    margin: float | None,
+    alpha: float,
+    power: float = 0.8,
+    cap: int = MOST_SEEDS,
+    gap: float = 0.0,
 ) -> int | None:
     """The fewest seeds that would settle a comparison if its mean difference and its sd are as observed.
 
     Settled is whichever comes first: the paired t test at two-sided level alpha finds the difference with the
     given power, or two one-sided tests at alpha confirm equivalence within the margin with it. None: more
     than cap. Without spread, the exact sign-flip p below alpha takes the place of the power of the first, and nothing
-    confirms equivalence.
+    confirms equivalence. A difference must be shown to lie beyond the gap, and equivalence to lie that far within the
+    margin.
     """
-    within = margin is not None and abs(difference) < margin and sd > 0
+    beyond, room = abs(difference) - gap, (margin or 0.0) - gap
+    within = abs(difference) < room and sd > 0
 
     def settles_difference(n: int) -> bool:
         if sd == 0:
             return smallest_sign_flip_p(n) < alpha
-        return difference_power(n, difference, sd, alpha) >= power
+        return difference_power(n, beyond, sd, alpha) >= power
 
     def settles_equivalence(n: int) -> bool:
-        return equivalence_power(n, difference, sd, margin or 0.0, alpha) >= power
+        return equivalence_power(n, difference, sd, room, alpha) >= power
 
-    counts = [_first(settles_difference, cap)] if difference else []
+    counts = [_first(settles_difference, cap)] if beyond > 0 else []
     counts += [_first(settles_equivalence, cap)] if within else []
     return min((n for n in counts if n is not None), default=None)
 
@@ -203,7 +211,8 @@ def _finite(values: ArrayLike) -> np.ndarray:
     return x
 
 
-def _differences(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, float | None]:
+def differences(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, float | None]:
+    """The paired differences [n] with their standard deviation, both free of rounding; None for a single pair."""
     x, y = _finite(a), _finite(b)
     if len(x) != len(y):
         raise ValueError(f"paired values must match: {len(x)} against {len(y)}")

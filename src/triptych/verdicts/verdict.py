@@ -38,7 +38,8 @@ class Verdict:
     `left_out` the number of seeds by reason, `imputed` of how many the missing side was taken at the worst. `look`
     is which of the planned `looks` this is, counted from 1, and `decided_at` the number of seeds at which it was
     decided. `rescaled` says why values are not compared on the metric's own scale, and `gap` how far either side's
-    scores may lie from the truth, on the average over seeds.
+    scores may lie from the truth, on the average over seeds. `unresolved` is the number of values that lie below what
+    their images can tell apart, and count as their standard error.
     """
 
     metric: str
@@ -76,6 +77,7 @@ class Verdict:
     imputed: int = 0
     most_failed: bool = False
     rescaled: str = ""
+    unresolved: int = 0
     gap: float | None = None
     p_adjusted: float | None = None
     p_equivalence_adjusted: float | None = None
@@ -93,7 +95,7 @@ class Verdict:
         """One of undefined, equivalent, better, worse, undecided."""
         if self.undefined:
             return "undefined"
-        if self.within_gap:
+        if self.most_failed:  # whatever an earlier look had decided
             return "undecided"
         if self.p_equivalence_adjusted is not None and self.p_equivalence_adjusted < self.alpha:
             return "equivalent"

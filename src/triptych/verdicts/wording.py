@@ -109,6 +109,8 @@ def _undecided(v: Verdict) -> str:
         return f"{lead} ({_interval(v)}), which is within the gap of their bounds, {number(v.gap, 2)}{_unit(v)}"
     if v.imputed:
         return f"{lead} ({_interval(v)}, {_p(v)})"
+    if not v.sd and not v.difference:
+        return f"{lead} ({_interval(v)}, {_p(v)}), which does not say how far apart other seeds would lie"
     return f"{lead} ({_interval(v)}, {_p(v)}); {needed(v.seeds_needed_low, v.seeds_needed_high, v.n)}"
 
 
@@ -134,6 +136,10 @@ def _asides(v: Verdict) -> str:
     text = "".join(f"; {count(number, 'seed')} left out ({why})" for why, number in v.left_out.items())
     if v.imputed:
         text += ", and the verdict must also hold with the missing scores at the worst"
+    if v.decided_at and v.looks and v.decided_at < max(risk.runs for risk in v.risks.values()):
+        text += f"; decided at {v.decided_at} seeds, when the interval was another"
+    if v.unresolved:
+        text += f"; {count(v.unresolved, 'value')} too small for these images to tell, taken as their standard error"
     for framework, name in zip((v.a, v.b), v.names, strict=True):
         risk = v.risks.get(framework)
         if risk and risk.failed and framework not in v.undefined and v.scale != "event":
@@ -225,7 +231,8 @@ def _interval(v: Verdict) -> str:
     if v.low is None or v.high is None:
         return f"the same in all {count(v.n, 'seed')}"
     if v.scale == "event":
-        return f"exact 95 % interval of the difference {_span(v, v.low, v.high)}"
+        wide = ", which covers more than that" if v.low < 0 < v.high and v.verdict != "undecided" else ""
+        return f"exact 95 % interval of the difference {_span(v, v.low, v.high)}{wide}"
     if v.verdict == "equivalent" and v.narrow_low is not None and v.narrow_high is not None:
         return f"90 % interval {_span(v, v.narrow_low, v.narrow_high)}, {count(v.n, 'seed')}"
     return f"95 % interval {_span(v, v.low, v.high)}, {count(v.n, 'seed')}"

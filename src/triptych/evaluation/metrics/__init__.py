@@ -34,9 +34,10 @@ class Output:
     output that measures how far the truth may lie from this value: a difference within the gaps decides nothing.
     `scale` says how values are compared (`triptych.verdicts.scales`): "factor" for distances, errors and times, whose
     `smallest_effect` is then a factor such as 1.1; "share" for shares of images; "event" for what is 0 or 1 for each
-    run, so that runs are counted; "difference" for all that may be negative. `unshifted` names, for an output
-    measured on shifted test images, the one that is measured in the same way on test images as they are.
-    `selects_settings` says that settings, such as a learning rate, are chosen by it, since it sees no test images.
+    run, so that runs are counted; "difference" for all else, with a `minimum` where values cannot be lower.
+    `unshifted` names, for an output measured on shifted test images, the one that is measured in the same way on test
+    images as they are. `selects_settings` says that settings, such as a learning rate, are chosen by it, since it sees
+    no test images.
     """
 
     metric: str
@@ -50,6 +51,7 @@ class Output:
     axis: str = ""
     gap: str = ""
     scale: Scale = "difference"
+    minimum: float | None = None
     unshifted: str = ""
     selects_settings: bool = False
 
@@ -243,12 +245,12 @@ def _checked_row(output: Output, given: Any, observed: Observations, metric: Met
 def _row(output: Output, given: float | Measured | Undefined, observed: Observations, metric: Metric) -> dict[str, Any]:
     looks = output.metric in metric.features if isinstance(metric.features, tuple) else metric.features
     given = given if isinstance(given, Undefined | Measured) else Measured(given)
-    reason, value = (given.reason, None) if isinstance(given, Undefined) else _defined(given.value)
+    reason, value = (given.reason, None) if isinstance(given, Undefined) else _defined(given.value, output)
     stands = given if isinstance(given, Measured) and value is not None else Measured(0.0)
     return {
         "metric": output.metric,
         "value": value,
-        "error": _defined(stands.error)[1] if stands.error is not None else None,
+        "error": stands.error if stands.error is not None and math.isfinite(stands.error) else None,
         "unit": output.unit,
         "better": output.better,
         "undefined": reason,
@@ -267,6 +269,10 @@ def _passing(error: Exception) -> bool:
     return isinstance(error, (MemoryError, OSError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
 
 
-def _defined(value: float) -> tuple[str | None, float | None]:
+def _defined(value: float, output: Output) -> tuple[str | None, float | None]:
     """(None, a finite Python float), or (why there is none, None)."""
-    return (None, float(value)) if math.isfinite(value) else (f"not finite: {float(value)}", None)
+    if not math.isfinite(value):
+        return f"not finite: {float(value)}", None
+    if output.counted and value not in (0, 1):
+        return f"neither 0 nor 1, which an event is: {float(value):g}", None
+    return None, float(value)

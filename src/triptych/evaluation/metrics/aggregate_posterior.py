@@ -132,6 +132,7 @@ METRIC = Metric(
             label="Mean square of codes",
             unit="prior variance",
             better="none",
+            minimum=0.0,
             smallest_effect=0.05,  # of the prior's 1
             role="secondary",
             about="Mean square of the codes' coordinates: the prior has 1; below 1, the codes lie inside the prior.",

@@ -15,7 +15,7 @@ that (equal laws: 2d/n + d(d+1)/2n to leading order). So it favours samples that
 
 `frechet_distance` is corrected by the jackknife (Quenouille 1956) in k = 10 groups,
 
-    k F - (k - 1) mean of F without group i       (group i of both sets)
+    k F - (k - 1) mean of F without group i       (group i of both sets, drawn for each set by itself)
 
 which removes the bias of order 1/n. A few per cent of the bias are left, as long as nine tenths of the images are more
 than the features (72 images a side at d = 64), and values spread hardly more: scripts/frechet_bias.py. With fewer
@@ -102,23 +102,27 @@ def _influence(x: Tensor, away: Tensor, root: Tensor) -> Tensor:
 def corrected(x: np.ndarray, y: np.ndarray, are_pairs: bool = False) -> Measured:
     """The distance of x [N, d] and y [M, d] without its bias of order 1/n, and its standard error, as `with_error`.
 
-    With `are_pairs`, row i of both is left out together. Else the groups depend on the rows and not on their order.
+    With `are_pairs`, row i of both is left out together. Else the groups depend on the rows and not on their order, and
+    those of y not on those of x: groups of alike rows, say of the brightest of both sets, would hide the bias. Of equal
+    sets the distance is 0, and there is nothing to correct.
     """
     whole = with_error(x, y, are_pairs)
+    if whole.value == 0:
+        return whole
     if min(len(x), len(y)) < 2 * GROUPS:
         return whole._replace(note=TOO_FEW)
-    group_x = _groups(x)
-    group_y = group_x if are_pairs else _groups(y)
+    group_x = _groups(x, "frechet/groups")
+    group_y = group_x if are_pairs else _groups(y, "frechet/groups/samples")
     parts = [frechet_distance(x[group_x != i], y[group_y != i]) for i in range(GROUPS)]
     value = GROUPS * whole.value - (GROUPS - 1) * math.fsum(parts) / GROUPS
     enough = min(len(x), len(y)) * (GROUPS - 1) / GROUPS > x.shape[1]
     return whole._replace(value=value, note="" if enough else LEFT)
 
 
-def _groups(x: np.ndarray) -> np.ndarray:
+def _groups(x: np.ndarray, purpose: str) -> np.ndarray:
     """Each row's group [N]: a random order of the rows' lengths, the same in whatever order the rows are given."""
     groups = np.empty(len(x), int)
-    order = torch.randperm(len(x), generator=stream(0, "frechet/groups")).numpy()
+    order = torch.randperm(len(x), generator=stream(0, purpose)).numpy()
     groups[np.argsort((x * x).sum(1), kind="stable")[order]] = np.arange(len(x)) % GROUPS
     return groups
 

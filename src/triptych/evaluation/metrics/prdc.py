@@ -97,6 +97,7 @@ def _share(
         unit=unit,
         better="higher",
         scale="difference" if unit == "ratio" else "share",
+        minimum=0.0 if unit == "ratio" else None,
         smallest_effect=effect,
         role=role,
         about=about,

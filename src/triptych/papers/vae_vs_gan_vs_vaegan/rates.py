@@ -24,11 +24,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from triptych.claims.contrasts import mean_score
 from triptych.claims.judging import Part, judge_parts, judge_table
 from triptych.claims.quantities import Quantity, value
 from triptych.claims.results import Results
 from triptych.claims.spec import PartSpec, Side
+from triptych.claims.tuning import best_setting, mean_score
 from triptych.directory import RunRecord
 from triptych.text import finite
 from triptych.verdicts import scales
@@ -225,8 +225,8 @@ def _tuned(results: Results, framework: str, quantity: Quantity) -> Tuned | None
     runs = {s: {run.seed: run for run in centred(results, framework, *s)} for s in settings(results, framework)}
     seeds = sorted({seed for own in runs.values() for seed in own})
     means = {setting: mean_score(own, seeds, results.selection) for setting, own in runs.items()}
-    best = min(means, key=lambda setting: means[setting], default=None)
-    if best is None or math.isinf(means[best]):
+    best = best_setting(means, results.outputs[results.selection].better)
+    if best is None:
         return None  # no setting has been scored at every seed
     chosen = Side(framework=framework, study=STUDIES, at={"training.translate": 0.0}, tuned=True)
     specs = [
@@ -239,7 +239,7 @@ def _tuned(results: Results, framework: str, quantity: Quantity) -> Tuned | None
         optimiser=best[0],
         rate=best[1],
         settings=len(runs),
-        validation=means[best],
+        validation=means[best] or math.nan,
         test=test,
         gain=gain,
     )
