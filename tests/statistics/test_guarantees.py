@@ -66,9 +66,9 @@ def test_looks_hold_their_level_and_save_seeds_where_there_is_a_difference():
 
 
 def test_events_under_a_t_test_break_the_level(monkeypatch: pytest.MonkeyPatch):
-    def as_scores(a: Any, b: Any, paired: list[int], question: evidence.Question) -> evidence.Evidence:
+    def as_scores(a: Any, b: Any, question: evidence.Question) -> evidence.Evidence:
         plain = evidence.Question(scale="difference", better=question.better, smallest_effect=0.1)
-        return evidence._measured(a, b, paired, plain)
+        return evidence._measured(a, b, plain)
 
     def without_spread(a: Any, b: Any, margin: float) -> float:
         d = np.asarray(a) - np.asarray(b)
@@ -77,7 +77,9 @@ def test_events_under_a_t_test_break_the_level(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(evidence, "_counted", as_scores)
     name = "events, rates 0.1 and 0, margin 0.1: equivalence is claimed"
     assert rate(name, 10) <= MOST, "no spread is no evidence, whichever test there is"
-    monkeypatch.setattr(evidence, "_tests", lambda sides, margin, looks: (1.0, without_spread(*sides[0], margin), 1.0))
+    monkeypatch.setattr(
+        evidence, "_tests", lambda sides, margin, question: (1.0, without_spread(*sides[0], margin), 1.0)
+    )
     assert rate(name, 10) > MOST
 
 

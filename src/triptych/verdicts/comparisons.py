@@ -243,10 +243,6 @@ def _draft(
     sides = [table.get((c.metric, point, f), {}) for f in (c.a, c.b)]
     names = (wording.display(c.a), wording.display(c.b))
     values = [{s: float(line["value"]) for s, line in side.items() if line["value"] is not None} for side in sides]
-    compared = [
-        {s: scales.resolved(c.scale, x, side[s].get("error")) for s, x in own.items()}
-        for side, own in zip(sides, values, strict=True)
-    ]
     lines = [side[s] for side, own in zip(sides, values, strict=True) for s in own]
     c = _agreed(c, lines)
     undefined = {f: _reasons(sides[i]) for i, f in enumerate((c.a, c.b)) if not values[i]}
@@ -271,8 +267,8 @@ def _draft(
         looks=looks,
         look=sum(look <= max((risk.runs for risk in risks.values()), default=0) for look in looks),
     )
-    here = {seed for (_, p, f), own in table.items() if p == point and f in (c.a, c.b) for seed in own}
     gap = _gap(c, table, point)
+    here = {seed for (_, p, f), own in table.items() if p == point and f in (c.a, c.b) for seed in own}
     question = Question(
         scale=c.scale,
         better=cast(Any, c.better),
@@ -282,18 +278,25 @@ def _draft(
         images=min((int(line["n"]) for line in lines if line.get("n")), default=None),
         looks=looks,
         gap=gap or 0.0,
-        unresolved=compared != values,
         paired=paired,
     )
-    found = weigh(compared[0], compared[1], question)
-    if found is None:
-        return draft
+    return replace(draft, gap=gap, **_numbers(sides, values, question))
+
+
+def _numbers(sides: Sequence[Mapping[int, Mapping]], values: list[dict[int, float]], question: Question) -> dict:
+    """What the evidence says, by the fields of a verdict; nothing where there is none."""
+    compared = [
+        {s: scales.resolved(question.scale, x, side[s].get("error")) for s, x in own.items()}
+        for side, own in zip(sides, values, strict=True)
+    ]
     unresolved = sum(x != own[s] for seen, own in zip(compared, values, strict=True) for s, x in seen.items())
-    draft = replace(draft, gap=gap, unresolved=unresolved)
+    found = weigh(compared[0], compared[1], replace(question, unresolved=unresolved > 0))
+    if found is None:
+        return {}
     numbers = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
     for name in ("p", "p_equivalence", "p_sign"):
         numbers[f"{name}_adjusted"] = numbers.pop(name)
-    return replace(draft, **numbers)
+    return {"unresolved": unresolved, **numbers}
 
 
 def _gap(c: Comparison, table: Table, point: str) -> float | None:
