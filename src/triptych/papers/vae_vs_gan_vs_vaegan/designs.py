@@ -26,7 +26,10 @@ OUTER_RATES = [0.000075, 0.0012]
 
 @dataclass(frozen=True)
 class Scale:
-    """The size in pixels, the share of the paper's channels, the training images per run, and the seeds."""
+    """The size in pixels, the share of the paper's channels, the training images per run, and the seeds.
+
+    `snapshots` is the most moments of training at which a run is scored.
+    """
 
     name: str
     size: int
@@ -34,6 +37,7 @@ class Scale:
     images: int
     scored_images: int
     seeds: int
+    snapshots: int = 8
 
     @property
     def sentence(self) -> str:
@@ -47,7 +51,7 @@ class Scale:
 SCALES = {
     "paper": Scale(name="paper", size=64, width=1.0, images=60_000, scored_images=10_000, seeds=5),
     "small": Scale(name="small", size=32, width=0.25, images=12_800, scored_images=2_000, seeds=5),
-    "tiny": Scale(name="tiny", size=16, width=0.0625, images=640, scored_images=50, seeds=2),
+    "tiny": Scale(name="tiny", size=16, width=0.0625, images=640, scored_images=50, seeds=2, snapshots=2),
 }
 
 
@@ -93,7 +97,7 @@ def _scaled(table: dict[str, Any], scale: Scale) -> StudySpec:
     changes: dict[str, dict[str, Any]] = {
         "data": {"size": scale.size},
         "network": {"width": scale.width},
-        "training": {"images": scale.images},
+        "training": {"images": scale.images, "snapshots": min(scale.snapshots, table["training"].get("snapshots", 0))},
         "scoring": {"images": scale.scored_images, "options": options},
     }
     scaled = {part: {**table[part], **own} for part, own in changes.items()}
