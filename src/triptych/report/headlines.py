@@ -11,7 +11,7 @@ from triptych.report.tables import Cell, Cells, beaten
 from triptych.text import count, finite, listed, number
 from triptych.topics import BUILT_IN, Topic
 from triptych.verdicts import planning
-from triptych.verdicts.wording import FEW_SEEDS, display, needed, risk_of
+from triptych.verdicts.wording import FEW_SEEDS, display, needed, needed_span, risk_of
 
 SOURCES = {"mnist": "MNIST"}
 MARKS = {"signs": " ◆", "counts": " ◆", "normal": " ◇"}
@@ -153,14 +153,20 @@ def _undecided(verdicts: list[Row], alone: bool, most: int = 3) -> list[str]:
         pairs = listed([f"{display(v['a'])} against {display(v['b'])}" for v in verdicts])
         undecided = "no pair is decided" if alone else f"{pairs} are undecided"
         return [f"{undecided}; {count(max(seeds), 'seed')} cannot say how many would settle it"]
-    return [f"{_pair(v)} are undecided" + _seeds_needed(v) for v in verdicts]
+    known = [_seeds_needed(v) for v in verdicts]
+    if len(verdicts) == 1 or not all(known):
+        return [
+            f"{_pair(v)} are undecided" + (f" ({needed(*seeds)})" if seeds else "")
+            for v, seeds in zip(verdicts, known, strict=True)
+        ]
+    pairs = [f"{_pair(v)} ({needed_span(*seeds[:2])})" for v, seeds in zip(verdicts, known, strict=True) if seeds]
+    return [f"undecided are {listed(pairs)}; so many seeds would settle it with 80 % power, if the effect is as seen"]
 
 
-def _seeds_needed(verdict: Row) -> str:
+def _seeds_needed(verdict: Row) -> tuple[int, int | None, int] | None:
+    """The fewest seeds that may settle it, the most, and those there are; None where it is not known."""
     low, high, n = (finite(verdict.get(key)) for key in ("seeds_needed_low", "seeds_needed_high", "n"))
-    if low is None or n is None:
-        return ""
-    return f" ({needed(int(low), None if high is None else int(high), int(n))})"
+    return None if low is None or n is None else (int(low), None if high is None else int(high), int(n))
 
 
 def _headline(

@@ -118,11 +118,18 @@ def needed(low: int | None, high: int | None, seeds: int) -> str:
     """How many seeds would settle a comparison, as far as so many seeds can tell."""
     if low is None:
         return f"more than {MOST_SEEDS} seeds would be needed to settle it"
-    most = str(high) if high else f"more than {MOST_SEEDS}"
-    span = f"{low} to {most} seeds" if most != str(low) else f"about {low} seeds"
+    span = needed_span(low, high)
     if seeds <= FEW_SEEDS:
         return f"{seeds} seeds are too few to say how many would settle it ({span})"
     return f"{span} would settle it with 80 % power, if the effect is as seen"
+
+
+def needed_span(low: int | None, high: int | None) -> str:
+    """The range of that number: "13 to 67 seeds", "about 6 seeds", "more than 1000 seeds"."""
+    if low is None:
+        return f"more than {MOST_SEEDS} seeds"
+    most = str(high) if high else f"more than {MOST_SEEDS}"
+    return f"{low} to {most} seeds" if most != str(low) else f"about {low} seeds"
 
 
 def _undefined(v: Verdict) -> str:
@@ -137,7 +144,7 @@ def _asides(v: Verdict) -> str:
     if v.imputed:
         text += ", and the verdict must also hold with the missing scores at the worst"
     if v.decided_at and v.looks and v.decided_at < max(risk.runs for risk in v.risks.values()):
-        text += f"; decided at {v.decided_at} seeds, when the interval was another"
+        text += f"; decided by the first {v.decided_at} seeds, while the interval is of all"
     if v.unresolved:
         text += f"; {count(v.unresolved, 'value')} too small for these images to tell, taken as their standard error"
     for framework, name in zip((v.a, v.b), v.names, strict=True):
