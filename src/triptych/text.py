@@ -28,8 +28,10 @@ def number(value: object, digits: int = 4, short: bool = False) -> str:
                 return f"{x / size:.{digits}g}{letter}".replace("-", MINUS)
     if x == int(x) and abs(x) < 1e15:
         text = f"{int(x):,}"
-    elif abs(x) >= 10**digits:
-        text = f"{x:,.0f}"
+    elif abs(float(f"{x:.{digits}g}")) >= 1000:  # 999.96 in three digits, too
+        decimals = max(0, digits - 1 - math.floor(math.log10(abs(x))))
+        text = f"{x:,.{decimals}f}"
+        text = text.rstrip("0").rstrip(".") if decimals else text
     else:
         text = f"{x:.{digits}g}" if abs(x) >= 1e-4 else f"{x:.{max(1, digits - 2)}e}"
     return text.replace("-", MINUS).replace(",", "\N{NARROW NO-BREAK SPACE}")

@@ -141,7 +141,10 @@ def test_what_cannot_be_told_from_0_is_not_equivalent_either():
 def test_no_mean_of_what_cannot_be_negative_has_an_interval_below_its_minimum():
     gaps = [0.05, 0.4, 0.1]
     assert scales.mean("difference", gaps).low < 0  # pyright: ignore[reportOptionalOperand]
-    assert scales.mean("difference", gaps, minimum=0.0).low == 0
+    assert scales.mean("difference", gaps, bounds=(0.0, None)).low == 0
+    assert scales.mean("difference", [0.99, 0.9, 0.95], bounds=(None, 1.0)).high == 1.0
+    below = scales.mean("difference", [-0.02, -0.01, 0.01], bounds=(0.0, None))  # unbiased, of a truth near 0
+    assert below.low == below.point < 0 < below.high  # pyright: ignore[reportOptionalOperand]
 
 
 def test_a_verdict_of_an_earlier_look_says_so():

@@ -76,8 +76,8 @@ def _cell(rows: list[Row], metric: Row, first: bool) -> Cell:
     compared = [
         scales.resolved(scale, x, finite(s.get("error"))) for s in rows if (x := finite(s.get("value"))) is not None
     ]
-    n, minimum = images[0] if images else None, finite(metric.get("minimum"))
-    mean = scales.mean(scale, compared, images=n, minimum=minimum) if values else None
+    n, bounds = images[0] if images else None, (finite(metric.get("minimum")), finite(metric.get("maximum")))
+    mean = scales.mean(scale, compared, images=n, bounds=bounds) if values else None
     return Cell(
         values=values,
         mean=mean and mean.point,

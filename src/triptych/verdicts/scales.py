@@ -75,12 +75,13 @@ def mean(
     values: ArrayLike,
     level: float = 0.95,
     images: int | None = None,
-    minimum: float | None = None,
+    bounds: tuple[float | None, float | None] = (None, None),
 ) -> stats.Estimate:
     """The typical value with its t interval, both on the scale and brought back: within its range, whatever the n.
 
     Values that do not fit the scale, such as an error of exactly 0, are averaged as they are. The interval of an event
-    is the exact one of its rate. No interval goes below the `minimum` of its values.
+    is the exact one of its rate. No interval goes beyond the bounds, unless the mean itself does, as an unbiased
+    estimate may.
     """
     if scale == "event":
         x = np.asarray(values, dtype=float)
@@ -90,8 +91,10 @@ def mean(
         scale = "difference"
     found = stats.mean(transformed(scale, values, images), level)
     low, high = (None if y is None else back(scale, y, images) for y in (found.low, found.high))
-    low = low if low is None or minimum is None else max(low, minimum)
-    return stats.Estimate(point=back(scale, found.point, images), low=low, high=high, n=found.n)
+    point = back(scale, found.point, images)
+    low = low if low is None or bounds[0] is None else max(low, min(bounds[0], point))
+    high = high if high is None or bounds[1] is None else min(high, max(bounds[1], point))
+    return stats.Estimate(point=point, low=low, high=high, n=found.n)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Output:
     output that measures how far the truth may lie from this value: a difference within the gaps decides nothing.
     `scale` says how values are compared (`triptych.verdicts.scales`): "factor" for distances, errors and times, whose
     `smallest_effect` is then a factor such as 1.1; "share" for shares of images; "event" for what is 0 or 1 for each
-    run, so that runs are counted; "difference" for all else, with a `minimum` where values cannot be lower.
+    run, so that runs are counted; "difference" for all else, with a `minimum` and a `maximum` where truth has one.
     `unshifted` names, for an output measured on shifted test images, the one that is measured in the same way on test
     images as they are. `selects_settings` says that settings, such as a learning rate, are chosen by it, since it sees
     no test images.
@@ -52,6 +52,7 @@ class Output:
     gap: str = ""
     scale: Scale = "difference"
     minimum: float | None = None
+    maximum: float | None = None
     unshifted: str = ""
     selects_settings: bool = False
 

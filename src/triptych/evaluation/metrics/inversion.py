@@ -70,6 +70,7 @@ METRIC = Metric(
             label="Inverted SSIM",
             unit="similarity",
             better="higher",
+            maximum=1.0,
             smallest_effect=0.01,
             role="secondary",
             about="Structural similarity of test images to the nearest that gradient descent on latents finds.",

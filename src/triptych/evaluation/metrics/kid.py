@@ -78,6 +78,7 @@ METRIC = Metric(
             label="Kernel distance",
             unit="squared MMD",
             better="lower",
+            minimum=0.0,
             smallest_effect=0.05,  # 3/d at d = 64: as for the Frechet distance, one feature moves by its SD
             role="secondary",
             about="How far the samples' features lie from real test images, by an unbiased kernel estimate.",
