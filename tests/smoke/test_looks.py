@@ -50,7 +50,7 @@ def study(digits_file: Path) -> StudySpec:
         "network": {"width": 0.03, "latent": 4},
         "training": {"images": 32, "batch_size": 16},
         "scoring": {"images": 50, "metrics": ["frechet"], "features": ["pixels"]},
-        "execution": {"workers": 1, "threads": 1},
+        "execution": {"executor": "inline:EXECUTOR", "workers": 1, "threads": 1},
     }
     return checked(StudySpec, values, "study.toml")
 

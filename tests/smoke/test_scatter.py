@@ -40,7 +40,7 @@ def study_of(digits_file: Path, vary: list[str], **other: Any) -> StudySpec:
         "network": {"width": 0.03, "latent": 4},
         "training": {"images": 64, "batch_size": 16},
         "scoring": {"images": 50, "metrics": ["frechet", "pixel_error"], "features": ["pixels"]},
-        "execution": {"workers": 1, "threads": 1},
+        "execution": {"executor": "inline:EXECUTOR", "workers": 1, "threads": 1},
     }
     return checked(StudySpec, {**values, **other}, "study.toml")
 
