@@ -17,6 +17,7 @@ from framework_cases import (
     SPECS,
     TINY,
     batch,
+    dataset_of,
     every_framework,
     every_spec,
     everything,
@@ -331,18 +332,7 @@ def test_a_gradient_that_overflows_is_divergence_though_every_term_is_finite(mon
 def small() -> Dataset:
     pixels = np.random.default_rng(0).integers(0, 256, (48, 1, 16, 16), dtype=np.uint8)
     parts = [Split(torch.from_numpy(part.copy()), None, torch.device("cpu")) for part in np.split(pixels, 3)]
-    return Dataset(
-        source="noise",
-        train=parts[0],
-        validation=parts[1],
-        test=parts[2],
-        channels=1,
-        size=16,
-        counts={"train": 16, "validation": 16, "test": 16},
-        label_names=None,
-        fingerprint="0" * 64,
-        notes=[],
-    )
+    return dataset_of(parts)
 
 
 def test_at_one_seed_every_framework_starts_alike_and_sees_the_same(small: Dataset, tmp_path: Path):

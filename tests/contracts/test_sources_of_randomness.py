@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from framework_cases import TINY, every_framework, seen, spec_of
+from framework_cases import TINY, dataset_of, every_framework, seen, spec_of
 from triptych.data import dataset
 from triptych.data.dataset import Dataset
 from triptych.directory import RunDirectory
@@ -109,18 +109,7 @@ def test_a_split_is_the_same_in_memory_and_on_disk_and_keeps_labels_with_images(
             dataset.Split(images[part].numpy() if on_disk else images[part], labels[part], torch.device("cpu"))
             for part in (slice(0, 24), slice(24, 32), slice(32, 40))
         ]
-        return Dataset(
-            source="x",
-            train=splits[0],
-            validation=splits[1],
-            test=splits[2],
-            channels=1,
-            size=16,
-            counts={},
-            label_names=[str(n) for n in range(40)],
-            fingerprint="0",
-            notes=[],
-        )
+        return dataset_of(splits, classes=40)
 
     found = [dataset.redrawn(opened(on_disk), 3) for on_disk in (False, True)]
     for data in found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from triptych import plugins
+from triptych.data.dataset import Dataset, Split
 from triptych.frameworks import Batch, Framework, Noise, framework_of
 from triptych.spec import RunSpec, StudySpec
 from triptych.study.plan import runs_of
@@ -106,3 +108,20 @@ def everything(state: State) -> dict[str, Tensor]:
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     """Whether the bits are the same, those of NaNs included."""
     return all(torch.equal(a[name].view(-1).view(torch.uint8), b[name].view(-1).view(torch.uint8)) for name in a)
+
+
+def dataset_of(splits: Sequence[Split], classes: int = 0) -> Dataset:
+    """A data set of prepared training, validation and test images, 16 x 16 pixels in grey."""
+    train, validation, test = splits
+    return Dataset(
+        source="made",
+        train=train,
+        validation=validation,
+        test=test,
+        channels=1,
+        size=16,
+        counts={"train": len(train), "validation": len(validation), "test": len(test)},
+        label_names=[str(n) for n in range(classes)] or None,
+        fingerprint="0" * 64,
+        notes=[],
+    )
