@@ -152,8 +152,10 @@ def test_a_verdict_of_an_earlier_look_says_so():
     gan = [5.0, 5.1, 4.9, 9.5, 10.5, 9.0, 10.9, 11.0]
     found = verdict(gan, vae, looks=(3, 8), seeds=range(8))
     assert (found.verdict, found.decided_at) == ("better", 3)
-    assert "decided by the first 3 seeds, while the interval is of all" in found.sentence
+    assert "decided by the first 3 seeds, and the interval of all is wider" in found.sentence
     assert "decided by" not in verdict(gan[:3], vae[:3], looks=(3, 8), seeds=range(8)).sentence
+    still = verdict([5.0, 5.1, 4.9, 5.0, 5.1, 6.0, 3.5, 6.5], vae, looks=(3, 8), seeds=range(8))
+    assert (still.verdict, still.decided_at) == ("better", 3) and "decided by" not in still.sentence
 
 
 def test_seeds_that_would_settle_it_are_more_than_there_are():

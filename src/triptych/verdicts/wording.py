@@ -143,8 +143,8 @@ def _asides(v: Verdict) -> str:
     text = "".join(f"; {count(number, 'seed')} left out ({why})" for why, number in v.left_out.items())
     if v.imputed:
         text += ", and the verdict must also hold with the missing scores at the worst"
-    if v.decided_at and v.looks and v.decided_at < max(risk.runs for risk in v.risks.values()):
-        text += f"; decided by the first {v.decided_at} seeds, while the interval is of all"
+    if v.looks and _contradicted(v):
+        text += f"; decided by the first {v.decided_at} seeds, and the interval of all is wider"
     if v.unresolved:
         text += f"; {count(v.unresolved, 'value')} too small for these images to tell, taken as their standard error"
     for framework, name in zip((v.a, v.b), v.names, strict=True):
@@ -154,6 +154,17 @@ def _asides(v: Verdict) -> str:
     if v.rescaled:
         text += f"; compared by differences, for {v.rescaled}"
     return text + RESTS_ON[v.rests_on]
+
+
+def _contradicted(v: Verdict) -> bool:
+    """Whether a verdict of an earlier look is no longer what the interval of all seeds says."""
+    low, high = (v.narrow_low, v.narrow_high) if v.verdict == "equivalent" else (v.low, v.high)
+    if v.verdict not in ("better", "worse", "equivalent") or low is None or high is None or v.scale == "event":
+        return False
+    if v.verdict == "equivalent":
+        smallest = v.smallest_effect or 0.0
+        return max(1 / low, high) > smallest if _is_factor(v) else max(-low, high) > smallest
+    return low < (1.0 if _is_factor(v) else 0.0) < high
 
 
 def risk_of(failed: int, runs: int, low: float, high: float, name: str = "", how: Mapping[str, int] = _NONE) -> str:
