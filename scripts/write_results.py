@@ -36,6 +36,8 @@ def table(study: Study) -> Iterator[str]:
     yield "|---" * (len(study.frameworks) + 4) + "|"
     for metric in (m for metrics in by_topic(study).values() for m in metrics if "@" not in m["metric"]):
         own = [cells[metric["metric"], f] for f in study.frameworks]
+        if all(c.mean is None for c in own):
+            continue
         ends = [
             next((v for c in own if (v := getattr(c, end)) is not None), None)
             for end in ("real_baseline", "noise_baseline")

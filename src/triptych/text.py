@@ -28,7 +28,7 @@ def number(value: object, digits: int = 4, short: bool = False) -> str:
                 return f"{x / size:.{digits}g}{letter}".replace("-", MINUS)
     if x == int(x) and abs(x) < 1e15:
         text = f"{int(x):,}"
-    elif abs(float(f"{x:.{digits}g}")) >= 1000:  # 999.96 in three digits, too
+    elif abs(float(f"{x:.{digits}g}")) >= min(1000, 10**digits):  # 999.96 in three digits, too
         decimals = max(0, digits - 1 - math.floor(math.log10(abs(x))))
         text = f"{x:,.{decimals}f}"
         text = text.rstrip("0").rstrip(".") if decimals else text

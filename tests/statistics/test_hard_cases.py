@@ -70,6 +70,8 @@ def test_bounds_decide_only_what_holds_wherever_the_truth_lies(difference: float
     assert found.verdict == expected, found.sentence
     if gap > abs(difference) and expected == "undecided":
         assert "within the gap of their bounds" in found.sentence and found.seeds_needed is None
+    elif gap <= abs(difference):
+        assert f"scores are bounds, up to {gap} from the truth" in found.sentence
 
 
 @pytest.mark.parametrize("expects", ["lower", "higher", "not lower", "not higher", "equivalent"])

@@ -143,6 +143,10 @@ def _asides(v: Verdict) -> str:
     text = "".join(f"; {count(number, 'seed')} left out ({why})" for why, number in v.left_out.items())
     if v.imputed:
         text += ", and the verdict must also hold with the missing scores at the worst"
+    if v.gap and not v.within_gap:
+        text += (
+            f"; scores are bounds, up to {number(v.gap, 2)}{_unit(v)} from the truth, and only what exceeds that counts"
+        )
     if v.looks and _contradicted(v):
         text += f"; decided by the first {v.decided_at} seeds, and the interval of all is wider"
     if v.unresolved:
