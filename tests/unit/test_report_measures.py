@@ -281,4 +281,4 @@ def test_an_adjustment_within_questions_is_told_of(copy: Path) -> None:
     assert "p-values are adjusted within each of these" in told
     verdicts = json.loads((copy / "verdicts.json").read_text())
     put(copy / "verdicts.json", [v | {"alpha": 0.05} for v in verdicts])
-    assert "judged at its own level of 5 %:" in headlines.certainty(collect(copy))
+    assert "judged at its own level of 5 %:" in headlines.basis(collect(copy))

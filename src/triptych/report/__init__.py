@@ -195,6 +195,7 @@ def _page(study: Study, cells: dict[str, Cells], with_figures: bool) -> str:
         with_figures=with_figures,
         facts=headlines.facts(study),
         certainty=headlines.certainty(study),
+        basis=headlines.basis(study),
         legend=headlines.legend(study),
         troubles=limitations.troubles(study),
         limits=limitations.limits(study),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from triptych.report.collect import Row, Study
 from triptych.report.tables import Cell, Cells, beaten
-from triptych.text import count, finite, listed, number
+from triptych.text import MINUS, count, finite, listed, number
 from triptych.topics import BUILT_IN, Topic
 from triptych.verdicts import planning
 from triptych.verdicts.wording import FEW_SEEDS, display, needed, needed_span, risk_of
@@ -146,6 +146,8 @@ def _pair(verdict: Row) -> str:
 
 def _undecided(verdicts: list[Row], alone: bool, most: int = 3) -> list[str]:
     """What is undecided: pair by pair if there are few, else in one phrase; `alone` if nothing else is said."""
+    if not verdicts:
+        return []
     if len(verdicts) > most:
         return [f"{len(verdicts)} pairs are undecided"]
     seeds = [int(n) for v in verdicts if (n := finite(v.get("n")))]
@@ -160,7 +162,7 @@ def _undecided(verdicts: list[Row], alone: bool, most: int = 3) -> list[str]:
             for v, seeds in zip(verdicts, known, strict=True)
         ]
     pairs = [f"{_pair(v)} ({needed_span(*seeds[:2])})" for v, seeds in zip(verdicts, known, strict=True) if seeds]
-    return [f"undecided are {listed(pairs)}; so many seeds would settle it with 80 % power, if the effect is as seen"]
+    return [f"undecided: {listed(pairs)}, which is how many in all would settle it if the effect is as seen"]
 
 
 def _seeds_needed(verdict: Row) -> tuple[int, int | None, int] | None:
@@ -174,8 +176,11 @@ def _headline(
 ) -> tuple[str, list[str]]:
     if len(front) == 1 and all((front[0], f) in won for f in comparable if f != front[0]):
         return display(front[0]), front
-    if won and len(front) < len(comparable):
-        return listed([display(f) for f in front], "or") or "Not decided", front
+    ahead = [f for f in front if any(winner == f for winner, _ in won)]
+    if ahead:
+        rest = [display(f) for f in front if f not in ahead]
+        open_ = f", not decided against {listed(rest)}" if rest else ""
+        return listed([display(f) for f in ahead], "or") + open_, ahead
     if all(v["verdict"] in ("equivalent", "undefined") for v in verdicts):
         return "No relevant difference", []
     return "Not decided", []
@@ -230,13 +235,22 @@ def certainty(study: Study) -> str:
         return f"{display(study.frameworks[0])} is the only framework here: there is nothing to compare it with."
     if not made:
         return "No comparison has been made yet, so nothing is decided."
-    text = f"Of {len(made)} primary comparisons {decided} are decided"
+    text = f"Of {len(made)} primary comparisons, {decided} are decided"
     rest = [f"{counts[w]} {w}" for w in ("equivalent", "undecided", "undefined") if counts[w]]
     text += (f", {listed(rest)}" if rest else "") + ". "
-    p = [x for v in made if v["verdict"] in ("better", "worse") and (x := finite(v.get("p_adjusted"))) is not None]
-    if p:
-        text += f"The largest adjusted p-value among the decided is {number(max(p), 2)}. "
-    return f"{text}Comparisons are paired by seed. {levels(study)}"
+    looks = study.config.get("looks") or []
+    if looks:
+        last = "the last" if len(study.seeds) >= looks[-1] else "not the last"
+        text += f"Looks at {listed(list(map(str, looks)))} seeds were planned, and this is {last}. "
+    return text.strip()
+
+
+def basis(study: Study) -> str:
+    """What the verdicts rest on: pairs, intervals and levels."""
+    return (
+        "Comparisons are paired by seed. Intervals are 95 % ones of each comparison alone, so one may leave out "
+        f'"no difference" next to an undecided verdict. {levels(study)}'
+    )
 
 
 def pairing(study: Study) -> str:
@@ -248,7 +262,7 @@ def pairing(study: Study) -> str:
     gains = "so pairing gains" if middle > 0.2 else "so pairing gains little"
     return (
         f"Comparisons are paired by seed: over {count(len(alike), 'comparison')}, the correlation of two frameworks at "
-        f"one seed is {middle:.1f} (median; {alike[0]:.1f} to {alike[-1]:.1f}), {gains}."
+        f"one seed is {middle:.1f} (median; {alike[0]:.1f} to {alike[-1]:.1f}), {gains}.".replace("-", MINUS)
     )
 
 
@@ -262,10 +276,15 @@ def risks(study: Study, condition: str) -> list[str]:
         if framework in found and not found[framework]["failed"]:
             sound.setdefault(found[framework]["runs"], []).append(framework)
     shown = [f for f in study.frameworks if f in found and found[f]["failed"]]
-    return [f"{risk_of(**found[f], name=display(f))}." for f in shown] + [
-        f"{listed([display(f) for f in names])}{', each' if len(names) > 1 else ''}: {risk_of(**found[names[0]])}."
-        for names in sound.values()
-    ]
+    meaning = ["A run fails if it diverges or collapses."] if found else []
+    return (
+        [f"{risk_of(**found[f], name=display(f))}." for f in shown]
+        + [
+            f"{listed([display(f) for f in names])}{', each' if len(names) > 1 else ''}: {risk_of(**found[names[0]])}."
+            for names in sound.values()
+        ]
+        + meaning
+    )
 
 
 def legend(study: Study) -> str:
@@ -276,7 +295,7 @@ def legend(study: Study) -> str:
     )
     words = {
         "◆": "confirmed without assumptions, by an exact test" if seen & {"signs", "counts"} else "",
-        "◇": f"assumes that seeds scatter normally; from {exact} seeds on, an exact test can confirm it"
+        "◇": f"assumes that seeds scatter normally; from {exact} seeds on, an exact test can confirm what they agree on"
         if "normal" in seen
         else "",
     }

@@ -62,10 +62,11 @@ def limits(study: Study) -> list[str]:
 def _of_the_design(study: Study) -> Iterator[str]:
     said, n = facts(study), len(study.seeds)
     if n > 1:
+        least = min(1.0, 2 / 2**n * max(1, len(study.config.get("looks") or [])))
         yield (
             f"It rests on {said['seeds']} per framework. Intervals assume that the differences between seeds are about "
             "normal; with this number of seeds, a test without that assumption cannot reach a p-value "
-            f"below {number(2 / 2**n, 2)}."
+            f"below {number(least, 2)}."
         )
     else:
         yield "It rests on one seed per framework: how seeds differ is unknown, so nothing can be decided."
@@ -110,7 +111,7 @@ def _any_wrong(study: Study, groups: int) -> str:
     chance = 1 - (1 - alpha) ** groups
     return (
         f"If no framework differed from any other, up to {number(100 * chance, 2)} % of such reports would call one "
-        "better by some measure, as many groups independent of each other would."
+        "better by some measure: that is for groups that are independent of each other."
     )
 
 

@@ -48,6 +48,12 @@ class Cell:
         return f"[{number(self.low)}, {number(self.high)}]" if self.low is not None and self.high is not None else ""
 
     @property
+    def spread(self) -> str:
+        """The lowest and the highest value of a seed."""
+        known = [value for _, value in self.values]
+        return f"{number(min(known), 3)} to {number(max(known), 3)}"
+
+    @property
     def why(self) -> str:
         """The reasons why seeds have no value, each once."""
         return "; ".join(dict.fromkeys(reason for _, reason in self.reasons))

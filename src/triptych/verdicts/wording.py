@@ -121,7 +121,7 @@ def needed(low: int | None, high: int | None, seeds: int) -> str:
     span = needed_span(low, high)
     if seeds <= FEW_SEEDS:
         return f"{seeds} seeds are too few to say how many would settle it ({span})"
-    return f"{span} would settle it with 80 % power, if the effect is as seen"
+    return f"{span} in all would settle it with 80 % power, if the effect is as seen"
 
 
 def needed_span(low: int | None, high: int | None) -> str:
@@ -157,7 +157,13 @@ def _asides(v: Verdict) -> str:
             text += f"; {risk_of(risk.failed, risk.runs, risk.low, risk.high, name, risk.how)}"
     if v.rescaled:
         text += f"; compared by differences, for {v.rescaled}"
-    return text + RESTS_ON[v.rests_on]
+    exact = f" (exact {_exact_p(v)})" if v.rests_on == "signs" else ""
+    return text + RESTS_ON[v.rests_on] + exact
+
+
+def _exact_p(v: Verdict) -> str:
+    text = _digits(v.p_sign_adjusted, v.alpha)
+    return f"p {text}"
 
 
 def _contradicted(v: Verdict) -> bool:

@@ -88,7 +88,7 @@ METRIC = Metric(
             smallest_effect=0.02,  # as above
             role="secondary",
             about="The same share of reconstructions of test images shifted by up to 10 % of the side, or the share "
-            "that options say, and filled with background, or the value that options say.",
+            "given in the options, and filled with background, or with the value given there.",
             topic=topics.TRANSLATION,
         ),
     ),
