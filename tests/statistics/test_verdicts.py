@@ -139,7 +139,10 @@ def test_undecided_says_how_many_seeds_would_settle_it():
     few = f"3 seeds are too few to say how many would settle it ({v.seeds_needed_low} to {v.seeds_needed_high} seeds)"
     assert few in v.sentence
     more = one(FD, [10.0, 14.0, 12.0, 11.0, 13.5], [13.0, 13.0, 15.0, 11.0, 14.0])
-    assert f"{more.seeds_needed_low} to {more.seeds_needed_high} seeds in all would settle it with 80 % power" in more.sentence
+    assert (
+        f"{more.seeds_needed_low} to {more.seeds_needed_high} seeds in all would settle it with 80 % power"
+        in more.sentence
+    )
     assert re.search(r"95 % interval [\d.]+ lower to [\d.]+ higher, 3 seeds, p = ", v.sentence)
 
 

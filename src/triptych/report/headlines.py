@@ -161,8 +161,10 @@ def _undecided(verdicts: list[Row], alone: bool, most: int = 3) -> list[str]:
             f"{_pair(v)} are undecided" + (f" ({needed(*seeds)})" if seeds else "")
             for v, seeds in zip(verdicts, known, strict=True)
         ]
-    pairs = [f"{_pair(v)} ({needed_span(*seeds[:2])})" for v, seeds in zip(verdicts, known, strict=True) if seeds]
-    return [f"undecided: {listed(pairs)}, which is how many in all would settle it if the effect is as seen"]
+    spans = [(_pair(v), needed_span(*seeds[:2])) for v, seeds in zip(verdicts, known, strict=True) if seeds]
+    pairs = [f"{pair} ({span})" for pair, span in spans]
+    pairs[0] = f"{spans[0][0]} ({spans[0][1]} in all would settle it, if the effect is as seen)"
+    return [f"undecided: {listed(pairs)}"]
 
 
 def _seeds_needed(verdict: Row) -> tuple[int, int | None, int] | None:
@@ -248,7 +250,7 @@ def certainty(study: Study) -> str:
 def basis(study: Study) -> str:
     """What the verdicts rest on: pairs, intervals and levels."""
     return (
-        "Comparisons are paired by seed. Intervals are 95 % ones of each comparison alone, so one may leave out "
+        "Next to a card's values are the lowest and the highest seed. Comparisons are paired by seed. Intervals are 95 % ones of each comparison alone, so one may leave out "
         f'"no difference" next to an undecided verdict. {levels(study)}'
     )
 
