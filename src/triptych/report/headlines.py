@@ -250,8 +250,9 @@ def certainty(study: Study) -> str:
 def basis(study: Study) -> str:
     """What the verdicts rest on: pairs, intervals and levels."""
     return (
-        "Next to a card's values are the lowest and the highest seed. Comparisons are paired by seed. Intervals are 95 % ones of each comparison alone, so one may leave out "
-        f'"no difference" next to an undecided verdict. {levels(study)}'
+        "Next to a card's values are the lowest and the highest seed. Comparisons are paired by seed. Intervals are "
+        'those of each comparison alone, at 95 %, so one may leave out "no difference" next to an undecided verdict. '
+        f"{levels(study)}"
     )
 
 
