@@ -1,5 +1,7 @@
 """Write a study's scores and primary verdicts into a page of docs/results, between two marks; the rest of it stays.
 
+Of a study that varies sources of randomness, the shares of each, with drawings.
+
     python scripts/write_results.py STUDY PAGE
 
 The page needs the lines `<!-- results -->` and `<!-- end -->`. Values are those of the report: the typical run over
@@ -12,7 +14,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from triptych.report import tables
+from triptych.report import plotting, scatter, tables
 from triptych.report.collect import Study, collect
 from triptych.report.headlines import by_topic, facts, pairing, risks
 from triptych.text import number
@@ -60,6 +62,24 @@ def lines(study: Study) -> Iterator[str]:
     yield f"\n{pairing(study)}"
 
 
+def shares(study: Study, page: Path) -> Iterator[str]:
+    """Where the scatter comes from, with a drawing per primary metric next to the page."""
+    rows = [row for row in study.scatter if row.get("role") == "primary" and not row.get("undefined")]
+    names = [source["title"] for source in rows[0]["sources"]]
+    yield f"| metric | framework | scatter | {' | '.join(names)} | sum |"
+    yield "|---" * (len(names) + 4) + "|"
+    for row in rows:
+        total = "" if row["sum"] is None else f"{100 * row['sum']:.0f} %"
+        found = [source["text"] for source in row["sources"]]
+        yield f"| {row['label']} | {row['name']} | {row['spread']} | {' | '.join(found)} | {total} |"
+    panels = scatter.panels(study, study.conditions[0])
+    for number_, (panel, (_, svg)) in enumerate(zip(panels, plotting.svgs(panels, "scatter"), strict=True), 1):
+        drawing = page.with_name(f"{page.stem}-{number_}.svg")
+        drawing.write_text(plotting.standalone(str(svg)).strip() + "\n", encoding="utf-8")
+        yield f"\n![{panel.title}: the share of each source]({drawing.name})\n"
+    yield from (f"- {row['sentence']}" for row in rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path)
@@ -67,7 +87,8 @@ def main() -> None:
     given = parser.parse_args()
     before, rest = given.page.read_text("utf-8").split(MARKS[0])
     _, after = rest.split(MARKS[1])
-    made = "\n".join(lines(collect(given.study)))
+    study = collect(given.study)
+    made = "\n".join(shares(study, given.page) if study.scatter else lines(study))
     given.page.write_text(f"{before}{MARKS[0]}\n{made}\n\n{MARKS[1]}{after}", encoding="utf-8")
 
 
