@@ -74,6 +74,7 @@ def _extractor(tensors: dict[str, Tensor], record: dict[str, Any]) -> Extractor:
         embed=embed,
         logits=lambda features: network.logits(features * sd + mean),
         label_names=names,
+        batch=50,  # as fast per image as 250, and a fifth of the work for few images: the last batch is filled up
         networks=(network,),
     )
 
