@@ -13,6 +13,7 @@ from triptych.claims import judging
 from triptych.errors import InputError
 from triptych.verdicts import scales, stats
 from triptych.verdicts.comparisons import Comparison, judge
+from triptych.verdicts.designs import INDEPENDENT
 from triptych.verdicts.verdict import Verdict
 
 Values = Sequence[float | None]
@@ -196,11 +197,11 @@ def test_power_and_gap_of_seeds_needed():
 
 def test_independent_sides_do_not_depend_on_order_and_need_no_equal_numbers():
     gan, vae = [10.0, 12.0, 14.0], [11.5, 13.2, 15.6]
-    listed = verdict(gan, vae, paired=False)
-    turned = verdict(gan, vae[::-1], paired=False)
+    listed = verdict(gan, vae, design=INDEPENDENT)
+    turned = verdict(gan, vae[::-1], design=INDEPENDENT)
     assert listed.p_adjusted == pytest.approx(turned.p_adjusted) and listed.verdict == "undecided"
     assert verdict(gan, vae).verdict == "better"  # as pairs, which these are not
-    more = verdict([10.0, 10.1, 9.9, 10.2], [20.0, 20.5, 19.5], paired=False)
+    more = verdict([10.0, 10.1, 9.9, 10.2], [20.0, 20.5, 19.5], design=INDEPENDENT)
     assert (more.verdict, more.n, more.left_out) == ("better", 3, {})
-    missing = verdict([10.0, 10.1, None, 10.2], [20.0, 20.5, 19.5, 20.2], paired=False)
+    missing = verdict([10.0, 10.1, None, 10.2], [20.0, 20.5, 19.5, 20.2], design=INDEPENDENT)
     assert missing.imputed == 1 and missing.left_out == {"GAN: no score": 1}

@@ -131,6 +131,22 @@ def test_most_runs_that_learned_nothing_are_said_before_any_verdict(console, fai
     assert (f"Most runs of GAN ({failed} of 3) failed. Train on more images" in shown) == warned
 
 
+@pytest.mark.parametrize(("seeds_needed", "told"), [(12, True), (None, False)])
+def test_seeds_that_would_settle_it_are_promised_only_where_they_are_known(console, seeds_needed, told: bool):
+    values = {"vae": [20.0, 21.0, 22.0], "gan": [20.5, 20.5, 22.5]}
+    scores = [
+        {"metric": "fd", "framework": f, "seed": seed, "value": value, "undefined": None, "n": 100}
+        for f, own in values.items()
+        for seed, value in enumerate(own)
+    ]
+    [verdict] = judge(scores, [Comparison(metric="fd", a="vae", b="gan", smallest_effect=1.001, better="lower")])
+    assert verdict.verdict == "undecided"
+    tables.verdicts(console, [verdict.to_dict() | {"seeds_needed_low": seeds_needed}])
+    shown = " ".join(said(console).split())
+    assert "1 of 1 is undecided" in shown
+    assert ("how many seeds would settle it" in shown) == told
+
+
 def test_verdicts_on_secondary_metrics_are_shown_where_none_is_primary(console):
     scores = [
         {

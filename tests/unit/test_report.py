@@ -20,7 +20,7 @@ from report_page import Page
 from triptych import report
 from triptych.directory import RunDirectory
 from triptych.errors import InputError
-from triptych.report import figures, headlines, limitations, matched, pictures, tables
+from triptych.report import facts, figures, headlines, limitations, matched, pictures, tables
 from triptych.report.collect import collect
 from triptych.text import duration, number
 
@@ -374,8 +374,8 @@ def sentences(folder: Path) -> str:
 
 
 def test_settings_that_all_share_are_told(study: Path) -> None:
-    facts = headlines.facts(collect(study))
-    assert (facts["network"], facts["optimiser"]) == ("width 0.25, 128 latents", "Adam at 0.001")
+    said = facts.facts(collect(study))
+    assert (said["network"], said["optimiser"]) == ("width 0.25, 128 latents", "Adam at 0.001")
     told = sentences(study)
     assert (
         "All frameworks had one network setting (width 0.25, 128 latents) and one optimiser setting (Adam at 0.001)"
@@ -402,7 +402,7 @@ def test_settings_that_a_framework_has_to_itself_are_not_told_of_all(copy: Path)
 
 def test_settings_that_a_grid_varies_are_still_the_same_for_all(tmp_path: Path) -> None:
     folder = make(tmp_path / "s", conditions=({"optimiser.name": "RMSprop"}, {"optimiser.name": "Adam"}), seeds=2)
-    assert headlines.facts(collect(folder))["optimiser"] == ""
+    assert facts.facts(collect(folder))["optimiser"] == ""
     assert "one optimiser setting (varied)" in sentences(folder)
     assert "differ in their" not in sentences(folder)
 

@@ -15,7 +15,7 @@ import pytest
 from fake_study import LEVELS, SHIFTS, make, put
 from report_page import Page
 from triptych import report, topics
-from triptych.report import figures, headlines, limitations, lines, rankings, stability, tables, translation
+from triptych.report import certainty, figures, headlines, limitations, lines, rankings, stability, tables, translation
 from triptych.report.collect import collect
 from triptych.text import number
 
@@ -281,4 +281,20 @@ def test_an_adjustment_within_questions_is_told_of(copy: Path) -> None:
     assert "p-values are adjusted within each of these" in told
     verdicts = json.loads((copy / "verdicts.json").read_text())
     put(copy / "verdicts.json", [v | {"alpha": 0.05} for v in verdicts])
-    assert "judged at its own level of 5 %:" in headlines.basis(collect(copy))
+    assert "judged at its own level of 5 %:" in certainty.basis(collect(copy))
+
+
+def test_what_is_nearer_to_noise_than_to_real_images_is_never_just_equal(copy: Path) -> None:
+    assert all("noise" not in line for answer in answered(copy).values() for _, line in answer.lines)
+    rows = read_scores(copy)
+    for row in rows:
+        if row["metric"] == "frechet_distance":  # real images score 0.8, noise 412
+            row["value"] = 390.0 + row["seed"] if row["framework"] != "vaegan" else 14.0
+    write_scores(copy, rows)
+    assert "VAE and GAN score nearer to noise than to real images." in answered(copy)["Who samples best?"].lines[0][1]
+    write_scores(copy, [row | {"value": 390.0} if row["metric"] == "frechet_distance" else row for row in rows])
+    pairs = (("vae", "gan"), ("vae", "vaegan"), ("gan", "vaegan"))
+    equal = [{"metric": "frechet_distance", "a": a, "b": b, "verdict": "equivalent"} for a, b in pairs]
+    put(copy / "verdicts.json", equal)
+    answer = answered(copy)["Who samples best?"]
+    assert answer.headline == "No relevant difference, all nearer to noise than to real images"

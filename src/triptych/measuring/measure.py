@@ -26,7 +26,7 @@ from triptych.measuring.images import ImageSet, Progress, Shape, Source, named_s
 from triptych.measuring.observed import Pool, Watch
 from triptych.measuring.scores import Baselines, Space, scores, space_of
 from triptych.training.environment import choose_device
-from triptych.verdicts import comparisons
+from triptych.verdicts import comparisons, designs
 from triptych.verdicts.wording import declared_names
 
 Row = dict[str, Any]
@@ -257,4 +257,4 @@ def _verdicts(names: list[str], described: list[Row], rows: list[Row]) -> list[R
         return []
     with declared_names({name.partition("@")[0]: name.partition("@")[0] for name in names}):
         asked = comparisons.comparisons_for(names, described)
-        return [verdict.to_dict() for verdict in comparisons.judge(rows, asked, paired=False)]
+        return [verdict.to_dict() for verdict in comparisons.judge(rows, asked, design=designs.INDEPENDENT)]

@@ -14,6 +14,8 @@ from typing import Any
 from triptych import store, text
 from triptych.directory import StudyDirectory
 from triptych.report import (
+    certainty,
+    facts,
     figures,
     headlines,
     limitations,
@@ -26,6 +28,7 @@ from triptych.report import (
     scatter,
     stability,
     tables,
+    topics,
     translation,
 )
 from triptych.report.collect import Row, Study, collect
@@ -63,7 +66,7 @@ def _write(directory: StudyDirectory, study: Study, with_figures: bool) -> None:
 
 def _plotted(study: Study) -> list[Row]:
     """The metrics that get a figure of their own: the primary ones, or all where there is none."""
-    return headlines.directed(study, "primary") or headlines.directed(study)
+    return topics.directed(study, "primary") or topics.directed(study)
 
 
 _OUR_FIGURE = re.compile(r"(curves|scores|responses|shares|samples|reconstructions)(_\d+)?\.pdf")
@@ -106,11 +109,11 @@ def _section(study: Study, condition: str, cells: Cells, album: pictures.Album) 
     return {
         "name": condition,
         "headlines": headlines.headlines(study, condition, cells),
-        "risks": headlines.risks(study, condition),
+        "risks": certainty.risks(study, condition),
         "pairs": list(dict.fromkeys((v["a"], v["b"]) for v in study.verdicts_of(None, condition))),
         "verdicts": {
             topic: [(m, study.verdicts_of(m["metric"], condition)) for m in metrics]
-            for topic, metrics in headlines.by_topic(study).items()
+            for topic, metrics in topics.by_topic(study).items()
         },
         "cells": cells,
         "groups": shown,
@@ -193,14 +196,14 @@ def _page(study: Study, cells: dict[str, Cells], with_figures: bool) -> str:
         templates.get_template("page.html.j2"),
         study=study,
         with_figures=with_figures,
-        facts=headlines.facts(study),
-        certainty=headlines.certainty(study),
-        basis=headlines.basis(study),
-        legend=headlines.legend(study),
+        facts=facts.facts(study),
+        certainty=certainty.certainty(study),
+        basis=certainty.basis(study),
+        legend=certainty.legend(study),
         troubles=limitations.troubles(study),
         limits=limitations.limits(study),
-        levels=headlines.levels(study),
-        unmeasured=headlines.unmeasured(study),
+        levels=certainty.levels(study),
+        unmeasured=topics.unmeasured(study),
         sections=sections,
         translated=translated,
         contents=_contents(sections, translated),

@@ -11,7 +11,7 @@ from typing import Any
 
 from triptych import store
 from triptych.errors import InputError
-from triptych.report import headlines, pages, tables
+from triptych.report import facts, pages, tables, topics
 from triptych.report.collect import Row, Study, collect
 from triptych.report.plotting import MARKERS, Ink, Panel, style_axes, svgs
 from triptych.text import count, listed, number
@@ -92,7 +92,7 @@ def _paths(studies: Sequence[Path]) -> list[str]:
 
 def _names(read: list[Study], studies: Sequence[Path]) -> list[str]:
     """What each data set is called; with the study's folder where two have the same."""
-    names = [headlines.facts(study)["data"] for study in read]
+    names = [facts.facts(study)["data"] for study in read]
     return [
         f"{name} ({path.name})" if Counter(names)[name] > 1 else name for name, path in zip(names, studies, strict=True)
     ]
@@ -118,7 +118,7 @@ def _measures(read: list[Study], frameworks: list[str]) -> list[Measure]:
     """The primary measures that all studies have, in the order of the first."""
     cells = [tables.scores(study, study.conditions[0]) for study in read]
     found = []
-    for metric in headlines.directed(read[0], "primary"):
+    for metric in topics.directed(read[0], "primary"):
         name = metric["metric"]
         if all(any(own == name for own, _ in each) for each in cells):
             scores = [{f: each[name, f].mean for f in frameworks} for each in cells]
@@ -129,12 +129,12 @@ def _measures(read: list[Study], frameworks: list[str]) -> list[Measure]:
 
 def _cautions(read: list[Study], frameworks: list[str]) -> list[str]:
     """What a reader must know before anything else."""
-    found, data = [], [headlines.facts(study)["data"] for study in read]
+    found, data = [], [facts.facts(study)["data"] for study in read]
     if len(read) < FEW:
         found.append(f"{count(len(read), 'data set')} decide little: ranks need about {FEW} and more.")
     if len(set(data)) < len(data):
         found.append("Some studies are of the same images, so they are not independent; p-values are too small.")
-    settings = {tuple(headlines.facts(study)[key] for key in ("size", "network", "optimiser")) for study in read}
+    settings = {tuple(facts.facts(study)[key] for key in ("size", "network", "optimiser")) for study in read}
     if len(settings) > 1:
         found.append("The studies differ in size, network or optimiser, so data sets differ in more than their images.")
     left = sorted({f for study in read for f in study.frameworks} - set(frameworks))

@@ -12,7 +12,6 @@ from typing import Any
 from triptych import imagefile, store
 from triptych.directory import RunRecord
 from triptych.report.collect import Row, Study
-from triptych.report.headlines import by_topic
 from triptych.report.plotting import (
     LINE,
     MARKERS,
@@ -31,6 +30,7 @@ from triptych.report.plotting import (
     track_of,
 )
 from triptych.report.tables import Cell, Cells
+from triptych.report.topics import by_topic
 from triptych.text import finite, number
 from triptych.topics import Topic
 from triptych.verdicts.wording import display

@@ -1,23 +1,20 @@
-"""The headlines: what the primary verdicts decide on each topic, how surely, and of which study."""
+"""The headlines: what the primary verdicts decide on each topic."""
 
 from __future__ import annotations
 
-import json
-import statistics
 from dataclasses import dataclass
 
 from triptych.report.collect import Row, Study
 from triptych.report.tables import Cell, Cells, beaten
-from triptych.text import MINUS, count, finite, listed, number
-from triptych.topics import BUILT_IN, Topic
-from triptych.verdicts import planning
-from triptych.verdicts.wording import FEW_SEEDS, display, needed, needed_span, risk_of
+from triptych.report.topics import by_topic
+from triptych.text import count, finite, listed
+from triptych.verdicts.wording import FEW_SEEDS, display, needed, needed_span
 
-SOURCES = {"mnist": "MNIST"}
 MARKS = {"signs": " ◆", "counts": " ◆", "normal": " ◇"}
 """What a decided verdict rests on, as a mark: nothing assumed, or that seeds scatter normally."""
-OTHER = Topic(name="", title="Other")
-"""Of scores whose entry in metrics.json is missing."""
+
+
+NOISY = ("scores nearer to noise than to real images", "score nearer to noise than to real images")
 
 
 @dataclass(frozen=True)
@@ -28,42 +25,6 @@ class Headline:
     headline: str  # a framework, "GAN or VAE-GAN", "Not decided" ...
     leaders: list[str]  # frameworks named by the headline
     lines: list[tuple[Row, str]]  # (metric, what its verdicts say)
-
-
-def topic_of(metric: Row) -> Topic:
-    """The topic that an entry of metrics.json bears on."""
-    entry = metric.get("topic")
-    if not isinstance(entry, dict) or not entry.get("name"):
-        return OTHER
-    name, order = str(entry["name"]), finite(entry.get("order"))
-    return Topic(
-        name=name,
-        title=str(entry.get("title") or name),
-        question=str(entry.get("question") or ""),
-        subject=str(entry.get("subject") or ""),
-        order=OTHER.order if order is None else int(order),
-    )
-
-
-def by_topic(study: Study, role: str | None = None) -> dict[Topic, list[Row]]:
-    """Metrics by the topic they bear on, in the topics' order, primary ones first within each."""
-    groups: dict[Topic, list[Row]] = {}
-    for metric in sorted(study.metrics, key=lambda m: m.get("role") != "primary"):
-        if role in (None, metric.get("role")):
-            groups.setdefault(topic_of(metric), []).append(metric)
-    return dict(sorted(groups.items(), key=lambda group: (group[0] == OTHER, group[0].order, group[0].name)))
-
-
-def unmeasured(study: Study) -> list[str]:
-    """The usual questions to which this study has no primary metric, in mid-sentence."""
-    measured = {topic.name for topic in by_topic(study, "primary")}
-    missing = [t.question for t in BUILT_IN if t.question and measured and t.name not in measured]
-    return [text[:1].lower() + text[1:].rstrip("?") for text in missing]
-
-
-def directed(study: Study, role: str | None = None) -> list[Row]:
-    """The metrics of which less or more is better, by topic."""
-    return [m for ms in by_topic(study, role).values() for m in ms if m.get("better") in ("lower", "higher")]
 
 
 def headlines(study: Study, condition: str, cells: Cells) -> list[Headline]:
@@ -104,7 +65,13 @@ def _standing(study: Study, metric: Row, condition: str, cells: Cells) -> tuple[
     parts += [f"{_pair(v)} are equivalent{_how(v)}" for v in verdicts if v["verdict"] == "equivalent"]
     parts += _undecided([v for v in verdicts if v["verdict"] == "undecided"], alone=not parts)
     parts += [f"{display(f)} cannot be compared" + _because(by_framework.get(f)) for f in outside]
-    return *_headline(verdicts, comparable, front, won), "; ".join(parts) + "."
+    headline, leaders = _headline(verdicts, comparable, front, won)
+    noisy = [f for f in comparable if by_framework[f].nearer_to_noise]
+    if noisy:
+        parts.append(f"{listed([display(f) for f in noisy])} {NOISY[len(noisy) > 1]}")
+    if not leaders and noisy == comparable:
+        headline += ", all nearer to noise than to real images"
+    return headline, leaders, "; ".join(parts) + "."
 
 
 def _wins(framework: str, verdicts: list[Row]) -> str:
@@ -186,134 +153,3 @@ def _headline(
     if all(v["verdict"] in ("equivalent", "undefined") for v in verdicts):
         return "No relevant difference", []
     return "Not decided", []
-
-
-def differs(study: Study, part: str, key: str = "") -> bool:
-    """Whether frameworks differ, under one condition, in a part of the specification or in one field of it."""
-
-    def setting(spec: Row) -> str:
-        table = spec.get(part) or {}
-        return json.dumps(table.get(key) if key else table, sort_keys=True)
-
-    return any(len({setting(r.spec) for r in study.of(c) if r.spec}) > 1 for c in study.conditions)
-
-
-def facts(study: Study) -> dict[str, str]:
-    """The study in a few words: frameworks, seeds, data, network, budget; from a run, else the study file."""
-    spec = next((r.spec for r in study.runs if r.spec), study.config)
-    part = {k: v if isinstance(v := spec.get(k), dict) else {} for k in ("data", "network", "training", "optimiser")}
-    data, net, training, optimiser = part.values()
-    varied = {key.split(".")[-1] for key in study.config.get("grid") or {}}
-
-    def field(table: Row, key: str, words: str) -> str:
-        return "" if table.get(key) is None or key in varied else words.format(number(table[key], 8))
-
-    network = ", ".join(filter(None, [field(net, "width", "width {}"), field(net, "latent", "{} latents")]))
-    budget = field(training, "images", "{} training images per run")
-    rule = "" if "name" in varied else f"{optimiser.get('name', '')} {field(optimiser, 'rate', 'at {}')}".strip()
-    source = str(data.get("source", "unknown data"))
-    if source != "mnist" and data.get("path"):
-        source = str(data["path"]).rstrip("/").replace("\\", "/").rpartition("/")[2]
-    return {
-        "frameworks": listed([display(f) for f in study.frameworks]),
-        "seeds": count(len(study.seeds), "seed"),
-        "data": SOURCES.get(source, source),
-        "size": field(data, "size", "{} px"),
-        "network": "network differs by framework" if differs(study, "network") else network,
-        "budget": "budget differs by framework" if differs(study, "training", "images") else budget,
-        "optimiser": "optimiser differs by framework" if differs(study, "optimiser") else rule,
-    }
-
-
-def certainty(study: Study) -> str:
-    """How certain the decided comparisons are, and how many are undecided."""
-    primary = {m["metric"] for m in study.metrics if m.get("role") == "primary"}
-    made = [v for v in study.verdicts if v["metric"] in primary]
-    counts = {
-        w: sum(v["verdict"] == w for v in made) for w in ("better", "worse", "equivalent", "undecided", "undefined")
-    }
-    decided = counts["better"] + counts["worse"]
-    if len(study.frameworks) == 1:
-        return f"{display(study.frameworks[0])} is the only framework here: there is nothing to compare it with."
-    if not made:
-        return "No comparison has been made yet, so nothing is decided."
-    text = f"Of {len(made)} primary comparisons, {decided} are decided"
-    rest = [f"{counts[w]} {w}" for w in ("equivalent", "undecided", "undefined") if counts[w]]
-    text += (f", {listed(rest)}" if rest else "") + ". "
-    looks = study.config.get("looks") or []
-    if looks:
-        last = "the last" if len(study.seeds) >= looks[-1] else "not the last"
-        text += f"Looks at {listed(list(map(str, looks)))} seeds were planned, and this is {last}. "
-    return text.strip()
-
-
-def basis(study: Study) -> str:
-    """What the verdicts rest on: pairs, intervals and levels."""
-    return (
-        "Next to a card's values are the lowest and the highest seed. Comparisons are paired by seed. Intervals are "
-        'those of each comparison alone, at 95 %, so one may leave out "no difference" next to an undecided verdict. '
-        f"{levels(study)}"
-    )
-
-
-def pairing(study: Study) -> str:
-    """Whether pairing by seed gains anything; empty where too few seeds tell."""
-    alike = sorted(x for v in study.verdicts if (x := finite(v.get("correlation"))) is not None)
-    if not alike:
-        return ""
-    middle = statistics.median(alike)
-    gains = "so pairing gains" if middle > 0.2 else "so pairing gains little"
-    return (
-        f"Comparisons are paired by seed: over {count(len(alike), 'comparison')}, the correlation of two frameworks at "
-        f"one seed is {middle:.1f} (median; {alike[0]:.1f} to {alike[-1]:.1f}), {gains}.".replace("-", MINUS)
-    )
-
-
-def risks(study: Study, condition: str) -> list[str]:
-    """Each framework's risk: how many of its runs failed, and how many may."""
-    found: dict[str, Row] = {}
-    for verdict in study.verdicts_of(None, condition):
-        found |= verdict.get("risks") or {}
-    sound: dict[int, list[str]] = {}
-    for framework in study.frameworks:
-        if framework in found and not found[framework]["failed"]:
-            sound.setdefault(found[framework]["runs"], []).append(framework)
-    shown = [f for f in study.frameworks if f in found and found[f]["failed"]]
-    meaning = ["A run fails if it diverges or collapses."] if found else []
-    return (
-        [f"{risk_of(**found[f], name=display(f))}." for f in shown]
-        + [
-            f"{listed([display(f) for f in names])}{', each' if len(names) > 1 else ''}: {risk_of(**found[names[0]])}."
-            for names in sound.values()
-        ]
-        + meaning
-    )
-
-
-def legend(study: Study) -> str:
-    """What the marks of decided verdicts mean; empty where there are none."""
-    seen = {v.get("rests_on") for v in study.verdicts}
-    exact = planning.seeds_without_assumptions(
-        study.metrics, len(study.frameworks), len(study.config.get("looks") or ())
-    )
-    words = {
-        "◆": "confirmed without assumptions, by an exact test" if seen & {"signs", "counts"} else "",
-        "◇": f"assumes that seeds scatter normally; from {exact} seeds on, an exact test can confirm what they agree on"
-        if "normal" in seen
-        else "",
-    }
-    return "; ".join(f"{mark} {meaning}" for mark, meaning in words.items() if meaning)
-
-
-def levels(study: Study) -> str:
-    """What p-values are adjusted for."""
-    return (
-        f"Each topic is judged at its own level{level(study)}: p-values are adjusted (Holm) for the comparisons "
-        "within a topic, primary and secondary measures apart, and not over all topics."
-    )
-
-
-def level(study: Study) -> str:
-    """The level of the verdicts, as " of 5 %"; empty if they do not tell."""
-    alphas = {x for v in study.verdicts if (x := finite(v.get("alpha"))) is not None}
-    return f" of {number(100 * alphas.pop(), 3)} %" if len(alphas) == 1 else ""

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from triptych import text
+from triptych.report.certainty import level, pairing
 from triptych.report.collect import Study
-from triptych.report.headlines import differs, facts, level, pairing, topic_of
+from triptych.report.facts import differs, facts
+from triptych.report.topics import topic_of
 from triptych.text import count, finite, listed, number
 from triptych.verdicts.wording import display, mostly_failed, primary
 

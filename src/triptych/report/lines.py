@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from markupsafe import Markup, escape
 
 from triptych.report.collect import Row, Study
-from triptych.report.headlines import by_topic
 from triptych.report.tables import Cell, Cells
+from triptych.report.topics import by_topic
 from triptych.text import number
 from triptych.topics import Topic
 from triptych.verdicts.wording import display

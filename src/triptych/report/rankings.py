@@ -11,8 +11,8 @@ import itertools
 from dataclasses import dataclass
 
 from triptych.report.collect import Row, Study
-from triptych.report.headlines import directed
 from triptych.report.tables import Cells, beaten
+from triptych.report.topics import directed
 from triptych.text import count, listed
 from triptych.verdicts.wording import display
 

@@ -54,6 +54,13 @@ class Cell:
         return f"{number(min(known), 3)} to {number(max(known), 3)}"
 
     @property
+    def nearer_to_noise(self) -> bool:
+        """Whether the typical value is nearer to what noise scores than to what real images score."""
+        if self.mean is None or self.real_baseline is None or self.noise_baseline is None:
+            return False
+        return abs(self.mean - self.noise_baseline) < abs(self.mean - self.real_baseline)
+
+    @property
     def why(self) -> str:
         """The reasons why seeds have no value, each once."""
         return "; ".join(dict.fromkeys(reason for _, reason in self.reasons))

@@ -200,9 +200,11 @@ def verdicts(console: Console, answers: list[dict[str, Any]], place: str = "the 
     decided = [answer["sentence"] for answer in shown if answer["verdict"] in ("better", "worse", "equivalent")]
     for line in (*decided, *dict.fromkeys(_risks(shown))):
         console.print(f"- {line}", highlight=False, markup=False, soft_wrap=True)
-    undecided, others = sum(answer["verdict"] == "undecided" for answer in shown), len(answers) - len(shown)
+    undecided, others = [a for a in shown if a["verdict"] == "undecided"], len(answers) - len(shown)
     if undecided:
-        rest = f"{undecided} of {len(shown)} are undecided; how many seeds would settle them is in {place}."
+        known = any(answer.get("seeds_needed_low") for answer in undecided)
+        where = f"; how many seeds would settle {'them' if len(undecided) > 1 else 'it'} is in {place}" if known else ""
+        rest = f"{len(undecided)} of {len(shown)} {'are' if len(undecided) > 1 else 'is'} undecided{where}."
         console.print(rest, highlight=False, soft_wrap=True)
     if others:
         console.print(f"{count(others, 'secondary verdict')} in {place}.", highlight=False, soft_wrap=True)

@@ -41,6 +41,7 @@ from typing import Any, cast
 from triptych.errors import InputError
 from triptych.text import condition_key
 from triptych.verdicts import events, scales, sequential, stats, wording
+from triptych.verdicts.designs import PAIRED, Design
 from triptych.verdicts.evidence import Question, weigh
 from triptych.verdicts.scales import Scale, scale_of
 from triptych.verdicts.verdict import Risk, Verdict
@@ -124,14 +125,14 @@ def judge(
     failures: Failures | None = None,
     looks: Sequence[int] = (),
     seeds: Sequence[int] = (),
-    paired: bool = True,
+    design: Design = PAIRED,
 ) -> list[Verdict]:
     """A verdict for each comparison, in order, from the lines of scores.jsonl.
 
     `failures` are runs known to have failed, such as diverged ones, which stay in; runs for which an event that is
     better rare has been counted join them. `looks` are the numbers of seeds at which verdicts were planned to be made,
     and `seeds` the order in which seeds are added, by default ascending. What is decided at a look stays decided,
-    unless most runs have failed since. Without `paired`, the seeds of two frameworks are independent of each other.
+    unless most runs have failed since. `design` says how the seeds of two frameworks belong together.
     Raises InputError for duplicate, malformed, non-finite or incomparable scores.
     """
     if not 0 < alpha < 1:
@@ -144,7 +145,7 @@ def judge(
         runs: dict[tuple[str, str], set[int]] = {}
         for (_, point, framework), lines in stage.items():
             runs.setdefault((framework, point), set()).update(lines)
-        latest = [_draft(c, stage, alpha, _risks(c, runs, failed), failed, tuple(looks), paired) for c in comparisons]
+        latest = [_draft(c, stage, alpha, _risks(c, runs, failed), failed, tuple(looks), design) for c in comparisons]
         drafts = [_smallest(*both) for both in zip(drafts, latest, strict=True)] if drafts else latest
         before = judged or drafts
         judged = [_dated(*both) for both in zip(before, _adjusted(drafts), strict=True)]
@@ -236,7 +237,7 @@ def _draft(
     risks: dict[str, Risk],
     failed: Mapping,
     looks: tuple[int, ...],
-    paired: bool,
+    design: Design,
 ) -> Verdict:
     """The verdict of one comparison before adjustment of its p-values."""
     point = condition_key(c.condition)
@@ -262,7 +263,7 @@ def _draft(
         subject=c.subject,
         names=names,
         undefined=undefined,
-        left_out={} if undefined else _left_out(sides, names, paired),
+        left_out={} if undefined else _left_out(sides, names, design),
         risks=risks,
         looks=looks,
         look=sum(look <= max((risk.runs for risk in risks.values()), default=0) for look in looks),
@@ -278,7 +279,7 @@ def _draft(
         images=min((int(line["n"]) for line in lines if line.get("n")), default=None),
         looks=looks,
         gap=gap or 0.0,
-        paired=paired,
+        design=design,
     )
     return replace(draft, gap=gap, **_numbers(sides, values, question))
 
@@ -337,10 +338,10 @@ def _reasons(side: Mapping[int, Mapping]) -> str:
     return ", ".join(sorted({line["undefined"] for line in side.values()})) or "no score was recorded"
 
 
-def _left_out(sides: Sequence[Mapping[int, Mapping]], names: tuple[str, str], paired: bool) -> dict[str, int]:
+def _left_out(sides: Sequence[Mapping[int, Mapping]], names: tuple[str, str], design: Design) -> dict[str, int]:
     """Why seeds have no pair, or no score where they are not paired, e.g. "GAN: too few samples" -> 2."""
     counts: dict[str, int] = {}
-    if not paired:
+    if not design.paired:
         missing = [(name, line) for name, side in zip(names, sides, strict=True) for line in side.values()]
         return dict(Counter(f"{name}: {line['undefined']}" for name, line in missing if line["value"] is None))
     for seed in sorted(set(sides[0]) | set(sides[1])):

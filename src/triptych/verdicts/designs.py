@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +21,12 @@ from scipy import special
 
 from triptych.verdicts import stats
 
+Scores = Mapping[int, float]
+"""By seed, of one side."""
+Seeds = Sequence[Collection[int]]
+"""Of either side, some seeds."""
+Sides = tuple[list[float], list[float]]
+"""The values of a and of b; of pairs, in the same order."""
 EXACT = 200_000
 """Up to so many ways to part the sets between the sides, all are tried; else so many at random."""
 
@@ -62,37 +70,110 @@ class Difference:
         return float(special.stdtr(self.df, (abs(self.point) - margin) / self.error))
 
 
-@dataclass(frozen=True)
-class Design:
-    """The difference of two sides [n] and [m], and the p of an exact test that it lies beyond a gap."""
+class Design(ABC):
+    """Which values of two sides are compared, and how: [n] of a and [m] of b, after choosing, on any scale."""
 
-    difference: Callable[[np.ndarray, np.ndarray], Difference]
-    exact_p: Callable[[np.ndarray, np.ndarray, float], float]
+    paired: ClassVar[bool]
+
+    @abstractmethod
+    def common(self, a: Scores, b: Scores) -> Sides:
+        """All values that can be compared; two empty lists where there are none."""
+
+    @abstractmethod
+    def typical(self, a: Scores, b: Scores, failed: Seeds) -> tuple[Sides, bool]:
+        """The values of runs that did not fail, and whether most failed, so that all that there are come instead."""
+
+    @abstractmethod
+    def missing(self, a: Scores, b: Scores, undefined: Seeds, worst: float) -> tuple[Sides, int]:
+        """What takes part besides where the scores that are missing count as the worst, and how many are missing."""
+
+    @abstractmethod
+    def duels(self, a: Scores, b: Scores) -> list[tuple[float, float]]:
+        """The pairs out of which a has a share that it wins."""
+
+    @abstractmethod
+    def difference(self, a: np.ndarray, b: np.ndarray) -> Difference:
+        """The mean of a less that of b, with its error."""
+
+    @abstractmethod
+    def exact_p(self, a: np.ndarray, b: np.ndarray, gap: float = 0.0) -> float:
+        """The two-sided p, without assumptions, that the difference lies beyond the gap."""
 
 
-def _paired(a: np.ndarray, b: np.ndarray) -> Difference:
-    d, sd = stats.differences(a, b)
-    error = None if sd is None else sd / math.sqrt(len(d))
-    return Difference(point=float(d.mean()) + 0.0, error=error, df=len(d) - 1, sd=sd)
+class Paired(Design):
+    """Seed by seed: the paired t test and the sign-flip test."""
+
+    paired = True
+
+    def common(self, a: Scores, b: Scores) -> Sides:
+        return _values(a, b, sorted(a.keys() & b.keys()))
+
+    def typical(self, a: Scores, b: Scores, failed: Seeds) -> tuple[Sides, bool]:
+        either = {*failed[0], *failed[1]}
+        kept = [seed for seed in sorted(a.keys() & b.keys()) if seed not in either]
+        most = not kept or 2 * len(either) > len(a.keys() | b.keys() | either)
+        return (self.common(a, b) if most else _values(a, b, kept)), most
+
+    def missing(self, a: Scores, b: Scores, undefined: Seeds, worst: float) -> tuple[Sides, int]:
+        """A score is missing where the other side has one."""
+        single = sorted(a.keys() ^ b.keys())
+        return ([a.get(seed, worst) for seed in single], [b.get(seed, worst) for seed in single]), len(single)
+
+    def duels(self, a: Scores, b: Scores) -> list[tuple[float, float]]:
+        return list(zip(*self.common(a, b), strict=True))
+
+    def difference(self, a: np.ndarray, b: np.ndarray) -> Difference:
+        d, sd = stats.differences(a, b)
+        error = None if sd is None else sd / math.sqrt(len(d))
+        return Difference(point=float(d.mean()) + 0.0, error=error, df=len(d) - 1, sd=sd)
+
+    def exact_p(self, a: np.ndarray, b: np.ndarray, gap: float = 0.0) -> float:
+        d, _ = stats.differences(a, b)
+        return stats.sign_flip_p(_beyond(d, float(d.mean()), gap))
 
 
-def _sign_flip_p(a: np.ndarray, b: np.ndarray, gap: float) -> float:
-    d, _ = stats.differences(a, b)
-    return stats.sign_flip_p(_beyond(d, float(d.mean()), gap))
+class Independent(Design):
+    """Every value of a meets every one of b: Welch's t test, in which each side has its own variance, and permutation.
+
+    A single value on either side has no variance.
+    """
+
+    paired = False
+
+    def common(self, a: Scores, b: Scores) -> Sides:
+        return ([a[seed] for seed in sorted(a)], [b[seed] for seed in sorted(b)]) if a and b else ([], [])
+
+    def typical(self, a: Scores, b: Scores, failed: Seeds) -> tuple[Sides, bool]:
+        both = list(zip((a, b), failed, strict=True))
+        x, y = ([side[seed] for seed in sorted(side) if seed not in own] for side, own in both)
+        most = not x or not y or any(2 * len(own) > len({*side, *own}) for side, own in both)
+        return (self.common(a, b) if most else (x, y)), most
+
+    def missing(self, a: Scores, b: Scores, undefined: Seeds, worst: float) -> tuple[Sides, int]:
+        x, y = ([worst] * len(seeds) for seeds in undefined)
+        return (x, y), len(x) + len(y)
+
+    def duels(self, a: Scores, b: Scores) -> list[tuple[float, float]]:
+        return list(itertools.product(a.values(), b.values()))
+
+    def difference(self, a: np.ndarray, b: np.ndarray) -> Difference:
+        point = float(a.mean() - b.mean())
+        if min(len(a), len(b)) < 2:
+            return Difference(point=point, error=None, df=0, sd=None)
+        variances = [stats.differences(side, np.full(len(side), side.mean()))[1] or 0.0 for side in (a, b)]
+        one, other = (sd**2 / len(side) for sd, side in zip(variances, (a, b), strict=True))
+        error, sd = math.sqrt(one + other), math.hypot(*variances)
+        if not error:
+            return Difference(point=point, error=0.0, df=len(a) + len(b) - 2, sd=0.0)
+        df = (one + other) ** 2 / (one**2 / (len(a) - 1) + other**2 / (len(b) - 1))
+        return Difference(point=point, error=error, df=df, sd=sd)
+
+    def exact_p(self, a: np.ndarray, b: np.ndarray, gap: float = 0.0) -> float:
+        return permutation_p(a, b, gap)
 
 
-def _independent(a: np.ndarray, b: np.ndarray) -> Difference:
-    """Welch's: each side has its own variance; a single value on either side gives none."""
-    point = float(a.mean() - b.mean())
-    if min(len(a), len(b)) < 2:
-        return Difference(point=point, error=None, df=0, sd=None)
-    variances = [stats.differences(side, np.full(len(side), side.mean()))[1] or 0.0 for side in (a, b)]
-    one, other = (sd**2 / len(side) for sd, side in zip(variances, (a, b), strict=True))
-    error, sd = math.sqrt(one + other), math.hypot(*variances)
-    if not error:
-        return Difference(point=point, error=0.0, df=len(a) + len(b) - 2, sd=0.0)
-    df = (one + other) ** 2 / (one**2 / (len(a) - 1) + other**2 / (len(b) - 1))
-    return Difference(point=point, error=error, df=df, sd=sd)
+def _values(a: Scores, b: Scores, seeds: list[int]) -> Sides:
+    return [a[seed] for seed in seeds], [b[seed] for seed in seeds]
 
 
 def permutation_p(a: ArrayLike, b: ArrayLike, gap: float = 0.0) -> float:
@@ -122,5 +203,5 @@ def _beyond(values: np.ndarray, difference: float, gap: float) -> np.ndarray:
     return values - math.copysign(min(gap, abs(difference)), difference)
 
 
-PAIRED = Design(difference=_paired, exact_p=_sign_flip_p)
-INDEPENDENT = Design(difference=_independent, exact_p=lambda a, b, gap: permutation_p(a, b, gap))
+PAIRED: Design = Paired()
+INDEPENDENT: Design = Independent()

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, Literal
 
 import numpy as np
 
 from triptych.verdicts import events, scales, sequential
-from triptych.verdicts.designs import INDEPENDENT, PAIRED, Design
+from triptych.verdicts.designs import PAIRED, Design, Scores, Sides
 from triptych.verdicts.scales import Effects, Scale
 
-Scores = Mapping[int, float]
-"""By seed, of one side."""
 NARROW = 0.9
 """Two one-sided tests at 5 % say "equivalent" if the 90 % interval lies within the margin."""
 NOT_POSITIVE = "a value is not positive, so there is no factor between them"
@@ -70,11 +67,7 @@ class Question:
     looks: Sequence[int] = ()
     gap: float = 0.0
     unresolved: bool = False
-    paired: bool = True
-
-    @property
-    def design(self) -> Design:
-        return PAIRED if self.paired else INDEPENDENT
+    design: Design = PAIRED
 
     def worst(self, values: Sequence[float]) -> float:
         """What counts as the worst for a score that is missing."""
@@ -85,47 +78,16 @@ class Question:
 
 def weigh(a: Scores, b: Scores, question: Question) -> Evidence | None:
     """The evidence of two sides by seed; None where no seed has a score of both, or one of two has none."""
-    if not (a.keys() & b.keys() if question.paired else a and b):
+    if not question.design.common(a, b)[0]:
         return None
     return _counted(a, b, question) if question.scale == "event" else _measured(a, b, question)
 
 
-Sides = tuple[list[float], list[float]]
-
-
-def _with_the_worst(a: Scores, b: Scores, kept: Sides, question: Question) -> tuple[Sides, int]:
-    """The sides with the scores that are missing at the worst, and how many these are.
-
-    Of pairs, a score is missing where the other side has one.
-    """
+def _completed(kept: Sides, a: Scores, b: Scores, question: Question) -> tuple[Sides, int]:
+    """The sides with the scores that are missing at the worst, and how many these are."""
     worst = question.worst([*a.values(), *b.values()])
-    if question.paired:
-        single = sorted(a.keys() ^ b.keys())
-        return (
-            ([*kept[0], *(a.get(s, worst) for s in single)], [*kept[1], *(b.get(s, worst) for s in single)]),
-            len(single),
-        )
-    missing = [len(seeds) for seeds in question.undefined]
-    return (
-        ([*kept[0], *[worst] * missing[0]], [*kept[1], *[worst] * missing[1]]),
-        sum(missing),
-    )
-
-
-def _typical(a: Scores, b: Scores, question: Question) -> tuple[Sides, bool]:
-    """The values of runs that did not fail, and whether most failed, so that all that there are come instead."""
-    failed = {*question.failed[0], *question.failed[1]}
-    if question.paired:
-        paired = sorted(a.keys() & b.keys())
-        kept = [seed for seed in paired if seed not in failed]
-        most = not kept or 2 * len(failed) > len(a.keys() | b.keys() | failed)
-        chosen = [(paired if most else kept)] * 2
-    else:
-        both = list(zip((a, b), question.failed, strict=True))
-        sound = [[seed for seed in sorted(side) if seed not in own] for side, own in both]
-        most = not all(sound) or any(2 * len(own) > len({*side, *own}) for side, own in both)
-        chosen = [sorted(a), sorted(b)] if most else sound
-    return ([a[seed] for seed in chosen[0]], [b[seed] for seed in chosen[1]]), most
+    (x, y), imputed = question.design.missing(a, b, question.undefined, worst)
+    return ([*kept[0], *x], [*kept[1], *y]), imputed
 
 
 def _measured(a: Scores, b: Scores, question: Question) -> Evidence:
@@ -138,8 +100,8 @@ def _measured(a: Scores, b: Scores, question: Question) -> Evidence:
         one, other = (scales.transformed(scale, values, question.images) for values in sides)
         return one, other
 
-    typical, most_failed = _typical(a, b, question)
-    completed, imputed = _with_the_worst(a, b, typical, question)
+    typical, most_failed = question.design.typical(a, b, question.failed)
+    completed, imputed = _completed(typical, a, b, question)
     x, y = on_scale(typical)
     found = question.design.difference(x, y)
     effects = Effects(scale, float(x.mean() + y.mean()) / 2, question.images)
@@ -157,7 +119,7 @@ def _measured(a: Scores, b: Scores, question: Question) -> Evidence:
         narrow_high=narrow_high,
         n=min(len(x), len(y)),
         sd=found.sd,
-        correlation=_correlation(x, y) if question.paired else None,
+        correlation=_correlation(x, y) if question.design.paired else None,
         difference=found.point,
         margin=margin,
         mean_a=scales.mean(scale, typical[0], images=question.images).point,
@@ -179,9 +141,8 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> float | None:
 
 def _counted(a: Scores, b: Scores, question: Question) -> Evidence:
     """Events: exact methods on counts; they must hold with the scores that are missing at the worst, too."""
-    seeds = sorted(a.keys() & b.keys())
-    typical = ([a[s] for s in seeds], [b[s] for s in seeds]) if question.paired else ([*a.values()], [*b.values()])
-    completed, imputed = _with_the_worst(a, b, typical, question)
+    typical = question.design.common(a, b)
+    completed, imputed = _completed(typical, a, b, question)
     one, two = _rates(typical)
     low, high = events.difference(one, two)
     tests = [_event_tests(*_rates(sides), one.share - two.share, question) for sides in (typical, completed)]
@@ -251,13 +212,12 @@ def _tests(
 def _improvement(a: Scores, b: Scores, question: Question) -> dict[str, Any]:
     """The share of pairs in which a is better, ties by half; in its exact interval a tie may be either.
 
-    Of independent sides, every value of a meets every one of b, and there is no exact interval.
+    Of independent sides there is no exact interval.
     """
-    pairs = [(a[s], b[s]) for s in sorted(a.keys() & b.keys())] if question.paired else product(a.values(), b.values())
-    gains = [(other - own) * (1 if question.better == "lower" else -1) for own, other in pairs]
+    gains = [(other - own) * (1 if question.better == "lower" else -1) for own, other in question.design.duels(a, b)]
     won, tied, n = sum(gain > 0 for gain in gains), sum(gain == 0 for gain in gains), len(gains)
     return {
         "improvement": (won + tied / 2) / n,
-        "improvement_low": events.rate(won, n).low if question.paired else None,
-        "improvement_high": events.rate(won + tied, n).high if question.paired else None,
+        "improvement_low": events.rate(won, n).low if question.design.paired else None,
+        "improvement_high": events.rate(won + tied, n).high if question.design.paired else None,
     }
