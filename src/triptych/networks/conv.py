@@ -51,6 +51,8 @@ def _block(layer: nn.Module, norm: nn.Module | None) -> nn.Sequential:
 class Encoder(nn.Module):
     """Images [B, C, S, S] to the mean and log variance [B, L] of q(z|x)."""
 
+    foldable = True
+
     def __init__(self, size: int, channels: int, widths: list[int], hidden: int, latent: int, momentum: float) -> None:
         super().__init__()
         convolutions = [
@@ -73,6 +75,8 @@ class Encoder(nn.Module):
 
 class Decoder(nn.Module):
     """Latents [B, L] to images [B, C, S, S] in [-1, 1]; the GAN's generator is this network."""
+
+    foldable = True
 
     def __init__(self, size: int, channels: int, widths: list[int], latent: int, momentum: float) -> None:
         super().__init__()
