@@ -103,3 +103,31 @@ def test_the_same_input_gives_the_same_bits() -> None:
     x, slope = torch.randn(64, 1, 32, 32), torch.randn(64, 4, 32, 32)
     first, second = gradients(layer, x, slope), gradients(layer, x, slope)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("layer", [Conv2d(1, 4, 5, 1, 2), ConvTranspose2d(16, 4, 6, 2, 2)])
+def test_only_the_gradient_that_is_asked_for_is_computed(layer: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+    for name in ("weight_gradient", "spread"):
+        form = getattr(convolution, name)
+        monkeypatch.setattr(convolution, name, lambda *a, form=form, name=name: done.append(name) or form(*a))
+    gathers = F.conv2d
+    monkeypatch.setattr(convolution.F, "conv2d", lambda *a, **b: done.append("conv2d") or gathers(*a, **b))
+    x = torch.randn(2, layer.in_channels, 8, 8, requires_grad=True)
+    total = layer(x).sum()
+    done.clear()
+    torch.autograd.grad(total, layer.weight, retain_graph=True)
+    assert done == ["weight_gradient"]
+    done.clear()
+    torch.autograd.grad(total, x, retain_graph=True)
+    assert done and "weight_gradient" not in done
+
+
+def test_a_weight_that_changes_before_backward_is_an_error() -> None:
+    layer = Conv2d(1, 4, 5, 1, 2)
+    x = torch.randn(2, 1, 8, 8, requires_grad=True)
+    total = layer(x).sum()
+    with torch.no_grad():
+        layer.weight.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        total.backward()

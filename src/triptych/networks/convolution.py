@@ -32,7 +32,7 @@ class Conv2d(nn.Conv2d):
         shape = _shape(self)
         if shape is None or not _is_plain(input, self.weight) or not _gains(self.weight, shape):
             return super().forward(input)
-        return _Gather.apply(input, self.weight, self.bias, shape)
+        return convolved(input, self.weight, self.bias, shape, None)
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
@@ -44,7 +44,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         if shape is None or not plain or not _is_plain(input, self.weight) or not _gains(self.weight, shape):
             return super().forward(input, output_size)
         side = (input.shape[-1] - 1) * shape[0] - 2 * shape[1] + self.kernel_size[0]
-        return _Spread.apply(input, self.weight, self.bias, shape, side)
+        return convolved(input, self.weight, self.bias, shape, side)
 
 
 def _shape(layer: nn.Conv2d | nn.ConvTranspose2d) -> Shape | None:
@@ -132,44 +132,54 @@ def weight_gradient(x: Tensor, y: Tensor, weight: Tensor, shape: Shape) -> Tenso
     return found[1].contiguous()
 
 
-class _Gather(Function):
-    """A convolution with fast gradients, differentiable again."""
+def convolved(x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, side: int | None) -> Tensor:
+    """The convolution of x [B, W, S, S] with weights [N, W, k, k]; with a `side`, what `spread` gives of [B, N, s, s].
+
+    Two nodes of the graph add up to it, one for the input and one for weights and bias: a backward pass that asks for
+    one of the gradients alone then computes one alone, as with PyTorch's own node, which a `Function` cannot be told.
+    """
+    if not torch.is_grad_enabled() or not (weight.requires_grad or (bias is not None and bias.requires_grad)):
+        return _ByInput.apply(x, (weight, bias), shape, side)
+    values = _ByInput.apply(x, (weight, None), shape, side)
+    return values.add_(_ByWeights.apply(weight, bias, (x,), shape, side is not None, values.shape))
+
+
+class _ByInput(Function):
+    """The whole value; its gradient goes to the input, and is differentiable again by the weights, too."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.shape = shape
-        return F.conv2d(x, weight, bias, *shape)
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        (x, weight), (slope,), shape = ctx.saved_tensors, slopes, ctx.shape
-        wanted = ctx.needs_input_grad
-        return (
-            _Spread.apply(slope, weight, None, shape, x.shape[-1]) if wanted[0] else None,
-            weight_gradient(x, slope, weight, shape) if wanted[1] else None,
-            slope.sum((0, 2, 3)) if wanted[2] else None,
-            None,
-        )
-
-
-class _Spread(Function):
-    """`spread` with fast gradients, differentiable again."""
-
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, side: int) -> Tensor:
-        ctx.save_for_backward(y, weight)
-        ctx.shape = shape
-        return spread(y, weight, bias, shape, side)
+    def forward(ctx: Any, x: Tensor, held: tuple[Tensor, Tensor | None], shape: Shape, side: int | None) -> Tensor:
+        weight, bias = held
+        ctx.held, ctx.shape, ctx.side = weight, shape, x.shape[-1] if side is None else None
+        ctx.save_for_backward(weight.detach())  # which shares its version: a change before backward is an error
+        return F.conv2d(x, weight, bias, *shape) if side is None else spread(x, weight, bias, shape, side)
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        (y, weight), (slope,), shape = ctx.saved_tensors, slopes, ctx.shape
-        wanted = ctx.needs_input_grad
-        return (
-            _Gather.apply(slope, weight, None, shape) if wanted[0] else None,
-            weight_gradient(slope, y, weight, shape) if wanted[1] else None,
-            slope.sum((0, 2, 3)) if wanted[2] else None,
-            None,
-            None,
-        )
+        _ = ctx.saved_tensors
+        return convolved(slopes[0], ctx.held, None, ctx.shape, ctx.side), None, None, None
+
+
+class _ByWeights(Function):
+    """The bias alone, or nothing; its gradients are those of the weights and of the bias."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        weight: Tensor,
+        bias: Tensor | None,
+        held: tuple[Tensor],
+        shape: Shape,
+        spreads: bool,
+        size: torch.Size,
+    ) -> Tensor:
+        ctx.held, ctx.shape, ctx.spreads = held[0], shape, spreads
+        ctx.save_for_backward(weight, held[0].detach())
+        return (weight.new_zeros(()) if bias is None else bias.view(1, -1, 1, 1)).expand(size)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        (weight, _), (slope,), wanted = ctx.saved_tensors, slopes, ctx.needs_input_grad
+        wide, narrow = (slope, ctx.held) if ctx.spreads else (ctx.held, slope)
+        by_weight = weight_gradient(wide, narrow, weight, ctx.shape) if wanted[0] else None
+        return by_weight, slope.sum((0, 2, 3)) if wanted[1] else None, None, None, None, None
