@@ -9,7 +9,6 @@ from rich.console import Console
 
 from triptych.directory import StudyDirectory
 from triptych.errors import InputError
-from triptych.report import across
 from triptych.study import runner
 from triptych.terminal import tables
 
@@ -25,6 +24,8 @@ def write(console: Console, directories: Sequence[Path], out: Path | None, figur
     if figures and len(directories) > 1:
         raise InputError("is for a single study", where="--figures", hint="Give one directory.")
     if len(directories) > 1:
+        from triptych.report import across  # only here: scipy.stats, which ranks need, takes a second
+
         page = (out or ACROSS) / across.PAGE
         for row in across.write(directories, page.parent):
             console.print(f"{row['metric']}: {row['sentence']}", markup=False, highlight=False)
