@@ -77,8 +77,15 @@ def refuse_link(*paths: Path) -> None:
 
 def refuse_links(folder: Path) -> None:
     """Raise InputError for a symbolic link anywhere below `folder`, which may itself be one."""
-    for here, folders, files in os.walk(folder):
-        refuse_link(*(Path(here, name) for name in sorted(folders + files)))
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:  # not there, or not readable, which is said where it is read
+        return
+    for entry in entries:
+        if entry.is_symlink():
+            refuse_link(Path(entry.path))
+        elif entry.is_dir():
+            refuse_links(Path(entry.path))
 
 
 def remove(path: Path) -> None:
