@@ -1,7 +1,6 @@
 """The command line. PyTorch is imported by the commands that need it, so that help and mistakes come at once.
 
-Exit codes: 0 done, 2 the user's input or a file that cannot be read or written, 3 some runs failed, 75 stopped and
-resumable.
+Exit codes: 0 done, 2 the user's input or a file that cannot be read or written, 3 some runs failed, 75 stopped.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from triptych import __version__, imagefile, store
+from triptych import imagefile, store
+from triptych.report import plotting
 from triptych.report.plotting import (
     FONT_SIZE,
     MARKERS,
@@ -96,8 +97,9 @@ def pictures(shown: Sequence[tuple[str, Path]], path: Path) -> None:
 
 
 def _mark_of(*shown: Any) -> str:
-    """A text that differs where what a file shows differs; it is kept in the file."""
-    return hashlib.sha256(repr((__version__, *shown)).encode()).hexdigest()
+    """A text that differs where what a file shows differs, or how it is drawn; it is kept in the file."""
+    code = [Path(module).read_bytes() for module in (__file__, plotting.__file__)]
+    return hashlib.sha256(repr((code, shown)).encode()).hexdigest()
 
 
 def _shows(path: Path, mark: str) -> bool:

@@ -24,7 +24,9 @@ POINTS_PER_INCH = 72
 MARGIN = 0.05
 """What an axis is longer than its data, at each end, as a share of their length."""
 LARGEST = 1e300
-"""Values beyond are drawn at this one, since the length of an axis must be a number."""
+"""Values beyond are drawn at this one, since the length of an axis must be a number; on a log axis, those nearer to 0
+than its inverse are drawn at that.
+"""
 
 Colour = int | str
 """A framework's place in its study, or "ink", "muted" or "line"."""
@@ -128,8 +130,12 @@ class Scale:
         """Where a value lies between the ends, from 0 to 1."""
         if self.log:
             low, high = math.log10(self.low), math.log10(self.high)
-            return (math.log10(value) - low) / (high - low) if value > 0 else 0.0
+            return (_decades(value) - low) / (high - low) if value > 0 else 0.0
         return (max(-LARGEST, min(LARGEST, value)) - self.low) / (self.high - self.low)
+
+
+def _decades(value: float) -> float:
+    return math.log10(max(1 / LARGEST, min(LARGEST, value)))
 
 
 def track_of(lines: list[list[tuple[float, float]]]) -> Track:
@@ -188,10 +194,10 @@ def _scale(axis: Axis, values: list[float], most: int) -> Scale:
 def _limits(values: list[float], log: bool) -> tuple[float, float]:
     """As far as the values reach, and a little further; never a single point."""
     if log:
-        known = [math.log10(value) for value in values if value > 0]
+        known = [_decades(value) for value in values if value > 0]
         low, high = min(known), max(known)
-        margin = MARGIN * (high - low) or MARGIN
-        return 10 ** max(low - margin, -300), 10 ** min(high + margin, 300)
+        margin = min(MARGIN * (high - low) or MARGIN, 1.0)
+        return 10.0 ** (low - margin), 10.0 ** (high + margin)
     low, high = max(-LARGEST, min(values, default=0.0)), min(LARGEST, max(values, default=1.0))
     margin = MARGIN * (high - low)
     if high - low <= 1e-9 * max(abs(low), abs(high)):
