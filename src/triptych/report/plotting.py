@@ -23,7 +23,7 @@ MARKERS = ["o", "s", "^", "D", "v", "P"]
 POINTS_PER_INCH = 72
 MARGIN = 0.05
 """What an axis is longer than its data, at each end, as a share of their length."""
-LARGEST = 1e300
+LARGEST = 1e200
 """Values beyond are drawn at this one, since the length of an axis must be a number; on a log axis, those nearer to 0
 than its inverse are drawn at that.
 """
