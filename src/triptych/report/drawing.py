@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from unicodedata import east_asian_width
 
 from markupsafe import Markup, escape
 
@@ -32,8 +33,8 @@ from triptych.report.plotting import (
 
 WIDTH = 259.2
 FONT = "font-family:system-ui,'Segoe UI','DejaVu Sans',sans-serif"
-LETTER = 0.56
-"""The width of a letter as a share of the font size; a little more than the average of common fonts."""
+LETTERS = {"wide": 1.0, "capital": 0.74, "other": 0.62}
+"""Widths of letters as shares of the font size, as in DejaVu Sans, which is wider than most."""
 GAP, TICK, ROW = 4.0, 3.0, 12.0
 """Between a tick and its label; the length of a tick; the height of a line of text."""
 COLUMN = 0.5
@@ -90,7 +91,7 @@ def _sheet(panel: Panel) -> _Sheet:
     last = max((_width(text) / 2 for text in x.ticks.values()), default=0.0)
     below = TICK + GAP + FONT_SIZE + (ROW if panel.x.label else 0.0)
     return _Sheet(
-        left=min(named + TICK + GAP, WIDTH / 2) + 2,
+        left=min(named + TICK + GAP, WIDTH / 2) + 1,
         right=WIDTH - max(last, 4.0) - 1,
         top=5 + ROW * len(_legend_rows(panel)),
         bottom=panel.height * POINTS_PER_INCH - below - 2,
@@ -100,7 +101,9 @@ def _sheet(panel: Panel) -> _Sheet:
 
 
 def _width(text: str) -> float:
-    return LETTER * FONT_SIZE * len(text)
+    """About how wide a text is, since what font a reader has is not known."""
+    kinds = ("wide" if east_asian_width(c) in "WF" else "capital" if c.isupper() else "other" for c in text)
+    return FONT_SIZE * sum(LETTERS[kind] for kind in kinds)
 
 
 def _colour(colour: Colour) -> str:
@@ -136,7 +139,11 @@ def _labels(panel: Panel, sheet: _Sheet, height: float) -> Iterator[str]:
 
 def _cut(text: str, room: float) -> str:
     """A label that fits; the whole one is in the panel's words."""
-    return text if _width(text) <= room else text[: max(int(room / (LETTER * FONT_SIZE)) - 1, 1)] + "…"
+    if _width(text) <= room:
+        return text
+    while text and _width(text + "…") > room:
+        text = text[:-1]
+    return text + "…"
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:

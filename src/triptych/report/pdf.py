@@ -158,4 +158,5 @@ def _axis(axes: Any, name: str, axis: Axis, scale: Scale) -> None:
     place.set_ticks(list(scale.ticks), list(scale.ticks.values()))
     place.set_ticks([], minor=True)
     place.set_label_text(axis.label, color=INKS["muted"])
-    axes.grid(visible=axis.grid, axis=name, color=INKS["line"], linewidth=0.6)
+    if axis.grid:
+        axes.grid(visible=True, axis=name, color=INKS["line"], linewidth=0.6)
