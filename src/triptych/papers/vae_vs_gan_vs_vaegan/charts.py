@@ -131,7 +131,7 @@ def _ablations(effects: list[Effect]) -> dict[str, Panel]:
             shown=_bars(own, quirks, log),
             x=Axis(f"{'factor' if log else 'difference'} (diamond: significant)", log=log),
             y=rows_axis(quirks),
-            height=0.8 + 0.3 * len(quirks),
+            height=1.1 + 0.3 * len(quirks),
         )
     return found
 
