@@ -58,10 +58,10 @@ class Shown:
 def write(study_dir: Path, complete: Set[str] = frozenset(), with_figures: bool = False) -> Path:
     """Write report.html, table.csv and table.tex into a study's directory; the page's path.
 
-    Drawing figures/*.pdf takes seconds, so it is done only `with_figures`; those that are there already are kept up to
-    date. `complete` are the ids of runs that are known to be complete; the files of all others are checked here. Raises
-    InputError when the directory is no study's or a symbolic link lies in it. A study still under way gives a report
-    that says so.
+    Drawing figures/*.pdf takes seconds, so it is done only `with_figures`. Without, those of an earlier report stay if
+    they show what they would show now, and are removed if not. `complete` are the ids of runs that are known to be
+    complete; the files of all others are checked here. Raises InputError when the directory is no study's or a symbolic
+    link lies in it. A study still under way gives a report that says so.
     """
     directory = StudyDirectory(study_dir)
     store.refuse_links(directory.path)  # before anything in figures/ is deleted, which might be a folder elsewhere
@@ -77,11 +77,10 @@ def _write(directory: StudyDirectory, study: Study, with_figures: bool) -> None:
     store.write(directory.table_csv, tables.as_csv(study, cells).encode())
     store.write(directory.table_tex, tables.as_tex(study, cells).encode())
     there = _our_figures(directory.figures)
-    if with_figures or there:
-        made = _figures(study, shown, directory.figures)
-        for old in there - made:  # it would show other numbers
-            old.unlink()
-    store.write(directory.report_html, _page(study, shown, with_figures or bool(there)).encode())
+    kept = _figures(study, shown, directory.figures, with_figures) if with_figures or there else set()
+    for old in there - kept:  # it would show other numbers
+        old.unlink()
+    store.write(directory.report_html, _page(study, shown, bool(kept)).encode())
 
 
 def _shown(study: Study, condition: str) -> Shown:
@@ -109,8 +108,8 @@ def _our_figures(folder: Path) -> set[Path]:
     return {path for path in folder.iterdir() if _OUR_FIGURE.fullmatch(path.name)} if folder.is_dir() else set()
 
 
-def _figures(study: Study, shown: dict[str, Shown], folder: Path) -> set[Path]:
-    """One PDF per kind of figure and condition; their paths."""
+def _figures(study: Study, shown: dict[str, Shown], folder: Path, draw: bool) -> set[Path]:
+    """One PDF per kind of figure and condition; the paths of those that are there then and true."""
     folder.mkdir(exist_ok=True)
     made: set[Path] = set()
     for number, (condition, each) in enumerate(shown.items(), start=1):
@@ -118,15 +117,15 @@ def _figures(study: Study, shown: dict[str, Shown], folder: Path) -> set[Path]:
         responses = [panel for group in each.responses.values() for panel in group]
         sheets = {"curves": each.terms, "scores": each.scores, "shares": each.shares, "responses": responses}
         for name, panels in sheets.items():
-            if panels:
-                made.add(path := folder / f"{name}{tail}.pdf")
-                pdf.panels(panels, path, study.frameworks)
+            path = folder / f"{name}{tail}.pdf"
+            if panels and pdf.panels(panels, path, study.frameworks, draw):
+                made.add(path)
         for name in ("samples", "reconstructions"):
             first = [r for r in study.of(condition) if r.seed == study.seeds[0]]
             grids = [(display(r.framework), last[1]) for r in first if (last := pictures.final(getattr(r, name)))]
-            if grids:
-                made.add(path := folder / f"{name}{tail}.pdf")
-                pdf.pictures(grids, path)
+            path = folder / f"{name}{tail}.pdf"
+            if grids and pdf.pictures(grids, path, draw):
+                made.add(path)
     return made
 
 

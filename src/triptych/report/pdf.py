@@ -57,12 +57,12 @@ def _drawing() -> Iterator[Any]:
         yield Figure
 
 
-def panels(shown: Sequence[Panel], path: Path, frameworks: list[str]) -> None:
-    """All panels on one sheet, three in a row, with a legend."""
+def panels(shown: Sequence[Panel], path: Path, frameworks: list[str], draw: bool = True) -> bool:
+    """All panels on one sheet, three in a row, with a legend; whether the file shows them, drawn or not."""
     names = [display(framework) for framework in frameworks]
     mark = _mark_of(shown, names)
-    if _shows(path, mark):
-        return
+    if _shows(path, mark) or not draw:
+        return _shows(path, mark)
     columns, rows = min(3, len(shown)), -(-len(shown) // 3)
     with _drawing() as figure_of:
         from matplotlib.lines import Line2D
@@ -78,13 +78,14 @@ def panels(shown: Sequence[Panel], path: Path, frameworks: list[str]) -> None:
         ]
         figure.legend(handles=keys, loc="outside lower center", ncols=min(4, len(keys)), frameon=False)
         _save(figure, path, mark)
+    return True
 
 
-def pictures(shown: Sequence[tuple[str, Path]], path: Path) -> None:
-    """Grids side by side under their titles."""
+def pictures(shown: Sequence[tuple[str, Path]], path: Path, draw: bool = True) -> bool:
+    """Grids side by side under their titles; whether the file shows them, as in `panels`."""
     mark = _mark_of([(title, store.sha256(source.read_bytes())) for title, source in shown])
-    if _shows(path, mark):
-        return
+    if _shows(path, mark) or not draw:
+        return _shows(path, mark)
     with _drawing() as figure_of:
         figure = figure_of(figsize=(2.6 * len(shown), 2.9), layout="constrained")
         for index, (title, source) in enumerate(shown, start=1):
@@ -94,6 +95,7 @@ def pictures(shown: Sequence[tuple[str, Path]], path: Path) -> None:
             axes.set_title(title, fontsize=FONT_SIZE)
             axes.set_axis_off()
         _save(figure, path, mark)
+    return True
 
 
 def _mark_of(*shown: Any) -> str:
