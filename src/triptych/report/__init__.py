@@ -144,6 +144,12 @@ def _section(study: Study, condition: str, drawn: Shown, album: pictures.Album) 
             topic: [(m, study.verdicts_of(m["metric"], condition)) for m in metrics]
             for topic, metrics in topics.by_topic(study).items()
         },
+        "matrix": [
+            (topic, m, {(v["a"], v["b"]): v for v in study.verdicts_of(m["metric"], condition)})
+            for topic, metrics in topics.by_topic(study, "primary").items()
+            for m in metrics
+            if study.verdicts_of(m["metric"], condition)
+        ],
         "cells": cells,
         "groups": shown,
         "lines": {line.metric["metric"]: line for group in shown for line in group.primary},

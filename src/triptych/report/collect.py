@@ -63,7 +63,7 @@ class Study:
 
     def verdicts_of(self, metric: str | None, condition: str) -> list[Row]:
         """The verdicts on one metric, or on all (None), under one condition."""
-        return [v for v in self._verdicts_at.get(condition, []) if metric in (None, v["metric"])]
+        return self._verdicts_at.get(condition, {}).get(metric, [])
 
     def scatter_of(self, condition: str) -> list[Row]:
         """The records of variance.json under one condition; none for a study that varies no source of randomness."""
@@ -82,8 +82,13 @@ class Study:
         return found
 
     @cached_property
-    def _verdicts_at(self) -> dict[str, list[Row]]:
-        return self._by_condition(self.verdicts, _point)
+    def _verdicts_at(self) -> dict[str, dict[str | None, list[Row]]]:
+        found: dict[str, dict[str | None, list[Row]]] = {}
+        for condition, rows in self._by_condition(self.verdicts, _point).items():
+            found[condition] = {None: rows}
+            for row in rows:
+                found[condition].setdefault(row["metric"], []).append(row)
+        return found
 
     def _by_condition(self, items: list[Any], point_of: Callable[[Any], Row]) -> dict[str, list[Any]]:
         """What is at a point of the grid, by the point's text, in the given order."""
