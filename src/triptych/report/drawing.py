@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 
 from triptych.report.plotting import (
     FONT_SIZE,
+    INKS,
     PAPER,
     POINTS_PER_INCH,
     Band,
@@ -39,7 +40,6 @@ GAP, TICK, ROW = 4.0, 3.0, 12.0
 """Between a tick and its label; the length of a tick; the height of a line of text."""
 COLUMN = 0.5
 """Of a line with more points than can be seen, so wide a column keeps four."""
-INKS = {"ink": "#000000", "muted": "#444444", "line": "#dddddd"}
 
 
 @dataclass(frozen=True)

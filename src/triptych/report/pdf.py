@@ -17,6 +17,7 @@ from triptych import imagefile, store
 from triptych.report import plotting
 from triptych.report.plotting import (
     FONT_SIZE,
+    INKS,
     MARKERS,
     PAPER,
     Axis,
@@ -32,7 +33,6 @@ from triptych.report.plotting import (
 )
 from triptych.verdicts.wording import display
 
-INKS = {"ink": "#000000", "muted": "#444444", "line": "#dddddd"}
 _RC = {
     "text.parse_math": False,
     "font.size": FONT_SIZE,

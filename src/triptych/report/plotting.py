@@ -15,6 +15,8 @@ from typing import Any
 from triptych.text import number
 
 PAPER = ["#0072b2", "#d55e00", "#009e73", "#aa4499", "#b8860b", "#555555"]
+INKS = {"ink": "#000000", "muted": "#444444", "line": "#dddddd"}
+"""On paper; on a page they are its variables."""
 LINE = 1.6
 FONT_SIZE = 9
 DASHES = [(), (5, 1.6), (1.2, 1.2), (6, 1.5, 1.2, 1.5), (9, 2), (3, 1, 1, 1, 1, 1)]
