@@ -157,8 +157,10 @@ def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> Non
 
     spec = from_file(study)
     planned = preview(spec)
-    tables.runs(console, planned.runs, planned.costs)
-    tables.plan(console, planned)
+    console.print("Timing training steps and every metric on noise, for about ten seconds ...")
+    estimate = planned.estimate()
+    tables.runs(console, planned, estimate)
+    tables.plan(console, planned, estimate)
     tables.notes(console, replaced_by_defaults(spec, planned.runs))
 
 
