@@ -157,10 +157,7 @@ def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> Non
 
     spec = from_file(study)
     planned = preview(spec)
-    console.print("Timing training steps and every metric on noise, for about ten seconds ...")
-    estimate = planned.estimate()
-    tables.runs(console, planned, estimate)
-    tables.plan(console, planned, estimate)
+    tables.preview(console, planned)
     tables.notes(console, replaced_by_defaults(spec, planned.runs))
 
 

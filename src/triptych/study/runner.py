@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from triptych import report, store
+from triptych import store
 from triptych.data import dataset
 from triptych.directory import LOCK, RunDirectory, StudyDirectory
 from triptych.errors import InputError
@@ -329,6 +329,8 @@ def summarise(folder: Path) -> list[dict[str, Any]]:
 
 def _summarise(directory: StudyDirectory, figures: bool = True, look: int | None = None) -> list[dict[str, Any]]:
     """As `summarise`, for who holds the study's lock; with `look`, verdicts are made from so many first seeds."""
+    from triptych import report  # the runs need not wait for it
+
     store.refuse_links(directory.path)
     study = directory.load()
     every = all_runs(study)

@@ -95,8 +95,6 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
     from triptych import store
     from triptych.data import dataset
     from triptych.directory import RunDirectory
-    from triptych.evaluation.run import Run
-    from triptych.evaluation.scoring import score_run
     from triptych.spec import RunSpec, ScoringSpec
     from triptych.training.environment import available_cores, choose_device, environment, make_exact
     from triptych.training.loop import train
@@ -133,6 +131,9 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
             if stop.is_set():
                 raise Stopped
             emit("scoring", metric=metric)
+
+        from triptych.evaluation.run import Run  # not before the first step, which would wait for it
+        from triptych.evaluation.scoring import score_run
 
         scoring = ScoringSpec.model_validate(job["scoring"])
         only = job.get("only") if files.scores_jsonl.exists() else None

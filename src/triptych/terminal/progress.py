@@ -120,7 +120,7 @@ class Display:
         return 1 - undone / total if total else 1.0
 
     def seconds_left(self) -> float | None:
-        """Seconds until all is scored, as far as that is known: None without an estimate before anything is measured."""
+        """Seconds until all is scored, as far as is known; None without an estimate before the first images."""
         training_pace, scoring_pace = self._training_pace(), self.scoring.pace
         if self.is_estimated:
             training_pace, scoring_pace = training_pace or 1.0, scoring_pace or 1.0

@@ -69,6 +69,14 @@ def notes(console: Console, texts: Sequence[str]) -> None:
         console.print(f"  note: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
+def preview(console: Console, study: CostedPlan) -> None:
+    """The runs of a study that is not begun, and what it will cost; measuring that takes about ten seconds."""
+    console.print("Timing training steps and every metric on noise, for about ten seconds ...")
+    estimate = study.estimate()
+    runs(console, study, estimate)
+    plan(console, study, estimate)
+
+
 def plan(console: Console, study: CostedPlan, estimate: Estimate) -> None:
     """One line of what will be run, and two of what it will cost."""
     runs, execution = study.runs, study.execution

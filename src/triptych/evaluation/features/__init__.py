@@ -66,7 +66,7 @@ def fitting_ratio(name: str, counts: Mapping[str, int], other: Mapping[str, int]
     Its file says so by `fitting_images(counts)`, the images that it is fitted on in all; without that, as long.
     """
     images: Any = getattr(plugins.module_of("features", name, WHERE), "fitting_images", None)
-    return images(counts) / max(images(other), 1) if callable(images) else 1.0
+    return 1.0 if images is None else images(counts) / max(images(other), 1)
 
 
 def _made(name: str, dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Extractor:

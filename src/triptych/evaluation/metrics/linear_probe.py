@@ -9,8 +9,6 @@ always naming the most frequent class, is in the note.
 from __future__ import annotations
 
 import numpy as np
-import scipy.optimize
-import scipy.special
 
 from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
@@ -21,6 +19,9 @@ MOST_TRAINING = 10_000
 
 def fit(codes: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """Weights [L + 1, classes], the last row the intercepts, for codes [N, L] and labels [N] in 0 ... classes - 1."""
+    import scipy.optimize  # not before it is needed: importing it takes its time
+    import scipy.special
+
     count, dimension = codes.shape
     inputs = np.column_stack([codes, np.ones(count)])
     wanted = np.eye(classes)[labels]

@@ -19,7 +19,6 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.signal import detrend
 
 from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values, value_or_reason
@@ -42,6 +41,8 @@ def swing(losses: np.ndarray) -> float:
     if not np.isfinite(losses).all():
         raise ValueError("some losses are not finite")
     extent = float(np.ptp(losses[len(losses) // 10 :]))
+    from scipy.signal import detrend  # most of a second, which a run need not wait for before its first step
+
     return float(detrend(late).std()) / extent if extent else 0.0
 
 
