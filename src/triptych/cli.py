@@ -1,7 +1,6 @@
 """The command line. PyTorch is imported by the commands that need it, so that help and mistakes come at once.
 
-Exit codes: 0 done, 2 the user's input or a file that cannot be read or written, 3 some runs failed, 75 stopped and
-resumable.
+Exit codes: 0 done, 2 the user's input or a file that cannot be read or written, 3 some runs failed, 75 stopped.
 """
 
 from __future__ import annotations
@@ -131,15 +130,17 @@ def extend(
 
 
 def _run_study(spec: StudySpec, out: Path, until: int | None = None) -> None:
-    from triptych.study.defaults import replaced_by_defaults
-    from triptych.study.plan import runs_of
-    from triptych.study.runner import run_study
+    from triptych.study import executors
     from triptych.terminal import running, tables
 
     try:
-        notes = replaced_by_defaults(spec, runs_of(spec))
-        outcome = run_study(spec, out, running.Terminal(console, notes=notes), until)
-    except KeyboardInterrupt:  # before or after the runs, where whatever is cut short is simply done again
+        with executors.ahead(spec.execution.executor):  # it imports PyTorch while this process does, too
+            from triptych.study.defaults import replaced_by_defaults
+            from triptych.study.runner import run_study, runs_of
+
+            notes = replaced_by_defaults(spec, runs_of(spec))
+            outcome = run_study(spec, out, running.Terminal(console, notes=notes), until)
+    except KeyboardInterrupt:  # before or after the runs: what is cut short is done again
         raise typer.Exit(running.stopped(console, out)) from None
     if outcome.verdicts is None:
         raise typer.Exit(running.stopped(console, out))

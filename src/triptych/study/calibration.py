@@ -113,7 +113,9 @@ class Calibration:
     def _start(self) -> float:
         """The seconds that a worker takes to start."""
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", worker.IMPORTS], check=False, stdin=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "-c", f"import {', '.join(worker.IMPORTS)}"], check=False, stdin=subprocess.DEVNULL
+        )
         return time.perf_counter() - began
 
     def _seconds_per_image(self, run: RunSpec, state: State, flops: int) -> float:

@@ -189,8 +189,9 @@ class Display:
         seconds = self.seconds_left()
         if seconds is None or len(self.ended) == len(self.costs):
             return ""
-        is_scoring_known = self.is_estimated or self.scoring.pace is not None
-        return f", about {duration(round(seconds))} left" + ("" if is_scoring_known else " for training, then scoring")
+        if self.is_estimated or self.scoring.pace is not None:
+            return f", about {duration(round(seconds))} left"
+        return f", about {duration(round(seconds))} of training left, then scoring" if seconds else ""
 
     def _print_status(self) -> None:
         """Print a line now and then where there is no terminal."""
