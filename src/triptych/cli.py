@@ -26,6 +26,7 @@ from triptych.terminal.options import (
     MetricsOption,
     OutOption,
     PictureOption,
+    PrecisionOption,
     PresetOption,
     RunArgument,
     SecondOption,
@@ -63,6 +64,7 @@ def compare(
     optimiser: Annotated[str | None, typer.Option(help="Any torch.optim class, e.g. RMSprop.")] = None,
     rate: Annotated[float | None, typer.Option("--rate", "--learning-rate", help="The learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per step.")] = None,
+    precision: PrecisionOption = None,
     metrics: MetricsOption = None,
     features: FeaturesOption = None,
     vary: VaryOption = None,
@@ -86,6 +88,7 @@ def compare(
         optimiser=optimiser,
         rate=rate,
         batch_size=batch_size,
+        precision=precision,
         metrics=names(metrics),
         features=names(features),
         vary=names(vary) or (),
@@ -130,20 +133,9 @@ def extend(
 
 
 def _run_study(spec: StudySpec, out: Path, until: int | None = None) -> None:
-    from triptych.study.defaults import replaced_by_defaults
-    from triptych.study.plan import runs_of
-    from triptych.study.runner import run_study
-    from triptych.terminal import running, tables
+    from triptych.study import command
 
-    try:
-        notes = replaced_by_defaults(spec, runs_of(spec))
-        outcome = run_study(spec, out, running.Terminal(console, notes=notes), until)
-    except KeyboardInterrupt:  # before or after the runs, where whatever is cut short is simply done again
-        raise typer.Exit(running.stopped(console, out)) from None
-    if outcome.verdicts is None:
-        raise typer.Exit(running.stopped(console, out))
-    tables.verdicts(console, outcome.verdicts)
-    raise typer.Exit(running.end(console, outcome))
+    raise typer.Exit(command.execute(console, spec, out, until))
 
 
 @app.command()
@@ -156,8 +148,7 @@ def plan(study: Annotated[Path, typer.Argument(help="A study in TOML.")]) -> Non
 
     spec = from_file(study)
     planned = preview(spec)
-    tables.runs(console, planned.runs, planned.costs)
-    tables.plan(console, planned)
+    tables.preview(console, planned)
     tables.notes(console, replaced_by_defaults(spec, planned.runs))
 
 

@@ -71,6 +71,11 @@ def baseline_file(baseline: str, key: str) -> str:
     return f"{baseline}-{key}.json"
 
 
+def paces_file(key: str) -> str:
+    """The name of the file with the paces that were measured on this machine, next to the features."""
+    return f"paces-{key}.json"
+
+
 class RunDirectory:
     """The directory of one run, `DIR/runs/<id>`; every attribute is a path, whether or not something is there."""
 

@@ -121,6 +121,50 @@ def test_importing_the_package_imports_nothing_else_of_it():
     assert [name for name in in_a_fresh_process(code) if name.startswith("triptych.")] == []
 
 
+HEAVY = ("torch", "scipy", "numpy", "matplotlib", "pandas", "PIL")
+
+
+def heavy(loaded: list[str], kinds: tuple[str, ...] = HEAVY) -> set[str]:
+    return {name.split(".")[0] for name in loaded} & set(kinds)
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import json, sys\nfrom triptych import cli\nsys.argv = ['triptych', '--help']\n"
+        "try:\n    cli.main()\nexcept SystemExit:\n    print(json.dumps(sorted(sys.modules)))"
+    )
+    loaded = in_a_fresh_process(code)
+    assert heavy(loaded) == set() and "triptych.cli" in loaded
+
+
+def test_a_worker_is_started_by_a_process_that_has_imported_nothing_heavy():
+    """So that both import PyTorch at the same time."""
+    code = "import json, sys\nfrom triptych.study.executors import local\nprint(json.dumps(sorted(sys.modules)))"
+    assert heavy(in_a_fresh_process(code)) == set()
+
+
+def test_a_worker_comes_to_its_first_step_without_what_only_scores_need():
+    code = (
+        "import json, sys\nfrom triptych.study import worker\nworker.import_ahead()\n"
+        "from triptych import store\nfrom triptych.data import dataset\nfrom triptych.directory import RunDirectory\n"
+        "from triptych.training.loop import train\nprint(json.dumps(sorted(sys.modules)))"
+    )
+    loaded = in_a_fresh_process(code)
+    assert heavy(loaded, ("scipy", "matplotlib", "pandas", "torchvision", "sklearn")) == set()
+    assert not [name for name in loaded if name.startswith(("triptych.evaluation", "triptych.report"))]
+    assert {"torch", "torch._dynamo"} <= set(loaded)  # the second, which the first update would import, comes ahead
+
+
+def test_planning_imports_no_slow_part_of_scipy_and_no_report():
+    code = (
+        "import json, sys\nfrom triptych.study import runner\nfrom triptych.spec import ScoringSpec\n"
+        "from triptych.evaluation.scoring import metrics_of\nmetrics_of(ScoringSpec())\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    loaded = in_a_fresh_process(code)
+    assert {"scipy.stats", "scipy.signal", "scipy.optimize", "triptych.report", "matplotlib"}.isdisjoint(loaded)
+
+
 def test_the_public_names_are_few_and_all_there():
     assert len(triptych.__all__) == len(set(triptych.__all__)) <= 15
     for name in triptych.__all__:

@@ -114,7 +114,8 @@ def test_plan_says_the_cost_and_runs_nothing(home, typed):
     before = sorted(home.iterdir())
     done = typed("plan", home / "study.toml")
     assert done.returncode == 0
-    assert "vae-s1-" in done.stdout and "4 runs" in done.stdout and "TFLOP" in done.stdout
+    assert "time per run" in done.stdout and "4 runs" in done.stdout and "TFLOP" in done.stdout
+    assert "of scoring" in done.stdout and "once for all runs" in done.stdout and "not counted" not in done.stdout
     assert sorted(home.iterdir()) == before
 
 

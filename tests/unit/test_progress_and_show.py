@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 import signal
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from triptych import text
+from triptych.study.costing import RunTime
 from triptych.terminal import progress, tables
 from triptych.training.cost import Cost
 from triptych.verdicts.comparisons import Comparison, judge
@@ -25,18 +28,21 @@ def said(console: Console) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_progress_is_counted_in_flops_over_all_runs(console):
+def estimate(runs: dict[str, RunTime], shared: float = 0.0) -> Any:
+    return SimpleNamespace(runs=runs, shared=shared)
+
+
+def test_without_an_estimate_progress_is_counted_in_flops_over_all_runs(console):
     """Of 100 + 300 FLOPs, the first run's 100 and half of the second's 300 are 62.5 %."""
     with progress.Display(console, {"a": Cost(100, 1, {}), "b": Cost(100, 3, {})}) as display:
         for event in ("started", "scoring", "finished"):
             display.on_event({"id": "a", "event": event, "metric": "kid"})
         display.on_event({"id": "b", "event": "started"})
         display.on_event({"id": "b", "event": "training", "images": 50, "seconds": 1.0})
-        whole = display.bars.tasks[0]
-        assert (whole.completed, whole.total) == (250, 400)
-        assert whole.fields["speed"] == "1 of 2 runs"
+        assert display.bars.tasks[0].completed == pytest.approx(0.625)
+        assert display.bars.tasks[0].fields["speed"].startswith("1 of 2 runs")
         display.on_event({"id": "b", "event": "failed", "message": "out of memory"})
-        assert display.finished == 1
+        assert display.finished == 1 and display.seconds_left() == 0
     assert "a finished" in said(console) and "b failed: out of memory" in said(console)
 
 
@@ -51,10 +57,10 @@ def test_the_time_left_leaves_out_what_was_done_before(console, monkeypatch):
     display.on_event({"id": "a", "event": "training", "images": 50, "seconds": 50.0})
     clock[0] += 10
     display.on_event({"id": "a", "event": "training", "images": 60, "seconds": 60.0})
-    assert f"about {40 / 60:.1f} min of training left: a 60 of 100 images" in said(console)
+    assert "about 40 s of training left, then scoring: a 60 of 100 images" in said(console)
     clock[0] += 10
     display.on_event({"id": "a", "event": "scoring", "metric": "kid"})
-    assert "all trained: a scoring: kid" in said(console)  # how long that takes, FLOPs of training do not tell
+    assert "100 %: a scoring: kid" in said(console)  # how long that takes is not known
 
 
 def test_no_time_is_left_to_say_before_anything_is_worked(console, monkeypatch):
@@ -71,7 +77,38 @@ def test_no_time_is_left_to_say_before_anything_is_worked(console, monkeypatch):
     assert "50 %: b scoring: kid, a 0 of 100 images" in said(console)
     clock[0] += 10
     display.on_event({"id": "a", "event": "training", "images": 60, "seconds": 60.0})
-    assert f"80 %, about {80 / 60:.1f} min of training left" in said(console)  # 20 s for 10 images, and 40 to go
+    # 10 s for 10 images, and 40 to go, by two at once
+    assert "80 %, about 20 s of training left, then scoring" in said(console)
+
+
+def test_the_time_left_has_scoring_in_it_and_follows_what_finished_runs_took(console, monkeypatch):
+    """Two runs of 10 s of training and 20 s of scoring are expected, and 6 s once for both; all takes twice as long."""
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    both = {"a": RunTime(10.0, 20.0), "b": RunTime(10.0, 20.0)}
+    display = progress.Display(console, dict.fromkeys(both, Cost(100, 1, {})), estimate(both, shared=6.0))
+    assert display.seconds_left() == 66
+    for seconds, event in ((0, "started"), (1, "training"), (19, "training"), (1, "scoring"), (52, "finished")):
+        clock[0] += seconds
+        images = 0 if clock[0] < 2 else 100
+        display.on_event({"id": "a", "event": event, "images": images, "seconds": 1.0, "metric": "kid"})
+    assert display.share() == pytest.approx(0.5)
+    assert display.seconds_left() == pytest.approx(60)  # 20 of training and 40 of scoring
+    display.on_event({"id": "b", "event": "started"})
+    display.on_event({"id": "b", "event": "training", "images": 50, "seconds": 1.0})
+    assert display.seconds_left() == pytest.approx(50)
+    display.on_event({"id": "b", "event": "scoring", "metric": "kid"})
+    clock[0] += 10
+    assert display.seconds_left() == pytest.approx(30)
+
+
+def test_the_state_of_many_runs_takes_a_few_lines(console):
+    rows = [{"run": f"a-s{n}", "state": "finished", "images": 1, "of": 1} for n in range(900)]
+    rows += [{"run": f"a-s{n}", "state": "missing", "images": 0, "of": 1} for n in range(900, 998)]
+    tables.status(console, [*rows, {"run": "a-s998", "state": "failed", "images": 0, "of": 1}])
+    shown = said(console)
+    assert "999 runs: 900 finished, 98 waiting, 1 failed" in shown and "a-s998" in shown
+    assert len(shown.splitlines()) < 5
 
 
 def test_names_that_look_like_markup_are_left_as_they_are(console):

@@ -164,6 +164,11 @@ def split_up(raw: Raw, where: str) -> dict[str, Part]:
     return parts
 
 
+def counts_of(raw: Raw, where: str) -> dict[str, int]:
+    """How many images train, validation and test will have; raises InputError for too few."""
+    return {name: len(indices) for name, (_, indices) in split_up(raw, where).items()}
+
+
 def _order(name: str, count: int, shuffled: bool) -> np.ndarray:
     """The numbers below `count`, shuffled by the fixed permutation of that split or as they are."""
     if not shuffled:

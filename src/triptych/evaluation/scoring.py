@@ -80,12 +80,12 @@ def observe(run: Run, dataset: Dataset, images: int, extractor: Extractor, cache
     """What may be observed of a run: as many samples as test images, at most `images` of each."""
     real, labels = draws_from(dataset.test)(images)
     return dataclasses.replace(
-        _observed(run, real, extractor),
+        observe_networks(run, real, extractor),
         labels=labels,
         training=draws_from(dataset.train),
         validation=draws_from(dataset.validation),
         log=store.read_lines(run.files.log_jsonl),
-        history=History(run.snapshots, lambda seen: _observed(run.at(seen), real, extractor)),
+        history=History(run.snapshots, lambda seen: observe_networks(run.at(seen), real, extractor)),
         cache=cache,
     )
 
@@ -111,7 +111,7 @@ class History(Mapping[int, Observations]):
         return len(self._moments)
 
 
-def _observed(run: Run, real: Tensor, extractor: Extractor) -> Observations:
+def observe_networks(run: Run, real: Tensor, extractor: Extractor) -> Observations:
     """What the networks of a run show by themselves; what a metric cannot have raises ValueError with the reason."""
     model = run.model
     lacks, conditional = dict(run.lacks), model.framework.conditional

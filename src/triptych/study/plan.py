@@ -41,12 +41,11 @@ def runs_of(study: StudySpec) -> list[RunSpec]:
             where=f"override.{name}",
             hint=suggest(name, study.frameworks),
         )
-    return [
-        _run(study, framework, seed, point)
-        for point in study.conditions()
-        for seed in study.seeds
-        for framework in study.frameworks
-    ]
+    runs: list[RunSpec] = []
+    for point in study.conditions():
+        first = [_run(study, framework, study.seeds[0], point) for framework in study.frameworks]
+        runs += [run.model_copy(update={"seed": seed}) for seed in study.seeds for run in first]
+    return runs
 
 
 def all_runs(study: StudySpec) -> list[RunSpec]:
@@ -76,7 +75,8 @@ def groups(study: StudySpec, framework: str, point: dict[str, Any]) -> dict[str,
     The first run is the same in every group. Ordinary runs share one split of the data; where a study varies the split,
     those under "all" vary it, too.
     """
-    runs = [_run(study, framework, seed, point) for seed in study.seeds]
+    first = _run(study, framework, study.seeds[0], point)
+    runs = [first.model_copy(update={"seed": seed}) for seed in study.seeds]
     with_split = {run.seed: {"split": run.seed} if "split" in study.vary else {} for run in runs}
     return {
         "all": [runs[0], *(run.model_copy(update={"seeds": with_split[run.seed]}) for run in runs[1:])],

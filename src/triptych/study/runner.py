@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from triptych import report, store
+from triptych import store
 from triptych.data import dataset
 from triptych.directory import LOCK, RunDirectory, StudyDirectory
 from triptych.errors import InputError
@@ -26,7 +26,8 @@ from triptych.spec import RunSpec, StudySpec, to_toml
 from triptych.spec.nested import flat_fields
 from triptych.spec.seeds import up_to_look
 from triptych.study import scatter
-from triptych.study.costing import CostedPlan, DataFacts, costed
+from triptych.study.calibration import DataFacts
+from triptych.study.costing import CostedPlan, Estimate, costed, kept_paces
 from triptych.study.executors import Event, Job
 from triptych.study.extending import judged_at, reached
 from triptych.study.observer import SILENT, Observer, Progress
@@ -42,6 +43,11 @@ class PreparedStudy(CostedPlan):
 
     directory: StudyDirectory
     data: dataset.Dataset
+    extractors: list[features.Extractor]
+
+    def kept_estimate(self, note: Callable[[str], None]) -> Estimate:
+        """What all runs will take, at the paces of `kept_paces`."""
+        return self.estimate(paces=kept_paces(self, self.directory.features, self.extractors, note))
 
     def of_seeds(self, seeds: Sequence[int]) -> PreparedStudy:
         """The study with the runs of these seeds only."""
@@ -200,19 +206,23 @@ def with_data(plan: Plan, directory: StudyDirectory, note: Callable[[str], None]
     """
     data = dataset.open(directory.data, resident_bytes=0)
     size = sum(file.stat().st_size for file in directory.data.iterdir())
-    known = costed(plan, DataFacts(channels=data.channels, classes=data.classes, size=size))
+    facts = DataFacts(channels=data.channels, classes=data.classes, size=size, counts=data.counts)
+    known = costed(plan, facts, preparing=0.0)
     for run in plan.runs:
         dataset.batch_indices(run.seed, 0, len(data.train), run.training.batch_size)
     store.remove_partials(directory.features)
-    describe(plan.spec.scoring, features.choose(plan.spec.scoring.features, data, directory.features, note))
+    extractors = features.choose(plan.spec.scoring.features, data, directory.features, note)
+    describe(plan.spec.scoring, extractors)
     return PreparedStudy(
         spec=plan.spec,
         runs=plan.runs,
         execution=plan.execution,
         facts=known.facts,
         costs=known.costs,
+        preparing=known.preparing,
         directory=directory,
         data=data,
+        extractors=extractors,
     )
 
 
@@ -318,6 +328,8 @@ def summarise(folder: Path, figures: bool = False) -> list[dict[str, Any]]:
 
 def _summarise(directory: StudyDirectory, look: int | None = None, figures: bool = False) -> list[dict[str, Any]]:
     """As `summarise`, for who holds the study's lock; with `look`, verdicts are made from so many first seeds."""
+    from triptych import report  # the runs need not wait for it
+
     store.refuse_links(directory.path)
     study = directory.load()
     every = all_runs(study)

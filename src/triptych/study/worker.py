@@ -8,6 +8,8 @@ of standard input means that the parent is dead, and the worker dies at once, wh
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.util
 import json
 import os
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from triptych.directory import RunDirectory
     from triptych.spec import RunSpec
 
+IMPORTS = ("triptych.training.loop", "torch._dynamo", "torch.fx.experimental.symbolic_shapes")
+"""What the first step needs, imported before the first job comes. PyTorch itself imports its compiler with the first
+update and its symbolic shapes with the first backward pass, a second for both."""
 STOPPED = 75
 STOP = "stop\n"
 
@@ -58,9 +63,17 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())  # so may SIGTERM, which asks to stop
     jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(jobs, stop), daemon=True).start()
+    import_ahead()
     while not stop.is_set():
         _attempt(jobs.get(), stop)
     return STOPPED
+
+
+def import_ahead() -> None:
+    """Import `IMPORTS`; what fails here, the first job reports."""
+    for name in IMPORTS:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
 
 
 def _attempt(job: dict[str, Any], stop: threading.Event) -> None:
@@ -93,8 +106,6 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
     from triptych import store
     from triptych.data import dataset
     from triptych.directory import RunDirectory
-    from triptych.evaluation.run import Run
-    from triptych.evaluation.scoring import score_run
     from triptych.spec import RunSpec, ScoringSpec
     from triptych.training.environment import available_cores, choose_device, environment, make_exact
     from triptych.training.loop import train
@@ -131,6 +142,8 @@ def compute(job: dict[str, Any], folder: Path, stop: threading.Event) -> bool:
             if stop.is_set():
                 raise Stopped
             emit("scoring", metric=metric)
+
+        from triptych.evaluation.scoring import Run, score_run  # not before the first step, which would wait for it
 
         scoring = ScoringSpec.model_validate(job["scoring"])
         only = job.get("only") if files.scores_jsonl.exists() else None

@@ -14,6 +14,7 @@ from triptych.terminal import tables
 from triptych.terminal.progress import Display, stop_on_signals
 
 if TYPE_CHECKING:
+    from triptych.study.costing import Estimate
     from triptych.study.runner import Outcome, PreparedStudy
     from triptych.training.cost import Cost
 
@@ -25,10 +26,12 @@ class Terminal:
     """The observer (`triptych.study.observer`) that prints to a console; the first Ctrl-C stops the runs.
 
     With `show_plan`, what the study will run and what that will cost is said before the runs, and then each of `notes`.
+    Where that was measured in an earlier call, it is not measured again.
     """
 
     def __init__(self, console: Console, show_plan: bool = True, notes: Sequence[str] = ()) -> None:
         self.console, self.show_plan, self.notes = console, show_plan, notes
+        self.estimate: Estimate | None = None
 
     def note(self, text: str) -> None:
         self.console.print(text)
@@ -39,14 +42,15 @@ class Terminal:
     def prepared(self, study: PreparedStudy) -> None:
         tables.data(self.console, study)
         if self.show_plan:
-            tables.plan(self.console, study)
+            self.estimate = study.kept_estimate(self.note)
+            tables.plan(self.console, study, self.estimate)
             tables.notes(self.console, self.notes)
 
     @contextmanager
     def computing(
         self, costs: dict[str, Cost]
     ) -> Iterator[tuple[Callable[[dict[str, Any]], None], Callable[[], bool]]]:
-        with stop_on_signals(self.console) as caught, Display(self.console, costs) as display:
+        with stop_on_signals(self.console) as caught, Display(self.console, costs, self.estimate) as display:
             yield display.on_event, lambda: bool(caught)
 
 

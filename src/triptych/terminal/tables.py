@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
     from triptych.claims.judging import Part
     from triptych.contracts import Result
     from triptych.spec import RunSpec, StudySpec
-    from triptych.study.costing import CostedPlan
+    from triptych.study.costing import CostedPlan, Estimate
     from triptych.study.runner import PreparedStudy
-    from triptych.training.cost import Cost
 
 STATES = {"missing": "waiting", "unfinished": "begun", "incomplete": "trained, not scored"}
 """How a run's status is worded while its study may still be running; the others are words already."""
+MOST_ROWS = 40
+"""Runs that `triptych status` lists one by one."""
 SHARES = (
     "A share is the variance when one source varies alone, with the others at the first seed, divided by the variance "
     "when all vary. Shares need not add up to 100 %: sources interact, and few seeds measure a variance roughly."
@@ -67,9 +69,17 @@ def notes(console: Console, texts: Sequence[str]) -> None:
         console.print(f"  note: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
-def plan(console: Console, study: CostedPlan) -> None:
-    """One line of what will be run, and one of what it will cost."""
-    runs, execution, estimate = study.runs, study.execution, study.estimate()
+def preview(console: Console, study: CostedPlan) -> None:
+    """The runs of a study that is not begun, and what it will cost; measuring that takes about ten seconds."""
+    console.print("Timing training steps and every metric on noise, for about ten seconds ...")
+    estimate = study.estimate()
+    runs(console, study, estimate)
+    plan(console, study, estimate)
+
+
+def plan(console: Console, study: CostedPlan, estimate: Estimate) -> None:
+    """One line of what will be run, and two of what it will cost."""
+    runs, execution = study.runs, study.execution
     frameworks = list(dict.fromkeys(run.framework for run in runs))
     seeds = len({run.seed for run in runs})
     images = sorted({study.costs[run.id].images for run in runs})
@@ -87,15 +97,29 @@ def plan(console: Console, study: CostedPlan) -> None:
         again = f"; {scored} of them score the weights of others and train nothing" if scored else ""
         what = f"{len(varied)} of these are for the sources of scatter ({', '.join(study.spec.vary)}){again}"
         console.print(f"  {what}", highlight=False, markup=False, soft_wrap=True)
+    rest = ", more for what is not counted" if estimate.unknown else ""
     console.print(
-        f"About {duration(estimate.seconds)} of training ({estimate.flops / 1e12:,.0f} TFLOP), then scoring; "
-        f"{estimate.memory_bytes / 2**30:.1f} GiB of memory, {estimate.disk_bytes / 2**30:.1f} GiB of disk",
+        f"About {seconds(estimate.seconds)} until the last score{rest}; {estimate.memory_bytes / 2**30:.1f} GiB of "
+        f"memory, {estimate.disk_bytes / 2**30:.1f} GiB of disk",
         highlight=False,
+        soft_wrap=True,
     )
-    decidable(console, study, estimate.seconds)
+    console.print(
+        f"  of one worker: {seconds(estimate.training)} of training ({estimate.flops / 1e12:,.0f} TFLOP), "
+        f"{seconds(estimate.scoring)} of scoring, {seconds(estimate.once)} once for all runs (data, baselines, start)",
+        highlight=False,
+        soft_wrap=True,
+    )
+    notes(console, [f"not counted: {name}, since {why}" for name, why in estimate.unknown.items()])
+    decidable(console, study, estimate)
 
 
-def decidable(console: Console, study: CostedPlan, seconds: float) -> None:
+def seconds(value: float) -> str:
+    """A predicted duration, in whole seconds or longer units."""
+    return duration(round(value))
+
+
+def decidable(console: Console, study: CostedPlan, estimate: Estimate) -> None:
     """What the seeds can decide by each primary metric at each look, or what twice as many could, and their cost."""
     seeds, frameworks, looks = len(study.spec.seeds), len(study.spec.frameworks), study.spec.looks
     outputs = study.outputs
@@ -111,9 +135,9 @@ def decidable(console: Console, study: CostedPlan, seconds: float) -> None:
             soft_wrap=True,
         )
         # Seeds cost the same, whatever their number.
-        heads = [f"{count(look, 'seed')}, {duration(seconds * look / seeds)}" for look in looks]
+        heads = [f"{count(look, 'seed')}, {seconds(estimate.seconds * look / seeds)}" for look in looks]
     else:
-        heads = [count(seeds, "seed"), f"{2 * seeds} seeds, {duration(seconds)} more of training"]
+        heads = [count(seeds, "seed"), f"{2 * seeds} seeds, {seconds(estimate.seconds)} more"]
     table = _table("what can be told apart", *heads)
     for last in by_number[-1]:
         texts = [next((r.text for r in row if r.metric == last.metric), "nothing") for row in by_number]
@@ -142,15 +166,16 @@ def _add(table: Table, *cells: str | Text, style: str | None = None) -> None:
     table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), style=style)
 
 
-def runs(console: Console, planned: list[RunSpec], costs: dict[str, Cost]) -> None:
-    """Every run of a study, with what a training step costs."""
-    table = _table("run", "condition", "images", "GFLOP per image", "parameters")
-    for run in planned:
-        cost = costs[run.id]
-        parameters = f"{sum(cost.parameters.values()):,}"
-        _add(
-            table, run.id, condition(run.condition), f"{cost.images:,}", f"{cost.flops_per_image / 1e9:.3f}", parameters
-        )
+def runs(console: Console, study: CostedPlan, estimate: Estimate) -> None:
+    """The runs of a study: a row for every framework under every condition, with what each of its runs costs."""
+    rows: dict[tuple[str, str, int], list[RunSpec]] = {}
+    for run in study.runs:
+        rows.setdefault((run.framework, condition(run.condition), study.costs[run.id].images), []).append(run)
+    table = _table("framework", "condition", "runs", "images", "GFLOP per image", "parameters", "time per run")
+    for (framework, under, images), same in rows.items():
+        cost, time = study.costs[same[0].id], estimate.runs[same[0].id]
+        sizes = f"{cost.flops_per_image / 1e9:.3f}", f"{sum(cost.parameters.values()):,}"
+        _add(table, framework, under, str(len(same)), f"{images:,}", *sizes, seconds(time.training + time.scoring))
     console.print(table)
 
 
@@ -245,11 +270,18 @@ def scores(console: Console, lines: list[dict[str, Any]]) -> None:
 
 
 def status(console: Console, rows: list[dict[str, Any]]) -> None:
+    """The state of every run; of many, only of those that are under way or need a look, and how many have which."""
+    told = rows if len(rows) <= MOST_ROWS else [row for row in rows if row["state"] not in ("finished", "missing")]
     table = _table("run", "state", "images")
-    for row in rows:
+    for row in told[:MOST_ROWS]:
         state: str = row["state"]
         _add(table, row["run"], STATES.get(state, state), f"{row['images']:,} of {row['of']:,}")
-    console.print(table)
+    if told:
+        console.print(table)
+    if len(rows) > MOST_ROWS:
+        numbers = Counter(STATES.get(row["state"], row["state"]) for row in rows)
+        states = ", ".join(f"{number:,} {state}" for state, number in numbers.items())
+        console.print(f"{len(rows):,} runs: {states}", highlight=False, soft_wrap=True)
 
 
 def shape(study: StudySpec, channels: int) -> str:

@@ -7,10 +7,10 @@ extractor: values in different features are not comparable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from triptych import plugins, store
 from triptych.errors import InputError
@@ -20,7 +20,15 @@ from triptych.evaluation.features.classifier import has_classes, mnist_extractor
 if TYPE_CHECKING:
     from triptych.data.dataset import Dataset
 
-__all__ = ["BATCH", "Extractor", "choose", "default_names", "in_batches", "mnist_extractor"]
+__all__ = [
+    "BATCH",
+    "Extractor",
+    "choose",
+    "default_names",
+    "fitting_ratio",
+    "in_batches",
+    "mnist_extractor",
+]
 
 WHERE = "scoring.features"
 
@@ -50,6 +58,15 @@ def choose(
             raise InputError(f"two extractors are called {extractor.name!r}", where=WHERE, value=name)
         extractors[extractor.name] = extractor
     return list(extractors.values())
+
+
+def fitting_ratio(name: str, counts: Mapping[str, int], other: Mapping[str, int]) -> float:
+    """How many times as long making an extractor takes for data of these `counts` by split as for the `other`.
+
+    Its file says so by `fitting_images(counts)`, the images that it is fitted on in all; without that, as long.
+    """
+    images: Any = getattr(plugins.module_of("features", name, WHERE), "fitting_images", None)
+    return 1.0 if images is None else images(counts) / max(images(other), 1)
 
 
 def _made(name: str, dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Extractor:

@@ -60,6 +60,11 @@ def to_fit(dataset: Dataset, most: int = MOST_TRAINING) -> tuple[Tensor, Tensor]
     return _shrunk(dataset.train, random_subset(len(dataset.train), left_out + most)[left_out:])
 
 
+def fitted_on(train: int, test: int, most: int = MOST_TRAINING) -> int:
+    """How many images `to_fit` gives, of so many in these splits."""
+    return min(most, train - min(test, train // 5))
+
+
 def some(split: Split, most: int = MOST_TRAINING) -> tuple[Tensor, Tensor]:
     """At most `most` random indices of a split, and these images at the classifier's size, on the CPU."""
     return _shrunk(split, random_subset(len(split), most))

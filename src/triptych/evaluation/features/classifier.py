@@ -8,7 +8,7 @@ shipped one, `scripts/train_classifier.py --statistics` has written them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from triptych import store
 from triptych.errors import InputError
 from triptych.evaluation.classifier import Classifier, accuracy, from_weights, train
 from triptych.evaluation.features._extractor import Extractor, in_batches
-from triptych.evaluation.features._fitted import Fitted, fitted, some, to_fit
+from triptych.evaluation.features._fitted import Fitted, fitted, fitted_on, some, to_fit
 
 if TYPE_CHECKING:
     from triptych.data.dataset import Dataset
@@ -86,13 +86,22 @@ def statistics(network: Classifier, images: Tensor) -> dict[str, list[float]]:
     return {"feature_mean": features.mean(0).tolist(), "feature_sd": sd.where(sd > 1e-6, 1.0).tolist()}
 
 
+def fitting_images(counts: Mapping[str, int]) -> int:
+    """The images that a classifier of one's own is trained on in all, for data of these counts by split."""
+    return _total_images(fitted_on(counts["train"], counts["test"]))
+
+
+def _total_images(count: int) -> int:
+    return min(60_000, max(6_400, 20 * count))  # half a minute of one core at most, in grey
+
+
 def _fit(dataset: Dataset) -> Fitted:
     """The classifier trained on the labels."""
     chosen, images = to_fit(dataset)
     assert dataset.train.labels is not None
     labels = dataset.train.labels.cpu()
     names = list(dataset.label_names or map(str, range(int(labels.max()) + 1)))
-    total_images = min(60_000, max(6_400, 20 * len(images)))  # half a minute of one core at most, in grey
+    total_images = _total_images(len(images))
     network = train(images, labels[chosen], len(names), total_images=total_images)
     record: dict[str, Any] = {"name": "own-classifier", "channels": dataset.channels, "label_names": names}
     record |= {"features": network.head.in_features, "total_images": total_images, **statistics(network, images)}

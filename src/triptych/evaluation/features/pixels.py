@@ -6,7 +6,7 @@ variances average to 1 as the classifier's do, and a smallest effect means about
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from triptych.evaluation.classifier import resize
 from triptych.evaluation.features._extractor import Extractor
-from triptych.evaluation.features._fitted import Fitted, fitted, to_fit
+from triptych.evaluation.features._fitted import Fitted, fitted, fitted_on, to_fit
 
 if TYPE_CHECKING:
     from triptych.data.dataset import Dataset
@@ -34,6 +34,11 @@ def extractor(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Ext
         return (resize(images).flatten(1).double() - mean) @ components
 
     return Extractor(name="pixels", sha256=record["sha256"], dimension=components.shape[1], embed=embed)
+
+
+def fitting_images(counts: Mapping[str, int]) -> int:
+    """The images that the components are fitted to, for data of these counts by split."""
+    return fitted_on(counts["train"], counts["test"])
 
 
 def _fit(dataset: Dataset) -> Fitted:

@@ -75,9 +75,10 @@ class Metric:
     options, it is `compute(observed, options)`. `per_class` is a template, with {index} and {name} to be filled in,
     of an output that exists once for every class of the data. `features` says whether it uses features, or which of
     its outputs do, and `per_feature_space` that it uses nothing else, so that it is also computed in every further
-    feature space. `max_images` is the largest number of images of a kind that it uses. `conditional_errors` says that
-    its standard errors take something as given that other images would change. `source` is where it comes from,
-    `blind_spots` what it does not see.
+    feature space. `max_images` is the largest number of images of a kind that it uses. `grows` says how its time
+    grows, by which a study's time is predicted: with the images, with pairs of them, or not, where its own options
+    decide. `conditional_errors` says that its standard errors take something as given that other images would change.
+    `source` is where it comes from, `blind_spots` what it does not see.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Metric:
     features: bool | tuple[str, ...] = False
     per_class: Output | None = None
     max_images: int | None = None
+    grows: Literal["images", "pairs", "fixed"] = "images"
     per_feature_space: bool = False
     options: type[Frozen] | None = None
     conditional_errors: bool = False
@@ -190,7 +192,7 @@ def score(
     the run's.
     """
     metrics, rows = list(metrics), []
-    chosen = {metric.name: _options_of(metric, options or {}) for metric in metrics}
+    chosen = {metric.name: options_of(metric, options or {}) for metric in metrics}
     for metric in metrics:
         watch(metric.name)
         rows += _rows(observed, metric, metric.outputs_for(observed.extractor.label_names), chosen[metric.name])
@@ -203,7 +205,7 @@ def score(
     return rows
 
 
-def _options_of(metric: Metric, options: Mapping[str, Any]) -> Frozen | None:
+def options_of(metric: Metric, options: Mapping[str, Any]) -> Frozen | None:
     """The metric's options as a study gives them; None for a metric without."""
     if metric.options is None:
         return None

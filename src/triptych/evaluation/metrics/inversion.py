@@ -100,6 +100,7 @@ METRIC = Metric(
         ),
     ),
     compute=_compute,
+    grows="fixed",
     features=("inverted_feature_error", "inverted_agreement"),
     max_images=Options().images,
     options=Options,

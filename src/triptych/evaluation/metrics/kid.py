@@ -86,6 +86,7 @@ METRIC = Metric(
         ),
     ),
     compute=_compute,
+    grows="pairs",
     features=True,
     per_feature_space=True,
     source="Binkowski et al. 2018, section 4",

@@ -238,6 +238,7 @@ METRIC = Metric(
         ),
     ),
     compute=_compute,
+    grows="fixed",
     options=Options,
     source="Wu et al. 2017, arXiv:1611.04273; Grosse et al. 2015, arXiv:1511.02543; Burda et al. 2016",
     blind_spots="A blurry decoder that covers every image beats one whose samples look real but which leaves some "

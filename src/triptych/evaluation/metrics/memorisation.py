@@ -109,6 +109,7 @@ METRIC = Metric(
         ),
     ),
     compute=_compute,
+    grows="pairs",
     features=True,
     max_images=MOST,
     per_feature_space=True,

@@ -43,6 +43,7 @@ def swing(losses: np.ndarray) -> float:
     if not np.isfinite(losses).all():
         raise ValueError("some losses are not finite")
     extent = float(np.ptp(losses[len(losses) // 10 :]))
+
     return float(detrend(late).std()) / extent if extent else 0.0
 
 

@@ -145,7 +145,7 @@ def say_cost(console: Console, planned: list[PlannedStudy]) -> None:
         said = "all done"
         if left:
             costs.append(preview(study.spec).estimate(study.left))
-            said = f"about {duration(costs[-1].seconds)} of training"
+            said = f"about {duration(round(costs[-1].seconds))}"
         done = f", {runs - left} of them done; " if 0 < left < runs else "; " if left else ", "
         line = f"  {study.name}, {ABOUT[study.name]}: {count(runs, 'run')}{done}{said}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -154,8 +154,8 @@ def say_cost(console: Console, planned: list[PlannedStudy]) -> None:
         return
     console.print(
         f"In all {count(sum(len(study.left) for study in planned), 'run')} to go: about "
-        f"{duration(sum(e.seconds for e in costs))} of training "
-        f"({number(sum(e.flops for e in costs) / 1e12, 3)} TFLOP), then scoring; "
+        f"{duration(round(sum(e.seconds for e in costs)))} "
+        f"({number(sum(e.flops for e in costs) / 1e12, 3)} TFLOP of training), scoring included; "
         f"{max(e.memory_bytes for e in costs) / 2**30:.1f} GiB of memory, "
         f"{sum(e.disk_bytes for e in costs) / 2**30:.1f} GiB of disk",
         highlight=False,

@@ -5,8 +5,12 @@ An executor is one file that defines EXECUTOR, or a "package.module:Name", see `
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, runtime_checkable
+
+from triptych import plugins
 
 Job = dict[str, Any]
 """What a worker needs for one run, as JSON: "id", "folder", "spec", "data" and "fitted" (the folders of the prepared
@@ -20,6 +24,12 @@ Event = dict[str, Any]
 ENDS = ("finished", "stopped", "failed")
 OnEvent = Callable[[Event], None]
 ShouldStop = Callable[[], bool]
+
+
+def ahead(name: str) -> AbstractContextManager[object]:
+    """A block in which the executor of this name can make ready for jobs, if it has a method `ready()` for that."""
+    ready = getattr(plugins.find("executors", name, where="execution.executor"), "ready", None)
+    return ready() if inspect.ismethod(ready) else nullcontext()
 
 
 @runtime_checkable

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 from triptych.study import worker as worker_module
@@ -39,11 +40,27 @@ class LocalExecutor:
 
     on_this_machine = True
 
+    def __init__(self) -> None:
+        self._ready: _WorkerPool | None = None
+
+    @contextlib.contextmanager
+    def ready(self) -> Iterator[None]:
+        """Start a worker ahead of its first job, for importing PyTorch takes seconds; it ends with the block."""
+        self._ready = _WorkerPool()
+        self._ready.start()
+        try:
+            yield
+        finally:
+            if self._ready is not None:
+                self._ready.end()
+                self._ready = None
+
     def execute(
         self, jobs: list[Job], workers: int, on_event: OnEvent, should_stop: ShouldStop = lambda: False
     ) -> dict[str, str]:
         waiting, results = list(jobs), {job["id"]: "stopped" for job in jobs}
-        pool, asked = _WorkerPool(), False
+        pool, asked = self._ready or _WorkerPool(), False
+        self._ready = None
         try:
             while pool.busy or (waiting and not asked):
                 while waiting and len(pool.busy) < workers and not asked:
@@ -81,9 +98,17 @@ class _WorkerPool:
 
     def assign(self, job: Job) -> None:
         """Assign a job to a free worker, or to a new one."""
-        worker = self.free.pop() if self.free else _start(self.events)
+        if not self.free:
+            self.start()
+        worker = self.free.pop()
         self.at[worker] = job["id"]
         _send(worker, json.dumps(job) + "\n")
+
+    def start(self) -> None:
+        """Start a worker, which is free."""
+        worker = _start(self.events)
+        self.at[worker] = None
+        self.free.append(worker)
 
     def ask_to_stop(self) -> None:
         for worker in self.busy:
