@@ -14,8 +14,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from triptych.networks.conv import Discriminator
 from triptych.training.state import State
@@ -63,18 +64,18 @@ def step_of(state: State, images: Tensor, latent: int) -> Callable[[], None]:
 
         def __init__(self) -> None:
             super().__init__()
-            assert isinstance(state.nets["dis"], Discriminator)
-            self.net = state.nets["dis"]
-            self.depth = len(self.net.convolutions) + 1
+            net = state.nets["dis"]
+            assert isinstance(net, Discriminator)
+            self.layers = nn.ModuleList([*net.convolutions, nn.Sequential(net.head, nn.Sigmoid())])
+            self.depth = len(self.layers)
 
         def forward(self, x: Tensor, output_layer_levels: list[int] | None = None) -> ModelOutput:
             levels = output_layer_levels or [self.depth]
             output, hidden = ModelOutput(), x
-            for level in range(1, max(levels) + 1):
-                last = level == self.depth
-                hidden = self.net.head(hidden).sigmoid() if last else self.net.convolutions[level - 1](hidden)
+            for level, layer in enumerate(self.layers[: max(levels)], start=1):
+                hidden = layer(hidden)
                 if level in levels:
-                    output["embedding" if last else f"embedding_layer_{level}"] = hidden
+                    output["embedding" if level == self.depth else f"embedding_layer_{level}"] = hidden
             return output
 
     dis = Judge()
@@ -86,7 +87,7 @@ def step_of(state: State, images: Tensor, latent: int) -> Callable[[], None]:
         margin=NEVER_SKIP,
     )
     model = VAEGAN(config, Encoder(), Decoder(), dis).train()
-    trainer = SimpleNamespace(
+    trainer: Any = SimpleNamespace(
         encoder_optimizer=state.optimisers["enc"],
         decoder_optimizer=state.optimisers["dec"],
         discriminator_optimizer=state.optimisers["dis"],
@@ -96,7 +97,7 @@ def step_of(state: State, images: Tensor, latent: int) -> Callable[[], None]:
         output = model({"data": images})
         CoupledOptimizerAdversarialTrainer._optimizers_step(trainer, output)
         losses = (output.encoder_loss, output.decoder_loss, output.discriminator_loss)
-        for loss in (*losses, sum(losses)):
+        for loss in (*losses, losses[0] + losses[1] + losses[2]):
             loss.item()
 
     return play
