@@ -50,6 +50,12 @@ def parser() -> argparse.ArgumentParser:
     speed.add_argument("--rounds", type=_positive, default=9)
     speed.add_argument("--batch", type=_positive, default=64, help="images per step")
     speed.add_argument("--threads", type=_positive, default=1)
+    speed.add_argument(
+        "--processes",
+        choices=["one", "each", "both"],
+        default="both",
+        help="all forms in one process, each in one of its own, or first the one and then the other",
+    )
     speed.add_argument("--json", type=Path, help="write the figures here")
 
     whole = commands.add_parser("jobs", help="whole commands: start, compare, score, report")
@@ -72,7 +78,7 @@ def run_speed(given: argparse.Namespace) -> None:
     import torch
 
     from benchmarks.forms import chosen
-    from benchmarks.speed import measure, spec_of
+    from benchmarks.speed import PROCESSES, measure, spec_of
 
     for name in given.preset:
         if name not in PRESETS:
@@ -80,14 +86,15 @@ def run_speed(given: argparse.Namespace) -> None:
     if given.batch < 2:
         raise InputError("BatchNorm needs at least two images", where="--batch", value=given.batch)
     forms = chosen(given.precision, given.forms)
+    processes = PROCESSES if given.processes == "both" else (given.processes,)
     torch.set_num_threads(given.threads)
 
     def measured() -> dict[str, Any]:
         found = {}
         for name in given.preset:
             _say(f"preset {name}")
-            found[name] = measure(spec_of(name, given.batch), forms, given.rounds, _say)
-            _say(page.table(found[name]))
+            found[name] = measure(spec_of(name, given.batch), forms, given.rounds, processes, _say)
+            _say("\n".join(page.tables(found[name])))
         return {"presets": found}
 
     _record("speed", given, measured)

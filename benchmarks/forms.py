@@ -238,6 +238,9 @@ OTHERS: dict[str, Form] = {
 }
 
 
+PREFIX = "ours-"
+
+
 def chosen(precisions: Sequence[str], others: Sequence[str]) -> dict[str, Form]:
     """The forms to measure by name, ours first: "ours-float32" and so on. Raises InputError for an unknown name."""
     for where, names, known in (("--precision", precisions, OURS), ("--forms", others, OTHERS)):
@@ -249,4 +252,10 @@ def chosen(precisions: Sequence[str], others: Sequence[str]) -> dict[str, Form]:
             raise InputError("a name is given twice", where=where, value=",".join(names), hint="Name each once.")
     if not precisions:
         raise InputError("no precision of our step", where="--precision", hint=f"Known: {', '.join(OURS)}.")
-    return {f"ours-{name}": OURS[name] for name in precisions} | {name: OTHERS[name] for name in others}
+    names = [*(f"{PREFIX}{name}" for name in precisions), *others]
+    return {name: by_name(name) for name in names}
+
+
+def by_name(name: str) -> Form:
+    """A form by the name that `chosen` gives it."""
+    return OURS[name.removeprefix(PREFIX)] if name.startswith(PREFIX) else OTHERS[name]

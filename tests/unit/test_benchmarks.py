@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import forms, page
+from benchmarks import forms, machine, page
 from benchmarks.__main__ import main
 from benchmarks.counting import Counts, count
 from benchmarks.speed import Turn, images_of, measure, spec_of, summary
@@ -159,10 +159,10 @@ def test_ratios_are_taken_within_a_round():
     """A machine that slows down tenfold in one round moves no ratio."""
     ours = [Turn(seconds=1.0, processor_seconds=1.0, page_faults=0.0), Turn(10.0, 10.0, 0.0), Turn(1.0, 1.0, 0.0)]
     other = [Turn(2.0, 3.0, 5.0), Turn(20.0, 30.0, 5.0), Turn(2.0, 3.0, 5.0)]
-    found = summary(other, ours, Counts(80, 1, 0), Counts(40, 1, 0), 8)
+    found = summary(other, ours, Counts(flops=80, operators=1, host_reads=0), batch=8)
     assert found["ratio"] == {"median": 2.0, "low": 2.0, "high": 2.0}
     assert found["processor_ratio"]["median"] == 3.0
-    assert (found["flops_ratio"], found["flops_per_image"], found["flops_per_second"]) == (2.0, 10.0, 40.0)
+    assert found["flops_per_second"] == 40.0
     assert (found["seconds"]["median"], found["images_per_second"]) == (2.0, 4.0)
 
 
@@ -173,34 +173,37 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.speed.PRODUCT", 64)
 
 
-def test_all_forms_are_measured_and_what_cannot_be_is_said(quickly: None, monkeypatch: pytest.MonkeyPatch):
+def test_all_forms_are_measured_and_what_cannot_be_is_said(quickly: None):
     absent = forms.Form("not here", forms.minimal, missing=lambda: "it is not installed")
     asked = forms.chosen(["float32"], ["minimal", "course-anomaly"]) | {"absent": absent}
     said: list[str] = []
-    found = measure(tiny(), asked, rounds=2, say=said.append)
-    assert list(found["forms"]) == ["ours-float32", "minimal", "course-anomaly"]
+    found = measure(tiny(), asked, 2, ["one"], said.append)
+    assert list(found["forms"]) == list(found["one"]["summary"]) == ["ours-float32", "minimal", "course-anomaly"]
     assert found["left_out"] == {"absent": "it is not installed"}
     assert "left out: absent: it is not installed" in said
-    for form in found["forms"].values():
-        assert len(form["turns"]) == 2
-        assert all(turn["seconds"] > 0 for turn in form["turns"])
-    assert found["forms"]["minimal"]["summary"]["flops_ratio"] == 1.0
-    assert found["products"]["torch.float32"]["flops_per_second"] > 0
-    assert "1 form left out: absent (it is not installed)" in "\n".join(page.speed_part(recorded(found)))
-
-
-def recorded(found: dict) -> dict:
-    from benchmarks import machine
-
+    for name in found["forms"]:
+        assert len(found["one"]["turns"][name]["seconds"]) == 2
+        assert all(seconds > 0 for seconds in found["one"]["turns"][name]["seconds"])
+    assert found["forms"]["minimal"]["flops"] == found["forms"]["ours-float32"]["flops"] > 0
+    assert found["one"]["products"]["torch.float32"] > 0
     load = {"before": 0.1, "after": 1.0}
-    return {
-        "kind": "speed",
-        "command": "",
-        "date": "",
-        "machine": machine.facts(),
-        "load": load,
-        "presets": {"x": found},
-    }
+    record = {"command": "", "date": "", "machine": machine.facts(), "load": load, "presets": {"x": found}}
+    assert "1 form left out: absent (it is not installed)" in "\n".join(page.speed_part(record))
+
+
+@pytest.mark.slow
+def test_a_form_in_a_process_of_its_own_makes_the_turns_that_it_is_asked_for(quickly: None):
+    found = measure(tiny(), forms.chosen(["float32"], ["minimal"]), 2, ["each"], lambda line: None)
+    assert "one" not in found
+    assert [len(found["each"]["turns"][name]["seconds"]) for name in found["forms"]] == [2, 2]
+
+
+@pytest.mark.slow
+def test_a_process_that_cannot_prepare_its_form_is_named(quickly: None, monkeypatch: pytest.MonkeyPatch):
+    known_here_alone = {"here": forms.Form("here", forms.minimal)}
+    monkeypatch.setattr(forms, "OTHERS", known_here_alone)
+    with pytest.raises(RuntimeError, match="the process of here has ended with exit code 1"):
+        measure(tiny(), forms.chosen(["float32"], ["here"]), 1, ["each"], lambda line: None)
 
 
 def test_from_the_command_to_the_page(
@@ -208,8 +211,8 @@ def test_from_the_command_to_the_page(
 ):
     monkeypatch.setattr("benchmarks.speed.spec_of", lambda preset, batch: tiny())
     file, out = tmp_path / "speed.json", tmp_path / "speed.md"
-    forms_asked = "minimal,three-gradients"
-    asked = ["speed", "--preset", "quick", "--rounds", "2", "--forms", forms_asked, "--json", str(file)]
+    asked = ["speed", "--preset", "quick", "--rounds", "2", "--forms", "minimal,three-gradients"]
+    asked += ["--processes", "one", "--json", str(file)]
     threads = torch.get_num_threads()
     try:
         assert main(asked) == 0
