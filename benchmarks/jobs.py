@@ -51,7 +51,7 @@ def measure(preset: str, images: int, seeds: int, rounds: int, metrics: Sequence
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for row in _short(rounds, folder):
+        for row in short(rounds, folder):
             note(row)
         note(_first_step(preset, rounds, folder))
         base = ["compare", "mnist", "--preset", preset, "--images", images, "--seeds", seeds, "--threads", 1]
@@ -59,11 +59,11 @@ def measure(preset: str, images: int, seeds: int, rounds: int, metrics: Sequence
         for workers in (1, 2):
             out = folder / f"workers-{workers}"
             note(
-                _triptych(
+                triptych_command(
                     f"compare, {workers} worker{'s' * (workers > 1)}", folder, *base, "--workers", workers, out=out
                 )
             )
-        note(_triptych("report", folder, "report", folder / "workers-1"))
+        note(triptych_command("report", folder, "report", folder / "workers-1"))
         for row in _scoring(preset, images, metrics, folder):
             note(row)
     one, two = (next(row for row in rows if row["job"].startswith(f"compare, {n}")) for n in (1, 2))
@@ -76,7 +76,7 @@ def measure(preset: str, images: int, seeds: int, rounds: int, metrics: Sequence
     }
 
 
-def _short(rounds: int, folder: Path) -> list[Row]:
+def short(rounds: int, folder: Path) -> list[Row]:
     """The short commands in turns; medians."""
     found: dict[str, list[Row]] = {name: [] for name in SHORT}
     for _ in range(rounds):
@@ -94,15 +94,17 @@ def _scoring(preset: str, images: int, metrics: Sequence[str], folder: Path) -> 
     study = folder / "one"
     train = ["train", "vaegan", "mnist", "--preset", preset, "--images", images, "--threads", 1]
     rows = [
-        _triptych("train one VAE-GAN, scored by pixel_error", folder, *train, "--metrics", "pixel_error", out=study)
+        triptych_command(
+            "train one VAE-GAN, scored by pixel_error", folder, *train, "--metrics", "pixel_error", out=study
+        )
     ]
     for name in ("pixel_error", *metrics):
         job = f"score by {name}" if name != "pixel_error" else "score, nothing new"
-        rows.append(_triptych(job, folder, "score", study, "--metrics", name))
+        rows.append(triptych_command(job, folder, "score", study, "--metrics", name))
     return rows
 
 
-def _triptych(job: str, folder: Path, *arguments: object, out: Path | None = None) -> Row:
+def triptych_command(job: str, folder: Path, *arguments: object, out: Path | None = None) -> Row:
     command = [*TRIPTYCH, *map(str, arguments), *(["--out", str(out)] if out else [])]
     return {**_timed(job, command, folder), "times": 1}
 

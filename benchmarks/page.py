@@ -145,8 +145,10 @@ def jobs_part(record: Record) -> Iterator[str]:
     yield (
         f"\nTwo workers take {ratio['seconds']:.2f} times the time of one by the clock, and"
         f" {ratio['processor_seconds']:.2f} times its processor time. Where several times were measured, the median is"
-        " shown; the others were measured once.\n"
+        " shown; the others were measured once."
+        + (" **The cores were shared with others**, so this ratio is not that of a quiet machine." * _is_busy(record))
     )
+    yield ""
     yield from _source(record)
 
 
@@ -160,7 +162,7 @@ def _source(record: Record) -> Iterator[str]:
     flags = "not known" if m["flags"] is None else ", ".join(m["flags"]) or "none of AVX2, AVX-512, AMX"
     memory = "" if m["memory_bytes"] is None else f", {m['memory_bytes'] / 2**30:.0f} GiB of memory"
     yield f"```sh\n{record['command']}\n```\n"
-    threads = f"{m['threads']} thread{'s' * (m['threads'] != 1)}"
+    threads = f"{m['threads']} thread{'s' * (m['threads'] != 1)}" if record["kind"] == "speed" else "1 thread per run"
     yield f"Measured {record['date']} at commit {m['commit'] or 'not known'}, {threads}."
     yield f"{m['cpu']}, {m['usable_cores']} cores{memory}; vector units: {flags}; {m['platform']}."
     pythae = m["pythae"] or "not installed"
@@ -173,11 +175,17 @@ def _busy(record: Record) -> str:
     before, after = record["load"]["before"], record["load"]["after"]
     if before is None:
         return "How busy the machine was is not known."
-    cores, threads = record["machine"]["cores"], record["machine"]["threads"]
+    cores = record["machine"]["cores"]
     said = f"Processes that wanted to run: {before:.1f} before and {after:.1f} after, on {cores} cores."
-    if after > threads + 0.5 or before > 0.5:
+    if _is_busy(record):
         said += " **Others used the machine at the same time**: read ratios, not times."
     return said
+
+
+def _is_busy(record: Record) -> bool:
+    """Whether more processes wanted to run than the benchmark had, before it or at its end."""
+    before, after = record["load"]["before"], record["load"]["after"]
+    return before is not None and (before > 0.5 or after > record["machine"]["threads"] + 0.5)
 
 
 def figure(presets: dict[str, Record]) -> str:
@@ -196,16 +204,16 @@ def figure(presets: dict[str, Record]) -> str:
             f"{preset}: " + ", ".join(f"{titles[name]} {spread(own[name])}" for name in own)
             for preset, own in ratios.items()
         ),
-        draw=lambda axes, ink: _draw(axes, ink, ratios, titles),
+        draw=lambda axes, ink: _draw(axes, ink, ratios, list(titles)),
         height=0.9 + 0.35 * len(names),
     )
     return plotting.standalone(str(plotting.svg(panel, "speed"))).strip()
 
 
-def _draw(axes: Any, ink: plotting.Ink, ratios: dict[str, dict[str, dict[str, float]]], titles: dict[str, str]) -> None:
+def _draw(axes: Any, ink: plotting.Ink, ratios: dict[str, dict[str, dict[str, float]]], names: list[str]) -> None:
     plotting.style_axes(axes, ink)
     axes.axvline(1, color=ink.muted, linewidth=0.9)
-    names, step = list(titles), 0.5 / len(ratios)
+    step = 0.5 / len(ratios)
     for series, (preset, own) in enumerate(ratios.items()):
         colour, marker = ink.series[series % len(ink.series)], plotting.MARKERS[series % len(plotting.MARKERS)]
         axes.plot([], [], marker, color=colour, markersize=5.5, mew=0, label=preset)
@@ -213,8 +221,10 @@ def _draw(axes: Any, ink: plotting.Ink, ratios: dict[str, dict[str, dict[str, fl
             y = names.index(name) + (series - (len(ratios) - 1) / 2) * step
             axes.plot([ratio["low"], ratio["high"]], [y, y], color=colour, linewidth=plotting.LINE)
             axes.plot([ratio["median"]], [y], marker, color=colour, markersize=5.5, mew=0)
-    axes.set_yticks(range(len(names)), list(titles.values()))
+    axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.set_xlabel("processor time of a step, ours = 1", color=ink.muted)
-    axes.legend(frameon=False, labelcolor=ink.text, loc="upper right")
+    axes.legend(
+        frameon=False, labelcolor=ink.text, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, handletextpad=0.2
+    )

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import forms, machine, page
+from benchmarks import forms, jobs, machine, page
 from benchmarks.__main__ import main
 from benchmarks.counting import Counts, count
 from benchmarks.speed import Turn, images_of, measure, spec_of, summary
@@ -247,6 +247,24 @@ def test_a_mistake_is_one_message_and_exit_code_2(
 ):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_page_is_that_of_the_committed_figures(tmp_path: Path):
+    results = machine.ROOT / "docs" / "results"
+    records = [page.read(results / "speed" / f"{name}.json") for name in ("steps", "paper", "jobs")]
+    page.write(records, tmp_path / "speed.md")
+    assert (tmp_path / "speed.md").read_text(encoding="utf-8") == (results / "speed.md").read_text(encoding="utf-8")
+
+
+def test_short_commands_are_timed_with_their_processor_time(tmp_path: Path):
+    rows = {row["job"]: row for row in jobs.short(2, tmp_path)}
+    assert all(0 < row["processor_seconds"] and 0 < row["seconds"] and row["times"] == 2 for row in rows.values())
+    assert rows["triptych --help"]["processor_seconds"] > rows["python -c pass"]["processor_seconds"]
+
+
+def test_a_command_that_fails_is_no_figure(tmp_path: Path):
+    with pytest.raises(RuntimeError, match=r"(?s)report failed with exit code 2.*nowhere"):
+        jobs.triptych_command("report", tmp_path, "report", "nowhere")
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path):
