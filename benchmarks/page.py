@@ -47,11 +47,10 @@ def write(records: Sequence[Record], out: Path) -> None:
     for name in names:
         if names.count(name) > 1:
             raise InputError("two files have figures of one preset", where="page", value=name, hint="Leave one out.")
-    picture = out.with_suffix(".svg")
-    if speeds:
-        store.write(picture, (figure({k: v for r in speeds for k, v in r["presets"].items()}) + "\n").encode())
-    parts = [HEAD]
-    if speeds:
+    picture, parts = out.with_suffix(".svg"), [HEAD]
+    compared = {k: v for r in speeds for k, v in r["presets"].items() if len(v["forms"]) > 1}
+    if compared:
+        store.write(picture, (figure(compared) + "\n").encode())
         parts.append(f"![Time of a step in other forms, as a multiple of ours]({picture.name})\n")
     for record in records:
         parts += speed_part(record) if record["kind"] == "speed" else jobs_part(record)
