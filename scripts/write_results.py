@@ -14,7 +14,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from triptych.report import plotting, scatter, tables
+from triptych.report import drawing, scatter, tables
 from triptych.report.collect import Study, collect
 from triptych.report.headlines import by_topic, facts, pairing, risks
 from triptych.text import number
@@ -73,10 +73,10 @@ def shares(study: Study, page: Path) -> Iterator[str]:
         found = [source["text"] for source in row["sources"]]
         yield f"| {row['label']} | {row['name']} | {row['spread']} | {' | '.join(found)} | {total} |"
     panels = scatter.panels(study, study.conditions[0])
-    for number_, (panel, (_, svg)) in enumerate(zip(panels, plotting.svgs(panels, "scatter"), strict=True), 1):
-        drawing = page.with_name(f"{page.stem}-{number_}.svg")
-        drawing.write_text(plotting.standalone(str(svg)).strip() + "\n", encoding="utf-8")
-        yield f"\n![{panel.title}: the share of each source]({drawing.name})\n"
+    for number_, panel in enumerate(panels, 1):
+        file = page.with_name(f"{page.stem}-{number_}.svg")
+        file.write_text(drawing.standalone(str(drawing.svg(panel))) + "\n", encoding="utf-8")
+        yield f"\n![{panel.title}: the share of each source]({file.name})\n"
     yield from (f"- {row['sentence']}" for row in rows)
 
 

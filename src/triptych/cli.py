@@ -1,7 +1,6 @@
 """The command line. PyTorch is imported by the commands that need it, so that help and mistakes come at once.
 
-Exit codes: 0 done, 2 the user's input or a file that cannot be read or written, 3 some runs failed, 75 stopped and
-resumable.
+Exit codes: 0 done, 2 the user's input or a file that cannot be read or written, 3 some runs failed, 75 stopped.
 """
 
 from __future__ import annotations
@@ -213,11 +212,12 @@ app.command()(measuring.measure)
 def report(
     directories: Annotated[list[Path], typer.Argument(help="A study's directory, or those of several.")],
     out: Annotated[Path | None, typer.Option(help="Of several studies: their page's folder, results/across.")] = None,
+    figures: Annotated[bool, typer.Option("--figures", help="Draw figures as PDF, too.")] = False,
 ) -> None:
     """Judge the scores again and write the report again; of several studies, how frameworks rank over data sets."""
     from triptych.study import reporting
 
-    reporting.write(console, directories, out)
+    reporting.write(console, directories, out, figures)
 
 
 @app.command()

@@ -51,8 +51,7 @@ def names(kind: str) -> list[str]:
 
     A file is a plug-in if it defines the kind's attribute; other files in the folder are what plug-ins share.
     """
-    pattern = rf"^(def |class )?{KINDS[kind].attribute}\b"
-    return sorted(file.stem for file in _files(kind) if _found(pattern, file, file.stat().st_mtime_ns))
+    return sorted(file.stem for file in _files(kind) if _is_plugin(kind, file))
 
 
 @functools.cache
@@ -63,11 +62,26 @@ def display_names(kind: str) -> dict[str, str]:
     return {name: match[1] for name, match in found.items() if match}
 
 
-def _files(kind: str) -> list[Path]:
-    """The files in a kind's folder that may be plug-ins."""
+def _folders(kind: str) -> list[Path]:
     spec = importlib.util.find_spec(KINDS[kind].package)
     assert spec is not None and spec.submodule_search_locations is not None
-    return [file for folder in spec.submodule_search_locations for file in Path(folder).glob("[!_]*.py")]
+    return [Path(folder) for folder in spec.submodule_search_locations]
+
+
+def _files(kind: str) -> list[Path]:
+    """The files in a kind's folder that may be plug-ins."""
+    return [file for folder in _folders(kind) for file in folder.glob("[!_]*.py")]
+
+
+def _is_plugin(kind: str, file: Path) -> bool:
+    pattern = rf"^(def |class )?{KINDS[kind].attribute}\b"
+    return _found(pattern, file, file.stat().st_mtime_ns) is not None
+
+
+def _is_built_in(kind: str, name: str) -> bool:
+    """Whether `name` is one of `names(kind)`, without a look at all the others."""
+    files = [folder / f"{name}.py" for folder in _folders(kind)] if name.isidentifier() and name[0] != "_" else []
+    return any(file.is_file() and _is_plugin(kind, file) for file in files)
 
 
 @functools.cache
@@ -107,7 +121,7 @@ def module_of(kind: str, name: str, where: str = "") -> ModuleType:
     noun, package, attribute, whole = KINDS[kind]
     module_name, colon, object_name = name.partition(":")
     if not is_outside(name):
-        if name not in names(kind):
+        if not _is_built_in(kind, name):
             outside = '"package.module"' if whole else '"package.module:Name"'
             hint = f"{suggest(name, names(kind))} From outside the package: {outside}."
             raise InputError(f"unknown {noun}", where=where, value=name, hint=hint)

@@ -14,9 +14,11 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import tomllib
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,6 +30,7 @@ TEMPORARY = ".partial"
 MANIFEST = "manifest.json"
 LOCK = ".lock"
 CHECKPOINTS = "checkpoints"
+RACY_NS = 3_000_000_000
 
 
 def sha256(content: bytes) -> str:
@@ -77,8 +80,15 @@ def refuse_link(*paths: Path) -> None:
 
 def refuse_links(folder: Path) -> None:
     """Raise InputError for a symbolic link anywhere below `folder`, which may itself be one."""
-    for here, folders, files in os.walk(folder):
-        refuse_link(*(Path(here, name) for name in sorted(folders + files)))
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:  # not there, or not readable, which is said where it is read
+        return
+    for entry in entries:
+        if entry.is_symlink():
+            refuse_link(Path(entry.path))
+        elif entry.is_dir():
+            refuse_links(Path(entry.path))
 
 
 def remove(path: Path) -> None:
@@ -179,12 +189,34 @@ def write_manifest(folder: Path, left_out: Set[str]) -> None:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a run has been committed and every file is as it was then."""
+    """Whether a run has been committed and every file is as it was then.
+
+    Within one process a file is read again only if it has changed since.
+    """
     try:
         files = read_json(folder / MANIFEST)["files"]
-        return all(sha256((folder / name).read_bytes()) == digest for name, digest in files.items())
+        return all(_digest(folder / name) == digest for name, digest in files.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a manifest of whatever content
         return False
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of a file's content.
+
+    It is remembered by what the system says of the file: size, inode, times. A file changed within the last seconds is
+    not remembered, since a second change could fall into the same tick of the clock ("racy" files, as in git).
+    """
+    stat = path.stat()
+    known = (str(path), stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) < RACY_NS:
+        return sha256(path.read_bytes())
+    return _remembered_digest(*known)
+
+
+@lru_cache(maxsize=100_000)
+def _remembered_digest(path: str, *known: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _hashed(folder: Path, left_out: Set[str]) -> list[Path]:

@@ -76,6 +76,19 @@ def test_resumed_equals_uninterrupted(framework, optimiser, updates, data, tiny_
     assert files_of(tmp_path / "cut") == expected
 
 
+@pytest.mark.parametrize("framework", plugins.names("frameworks"))
+def test_a_run_in_bf16_comes_back_whole(framework, data, tiny_run, tmp_path):
+    spec = tiny_run(framework, training={"images": 160, "precision": "bf16"})
+    assert train(tmp_path / "whole", spec, data)
+    assert not train(tmp_path / "cut", spec, data, should_stop=stop_after(4))
+    assert train(tmp_path / "cut", spec, data)
+    assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
+    full = tiny_run(framework, training={"images": 160})
+    assert train(tmp_path / "full", full, data)
+    assert files_of(tmp_path / "full").keys() == files_of(tmp_path / "whole").keys()
+    assert files_of(tmp_path / "full")["log.jsonl"] != files_of(tmp_path / "whole")["log.jsonl"]
+
+
 @pytest.mark.parametrize("name", OTHER_OPTIMISERS)
 def test_any_optimiser_comes_back_whole(name, data, tiny_run, tmp_path):
     spec = tiny_run("vae", optimiser={"name": name, "rate": 1e-3, "options": OTHER_OPTIMISERS[name]})

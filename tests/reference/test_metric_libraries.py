@@ -12,7 +12,10 @@ import scipy.ndimage
 import scipy.stats
 import sklearn.neighbors
 import torch
-from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+from torchmetrics.functional.image import (
+    multiscale_structural_similarity_index_measure,
+    structural_similarity_index_measure,
+)
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance, poly_mmd
 
@@ -23,7 +26,7 @@ from triptych.evaluation.metrics.frechet import frechet_distance
 from triptych.evaluation.metrics.kid import kernel_distance
 from triptych.evaluation.metrics.memorisation import data_copying, nearest
 from triptych.evaluation.metrics.prdc import prdc
-from triptych.evaluation.metrics.ssim import multiscale, similarities
+from triptych.evaluation.metrics.ssim import WEIGHTS, multiscale, scales, similarities
 
 
 def normals(seed: int, *shape: int) -> np.ndarray:
@@ -188,6 +191,22 @@ def test_similarity_over_scales_agrees_with_its_formula(side, betas):
             expected *= (similarity if scale == len(betas) - 1 else contrast) ** (beta / sum(betas))
             a, b = (each.reshape(len(each) // 2, 2, -1, 2).mean((1, 3)) for each in (a, b))
         assert float(value) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 32), (3, 33, 47), (1, 64, 64), (3, 45, 44)])
+def test_similarities_are_those_of_torchmetrics(shape):
+    generator = torch.Generator().manual_seed(0)
+    x = 2 * torch.rand(300, *shape, generator=generator) - 1
+    y = (x + torch.randn(x.shape, generator=generator)).clamp(-1, 1)
+    theirs = (y + 1) / 2, (x + 1) / 2
+    single = structural_similarity_index_measure(*theirs, data_range=1.0, reduction="none")
+    torch.testing.assert_close(similarities(x, y), single, rtol=0, atol=2e-6)
+    weights = WEIGHTS[: scales(min(shape[1:]))]
+    betas = tuple(weight / sum(weights) for weight in weights)
+    several = multiscale_structural_similarity_index_measure(
+        *theirs, data_range=1.0, reduction="none", betas=betas, normalize="relu"
+    )
+    torch.testing.assert_close(multiscale(x, y), several, rtol=0, atol=1e-5)
 
 
 def test_with_room_for_five_scales_they_are_the_published_ones():

@@ -77,7 +77,7 @@ def judged(folder: Path) -> dict[str, Any]:
 def test_a_study_goes_on_while_a_primary_comparison_is_open_and_announces_each_run_once(study, tmp_path, decided_from):
     decided_from(3)
     heard = Hearing()
-    outcome = runner.run_study(study, tmp_path / "out", heard, figures=False)
+    outcome = runner.run_study(study, tmp_path / "out", heard)
     assert seeds_run(tmp_path / "out") == {0, 1, 2} and len(outcome.results) == 6
     assert set(heard.finished.values()) == {1} and set(heard.finished) == set(outcome.results)
     assert [note for note in heard.notes if "more seeds" in note] == [
@@ -91,7 +91,7 @@ def test_a_study_goes_on_while_a_primary_comparison_is_open_and_announces_each_r
 def test_a_planned_look_extends_a_settled_study_and_is_kept_when_it_is_run_again(study, tmp_path, decided_from):
     decided_from(2)
     out = tmp_path / "out"
-    runner.run_study(study, out, figures=False)
+    runner.run_study(study, out)
     assert seeds_run(out) == {0, 1}
     more = extension(out, 3)
     assert (more.spec, more.folder, more.until, more.note) == (study, out, 3, "")
@@ -100,16 +100,16 @@ def test_a_planned_look_extends_a_settled_study_and_is_kept_when_it_is_run_again
     with pytest.raises(InputError, match=r"in its own directory.*Leave --out away"):
         extension(out, 3, tmp_path / "elsewhere")
 
-    runner.run_study(study, out, until=3, figures=False)
+    runner.run_study(study, out, until=3)
     assert (seeds_run(out), judged(out)["n"]) == ({0, 1, 2}, 3)
     before = (out / "verdicts.json").read_bytes()
     heard = Hearing()
-    runner.run_study(study, out, heard, figures=False)
+    runner.run_study(study, out, heard)
     assert (seeds_run(out), set(heard.finished.values()), len(heard.finished)) == ({0, 1, 2}, {1}, 6)
     assert (out / "verdicts.json").read_bytes() == before
     with pytest.raises(InputError, match=r"has 3 seeds already.*2.*One of 3, 4"):
         extension(out, 2)
-    runner.run_study(study, out, until=2, figures=False)  # as if that were asked for all the same
+    runner.run_study(study, out, until=2)  # as if that were asked for all the same
     assert (seeds_run(out), judged(out)["n"]) == ({0, 1, 2}, 3)
 
 
@@ -117,16 +117,16 @@ def test_a_look_of_which_runs_are_missing_is_not_judged(study, tmp_path, decided
     """An extension that was stopped: what it has computed stays, and enters no verdict until its look is whole."""
     decided_from(2)
     out = tmp_path / "out"
-    runner.run_study(study, out, until=3, figures=False)
+    runner.run_study(study, out, until=3)
     lost = next(run for run in StudyDirectory(out).run_directories() if store.read_json(run.spec_json)["seed"] == 2)
     (lost.path / "manifest.json").unlink()
-    runner.run_study(study, out, figures=False)
+    runner.run_study(study, out)
     assert judged(out)["n"] == 2
 
 
 def test_a_study_without_looks_is_followed_by_a_second_one_that_says_so(study, tmp_path, monkeypatch):
     fixed = study.model_copy(update={"seeds": (0, 1), "looks": ()})
-    runner.run_study(fixed, tmp_path / "looking", figures=False)
+    runner.run_study(fixed, tmp_path / "looking")
     before = {path: path.read_bytes() for path in (tmp_path / "looking").rglob("*") if path.is_file()}
     monkeypatch.chdir(tmp_path / "looking")
     more = extension(Path("."), 4)

@@ -150,6 +150,7 @@ def test_the_report_has_a_section_and_no_varied_run_among_its_seeds(folder: Path
     assert scatter(StudyDirectory(folder))[0]["sentence"].split(",")[0] in page
     for run in varied_runs(study_at(folder)):
         assert run.id not in page
+    runner.summarise(folder, figures=True)
     assert (StudyDirectory(folder).figures / "shares.pdf").stat().st_size > 1000
 
 

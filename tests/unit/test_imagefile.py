@@ -13,7 +13,7 @@ import triptych
 from triptych import imagefile
 from triptych.data.sources import load
 from triptych.errors import InputError
-from triptych.report import figures, pictures
+from triptych.report import pdf, pictures
 from triptych.spec import DataSpec
 
 ROOT = Path(triptych.__file__).parent
@@ -71,7 +71,7 @@ def test_postscript_among_the_grids_is_left_out_of_the_report(tmp_path, ran):
     file = postscript(tmp_path / "000000640.png")
     assert pictures.Album().get(file) is None
     with pytest.raises(InputError, match="000000640"):
-        figures.pictures_pdf([("VAE", file)], tmp_path / "samples.pdf")
+        pdf.pictures([("VAE", file)], tmp_path / "samples.pdf")
     assert not ran
 
 

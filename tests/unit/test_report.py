@@ -20,7 +20,7 @@ from report_page import Page
 from triptych import report
 from triptych.directory import RunDirectory
 from triptych.errors import InputError
-from triptych.report import facts, figures, headlines, limitations, matched, pictures, tables
+from triptych.report import drawing, facts, figures, headlines, limitations, matched, pictures, plotting, tables
 from triptych.report.collect import collect
 from triptych.text import duration, number
 
@@ -33,7 +33,7 @@ EVIL = "pkg:<script>alert(1)</script>"
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole study and its report; tests that change it take a copy."""
     folder = make(tmp_path_factory.mktemp("whole") / "study")
-    report.write(folder)
+    report.write(folder, with_figures=True)
     return folder
 
 
@@ -96,7 +96,7 @@ def test_every_picture_has_words_and_every_fragment_exists_once(study: Path) -> 
 
 def test_same_files_give_same_bytes_in_another_folder(study: Path, copy: Path) -> None:
     shutil.rmtree(copy / "figures")
-    report.write(copy)
+    report.write(copy, with_figures=True)
     made = [p.relative_to(study) for p in study.rglob("*") if p.suffix in (".html", ".pdf", ".csv", ".tex")]
     assert len(made) == 8
     for path in made:
@@ -240,7 +240,7 @@ def test_a_new_report_removes_its_own_old_figures_and_no_others(copy: Path) -> N
 
 def test_a_grid_gets_a_part_for_each_condition_and_stays_small(tmp_path: Path) -> None:
     points = ({"optimiser.name": "RMSprop"}, {"optimiser.name": "Adam"})
-    path = report.write(make(tmp_path / "s", conditions=points, seeds=2))
+    path = report.write(make(tmp_path / "s", conditions=points, seeds=2), with_figures=True)
     conditions = ("optimiser.name=RMSprop", "optimiser.name=Adam")
     page = Page(path)
     assert all(page.sections[s].count(c) >= 1 for s in ("answer", "pictures", "scores", "matched") for c in conditions)
@@ -328,17 +328,16 @@ def test_curves_are_well_formed_in_the_pages_colours(study: Path) -> None:
     panels = figures.curves(collect(study), "")
     assert {p.title for p in panels} == {t for terms in TERMS.values() for t in terms}
     for panel in panels:
-        text = figures.svg(panel)
-        ET.fromstring(text)
-        assert "var(--ink)" in text or "var(--muted)" in text
-        assert not re.search(r"#0[1a]0", text)
-        assert not re.search(r'<g id="', text)
+        text = drawing.svg(panel)
+        assert ET.fromstring(text).attrib["aria-label"] == panel.alt
+        assert "var(--muted)" in text and "#" not in text
+        assert " id=" not in text  # ids would have to differ from panel to panel
 
 
 def test_band_is_from_the_lowest_seed_to_the_highest(study: Path) -> None:
     runs = collect(study).of("", "vae")
     lines = [[(row["images"], row["terms"]["prior"]) for row in run.log] for run in runs]
-    x, mean, low, high = figures.track_of(lines)[3]
+    x, mean, low, high = plotting.track_of(lines)[3]
     values = [r.log[3]["terms"]["prior"] for r in runs]
     assert (x, low, high) == (2560, min(values), max(values))
     assert mean == pytest.approx(statistics.mean(values))
@@ -436,9 +435,74 @@ def test_import_needs_neither_torch_nor_matplotlib() -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_a_report_without_figures_leaves_none_behind_and_does_not_name_them(copy: Path) -> None:
-    (copy / "figures" / "mine.pdf").write_bytes(b"mine")
-    page = report.write(copy, with_figures=False).read_text(encoding="utf-8")
-    assert [path.name for path in (copy / "figures").iterdir()] == ["mine.pdf"]
-    assert "Figures: figures/" not in page
+def test_figures_are_made_on_request_and_stay_as_long_as_they_are_true(copy: Path) -> None:
+    shutil.rmtree(copy / "figures")
+    assert "triptych report --figures" in report.write(copy).read_text(encoding="utf-8")
+    assert not (copy / "figures").exists()
+    report.write(copy, with_figures=True)
+    names = {path.name for path in (copy / "figures").iterdir()}
     assert "Figures: figures/" in report.write(copy).read_text(encoding="utf-8")
+    assert {path.name for path in (copy / "figures").iterdir()} == names >= {"scores.pdf", "curves.pdf"}
+    lines = [json.loads(line) for line in (copy / "scores.jsonl").read_text().splitlines()]
+    lines = [line | {"value": line["value"] and 1.5 * line["value"]} for line in lines]
+    (copy / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    report.write(copy)
+    assert {path.name for path in (copy / "figures").iterdir()} == names - {"scores.pdf"}
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is drawn from now on: the panels, and the files that matplotlib makes."""
+    from matplotlib.figure import Figure
+
+    done: list[str] = []
+    svg, savefig = drawing.svg, Figure.savefig
+    monkeypatch.setattr(drawing, "svg", lambda panel: (done.append(panel.title), svg(panel))[1])
+    monkeypatch.setattr(Figure, "savefig", lambda *a, **k: (done.append("file"), savefig(*a, **k))[1])
+    return done
+
+
+def test_the_drawings_of_a_report_grow_with_what_it_shows_and_not_with_its_runs(
+    tmp_path: Path, drawn: list[str]
+) -> None:
+    counts = []
+    for seeds in (2, 6):
+        drawn.clear()
+        report.write(make(tmp_path / str(seeds), seeds=seeds))
+        counts.append(len(drawn))
+        assert "file" not in drawn
+    assert counts[0] == counts[1] > 0
+
+
+def test_a_figure_of_an_unchanged_study_is_not_drawn_again(copy: Path, drawn: list[str]) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in (copy / "figures").iterdir()}
+    report.write(copy, with_figures=True)
+    assert drawn and "file" not in drawn
+    assert {path.name: path.stat().st_mtime_ns for path in (copy / "figures").iterdir()} == before
+
+
+def test_a_line_of_many_points_is_drawn_with_few_and_keeps_its_extremes() -> None:
+    values = [math.sin(x / 5000) + (x == 41_234) for x in range(100_000)]
+    panel = plotting.Panel("", "", plotting.tracked([(x, y, y, y) for x, y in enumerate(values)], 0, marker=False))
+    text = drawing.svg(panel)
+    assert len(text) < 60_000
+    points = [(float(x), float(y)) for x, y in re.findall(r"([\d.]+) ([\d.]+)", re.findall(r' d="M([^"]*)"', text)[2])]
+    spike = [x for x, y in points if y == min(y for _, y in points)]
+    assert len(spike) == 1 and 0.40 < (spike[0] - points[0][0]) / (points[-1][0] - points[0][0]) < 0.42
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("values", [[0.0], [3.0, 3.0], [1e300, -1e300], [1e-300, 1e300], [5e-324], [153.1, 153.2]])
+def test_an_axis_holds_any_finite_values(values: list[float], log: bool) -> None:
+    mark = plotting.Mark(range(len(values)), values, 0, width=1, marker="o")
+    text = drawing.svg(plotting.Panel("", "", [mark], y=plotting.Axis(log=log)))
+    assert "nan" not in text and "inf" not in text
+    heights = [float(y) for y in re.findall(r"M[\d.]+ (-?[\d.]+)m", text)]
+    assert len(heights) == len(values) and all(0 < y < 2.3 * 72 for y in heights)
+
+
+def test_a_name_too_long_for_its_axis_is_cut_and_is_escaped() -> None:
+    axis = plotting.rows_axis(["<b>" + 80 * "x"])
+    text = drawing.svg(plotting.Panel("", 'a "b" <c>', [plotting.Mark([1.0], [0], 0, marker="D")], y=axis))
+    assert "&lt;b&gt;xxx" in text and "…" in text and 40 * "x" not in text
+    assert ET.fromstring(text).attrib["aria-label"] == 'a "b" <c>'

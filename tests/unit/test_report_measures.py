@@ -15,7 +15,18 @@ import pytest
 from fake_study import LEVELS, SHIFTS, make, put
 from report_page import Page
 from triptych import report, topics
-from triptych.report import certainty, figures, headlines, limitations, lines, rankings, stability, tables, translation
+from triptych.report import (
+    certainty,
+    drawing,
+    figures,
+    headlines,
+    limitations,
+    lines,
+    rankings,
+    stability,
+    tables,
+    translation,
+)
 from triptych.report.collect import collect
 from triptych.text import number
 
@@ -232,14 +243,14 @@ def test_curves_of_scores_are_means_over_seeds_under_their_axis(study: Path) -> 
     end = statistics.mean(curve[-1][1] for curve in curves)
     panel = found[topics.TRANSLATION][0]
     assert f"to {number(end)} at 0.2" in panel.alt
-    assert "shift, share of the side" in figures.svg(panel)
+    assert "shift, share of the side" in drawing.svg(panel)
 
 
 def test_a_single_logged_point_is_seen(copy: Path) -> None:
     for log in (copy / "runs").glob("*/log.jsonl"):
         log.write_text(log.read_text().splitlines()[-1] + "\n")
     panel = figures.curves(collect(copy), "")[0]
-    drawn = re.findall(r"<use [^>]*fill: var\(--f[02]\)", figures.svg(panel))
+    drawn = re.findall(r'style="fill:var\(--f[02]\)', drawing.svg(panel))
     assert len(drawn) == 4  # of VAE and VAE-GAN each the band, which has no width, and the mark
 
 

@@ -223,6 +223,21 @@ def test_the_manifest_sees_every_flipped_bit_of_every_file(tmp_path):
     assert store.is_complete(tmp_path)
 
 
+def test_an_old_file_is_read_once_and_again_when_it_has_changed(tmp_path, monkeypatch):
+    read: list[str] = []
+    real = store.hashlib.file_digest
+    monkeypatch.setattr(store.hashlib, "file_digest", lambda *given: (read.append(given[0].name), real(*given))[1])
+    monkeypatch.setattr(store, "RACY_NS", 0)  # as if the files were old
+    files = store.read_json(run_folder(tmp_path) / "manifest.json")["files"]
+    assert store.is_complete(tmp_path) and store.is_complete(tmp_path)
+    assert len(read) == len(files)
+    log = tmp_path / "log.jsonl"
+    content, times = log.read_bytes(), log.stat()
+    store.write(log, content.replace(b"log", b"lag"))
+    os.utime(log, ns=(times.st_atime_ns, times.st_mtime_ns))  # of the same size and time
+    assert not store.is_complete(tmp_path)
+
+
 def test_a_damaged_manifest_is_no_commit(tmp_path):
     """Any bit of it: either it no longer reads or no longer fits the files. It must never raise."""
     manifest = run_folder(tmp_path) / "manifest.json"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +25,7 @@ from triptych.evaluation.run import Run
 from triptych.spec import DataSpec, RunSpec, ScoringSpec
 from triptych.training import grids, loop
 from triptych.training import step as engine
+from triptych.training.state import initial, is_finite
 from triptych.training.step import Diverged
 
 pytestmark = pytest.mark.slow
@@ -388,3 +390,23 @@ def test_the_peak_memory_is_that_of_this_run_and_not_of_one_before_in_its_proces
 if __name__ == "__main__":
     torch.set_num_threads(1)
     GOLDEN.write_text(json.dumps(golden_runs(), indent=1) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "finite"),
+    [
+        ((1.0, 2.0), True),
+        ((3e38, 3e38), True),  # whose sum is infinite
+        ((math.nan, 1.0), False),
+        ((math.inf, 1.0), False),
+        ((math.inf, -math.inf), False),
+    ],
+)
+@pytest.mark.parametrize("where", ["parameter", "buffer"])
+def test_weights_are_finite_if_each_of_them_is(numbers, finite, where, tiny_run):
+    state = initial(tiny_run("vaegan"), 1)
+    assert is_finite(state)
+    values = {"parameter": state.nets.parameters(), "buffer": (b for b in state.nets.buffers() if b.ndim)}[where]
+    with torch.no_grad():
+        next(v for v in values if v.numel() > 1).view(-1)[:2] = torch.tensor(numbers)
+    assert is_finite(state) == finite

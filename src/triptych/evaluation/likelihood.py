@@ -31,7 +31,7 @@ Decoder = Callable[[Tensor], Tensor]
 
 ACCEPTANCE, FIRST_STEP, STEPS = 0.65, 0.2, (1e-4, 0.5)
 """The acceptance aimed at, the pilot's first step size, and the range of step sizes (the authors' code)."""
-PILOT_CHAINS, PILOT_SHARE, PILOT_GAIN = 4, 4, 0.4
+PILOT_CHAINS, PILOT_SHARE, PILOT_GAIN = 2, 4, 0.4
 """The pilot's chains, how many times fewer temperatures it has, and how far acceptance moves the log step."""
 
 

@@ -78,7 +78,7 @@ class Observations:
     framework that has no such thing, and `lacks` says why. `labels` [N] are those of the real images; `training` and
     `validation` draw from those splits; `log` holds the rows of the training log, `history` the observations of earlier
     moments by the images seen until then: look at one moment after another, for each access may open its networks.
-    `cache` is a folder that keeps the features of real and training images, which all runs of a study share; None keeps
+    `cache` is a folder that keeps the features of images that runs of a study share, such as real ones; None keeps
     nothing.
     """
 
@@ -224,6 +224,12 @@ class Observations:
             shared = of in ("real", "training", "validation")
             self._features[of] = _cached(self.extractor, images, self.cache if shared else None)
         return self._features[of]
+
+    def features_of_shared(self, images: Tensor) -> np.ndarray:
+        """Features [B, d] in float64 of images [B, C, H, W] that are the same for every framework at one seed, such as
+        changed real ones: made once for all of them.
+        """
+        return _cached(self.extractor, images, self.cache)
 
     def probabilities(self, of: ImageSet) -> np.ndarray:
         """Class probabilities [N, K] of one set of images; raises ValueError if the extractor is no classifier."""

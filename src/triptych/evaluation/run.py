@@ -23,8 +23,9 @@ from triptych.directory import RunDirectory, weights_file
 from triptych.errors import InputError
 from triptych.evaluation.features import in_batches
 from triptych.frameworks import Ability
+from triptych.networks.folding import fold
 from triptych.training.model import NEEDS_LABELS, Model, prior_labels, prior_latents
-from triptych.training.state import initial, load_weights, set_evaluation
+from triptych.training.state import State, initial, load_weights, set_evaluation
 
 if TYPE_CHECKING:
     import pandas
@@ -52,18 +53,24 @@ class Run:
 
     @cached_property
     def model(self) -> Model:
-        """The trained networks, in evaluation mode, as what they can be asked for."""
+        """The trained networks, in evaluation mode, as what they can be asked for; BatchNorm is folded where it can."""
+        state = self._trained()
+        for network in state.nets.values():
+            fold(network)
+        return Model.of(self.spec, state, self.channels, self.classes)
+
+    @cached_property
+    def networks(self) -> nn.ModuleDict:
+        """The trained networks that this framework has, by name, layer by layer as they were trained."""
+        return self._trained().nets
+
+    def _trained(self) -> State:
         state = initial(self.spec, self.channels, self.device, self.classes)
         for name, network in state.nets.items():
             load_weights(network, (self.weights / weights_file(name)).read_bytes())
         set_evaluation(state.nets, state.framework.batchnorm_mode)
         state.nets.requires_grad_(False)
-        return Model.of(self.spec, state, self.channels, self.classes)
-
-    @property
-    def networks(self) -> nn.ModuleDict:
-        """The trained networks that this framework has, by name."""
-        return self.model.nets
+        return state
 
     @property
     def snapshots(self) -> list[int]:

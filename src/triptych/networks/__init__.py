@@ -7,7 +7,8 @@ returns {"enc", "dec", "dis"} with
     dec: latents [B, L] -> images [B, C, S, S] in [-1, 1]
     dis: images [B, C, S, S] -> (logits [B], Dis_l features [B, F])
 
-and `initialise(module, options, generator)`, which draws one module's weights. `family = "package.module"` takes such
+and `initialise(module, options, generator)`, which draws one module's weights. A network may say `foldable = True`
+(`triptych.networks.folding`), which makes its evaluation faster. `family = "package.module"` takes such
 a file from outside the package.
 """
 

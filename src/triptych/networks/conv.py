@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from triptych.errors import InputError
+from triptych.networks.convolution import Conv2d, ConvTranspose2d
 from triptych.spec import Frozen, NetworkSpec
 
 
@@ -50,10 +51,12 @@ def _block(layer: nn.Module, norm: nn.Module | None) -> nn.Sequential:
 class Encoder(nn.Module):
     """Images [B, C, S, S] to the mean and log variance [B, L] of q(z|x)."""
 
+    foldable = True
+
     def __init__(self, size: int, channels: int, widths: list[int], hidden: int, latent: int, momentum: float) -> None:
         super().__init__()
         convolutions = [
-            _block(nn.Conv2d(before, after, 5, stride=2, padding=2), nn.BatchNorm2d(after, momentum=momentum))
+            _block(Conv2d(before, after, 5, stride=2, padding=2), nn.BatchNorm2d(after, momentum=momentum))
             for before, after in itertools.pairwise([channels, *widths])
         ]
         flat = widths[-1] * (size // 8) ** 2
@@ -73,12 +76,14 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Latents [B, L] to images [B, C, S, S] in [-1, 1]; the GAN's generator is this network."""
 
+    foldable = True
+
     def __init__(self, size: int, channels: int, widths: list[int], latent: int, momentum: float) -> None:
         super().__init__()
         side, flat = size // 8, widths[0] * (size // 8) ** 2
         upsampling = [
             _block(
-                nn.ConvTranspose2d(before, after, 6, stride=2, padding=2),
+                ConvTranspose2d(before, after, 6, stride=2, padding=2),
                 nn.BatchNorm2d(after, momentum=momentum),
             )
             for before, after in itertools.pairwise(widths)
@@ -87,7 +92,7 @@ class Decoder(nn.Module):
             _block(nn.Linear(latent, flat), nn.BatchNorm1d(flat, momentum=momentum)),
             nn.Unflatten(1, (widths[0], side, side)),
             *upsampling,
-            nn.ConvTranspose2d(widths[-1], channels, 5, padding=2),
+            ConvTranspose2d(widths[-1], channels, 5, padding=2),
             nn.Tanh(),
         )
 
@@ -101,10 +106,10 @@ class Discriminator(nn.Module):
     def __init__(self, size: int, channels: int, widths: list[int], hidden: int, options: Options) -> None:
         super().__init__()
         self.tap = (options.tap_layer - 1, options.tap_point)
-        first = _block(nn.Conv2d(channels, widths[0], 5, padding=2), None)
+        first = _block(Conv2d(channels, widths[0], 5, padding=2), None)
         strided = [
             _block(
-                nn.Conv2d(before, after, 5, stride=2, padding=2),
+                Conv2d(before, after, 5, stride=2, padding=2),
                 nn.BatchNorm2d(after, momentum=options.momentum),
             )
             for before, after in itertools.pairwise(widths)

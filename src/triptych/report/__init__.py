@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from triptych import store, text
 from triptych.directory import StudyDirectory
 from triptych.report import (
     certainty,
+    drawing,
     facts,
     figures,
     headlines,
@@ -22,6 +24,7 @@ from triptych.report import (
     lines,
     matched,
     pages,
+    pdf,
     pictures,
     plotting,
     rankings,
@@ -32,19 +35,33 @@ from triptych.report import (
     translation,
 )
 from triptych.report.collect import Row, Study, collect
+from triptych.report.plotting import Panel
 from triptych.report.tables import Cells
+from triptych.topics import Topic
 from triptych.verdicts.wording import declared_names, display
 
 __all__ = ["write"]
 
 
-def write(study_dir: Path, complete: Set[str] = frozenset(), with_figures: bool = True) -> Path:
-    """Write report.html, table.csv, table.tex and, `with_figures`, figures/*.pdf into a study's directory; the page's
-    path.
+@dataclass(frozen=True)
+class Shown:
+    """What is drawn of one condition: its score cells, and its panels by what they show."""
 
-    `complete` are the ids of runs that are known to be complete; the files of all others are checked here. Raises
-    InputError when the directory is no study's or a symbolic link lies in it. A study still under way gives a report
-    that says so.
+    cells: Cells
+    terms: list[Panel]
+    norms: list[Panel]
+    scores: list[Panel]
+    shares: list[Panel]
+    responses: dict[Topic, list[Panel]]
+
+
+def write(study_dir: Path, complete: Set[str] = frozenset(), with_figures: bool = False) -> Path:
+    """Write report.html, table.csv and table.tex into a study's directory; the page's path.
+
+    Drawing figures/*.pdf takes seconds, so it is done only `with_figures`. Without, those of an earlier report stay if
+    they show what they would show now, and are removed if not. `complete` are the ids of runs that are known to be
+    complete; the files of all others are checked here. Raises InputError when the directory is no study's or a symbolic
+    link lies in it. A study still under way gives a report that says so.
     """
     directory = StudyDirectory(study_dir)
     store.refuse_links(directory.path)  # before anything in figures/ is deleted, which might be a folder elsewhere
@@ -55,13 +72,27 @@ def write(study_dir: Path, complete: Set[str] = frozenset(), with_figures: bool 
 
 
 def _write(directory: StudyDirectory, study: Study, with_figures: bool) -> None:
-    cells = {condition: tables.scores(study, condition) for condition in study.conditions}
+    shown = {condition: _shown(study, condition) for condition in study.conditions}
+    cells = {condition: each.cells for condition, each in shown.items()}
     store.write(directory.table_csv, tables.as_csv(study, cells).encode())
     store.write(directory.table_tex, tables.as_tex(study, cells).encode())
-    _remove_figures(directory.figures)
-    if with_figures:
-        _figures(study, cells, directory.figures)
-    store.write(directory.report_html, _page(study, cells, with_figures).encode())
+    there = _our_figures(directory.figures)
+    kept = _figures(study, shown, directory.figures, with_figures) if with_figures or there else set()
+    for old in there - kept:  # it would show other numbers
+        old.unlink()
+    store.write(directory.report_html, _page(study, shown, bool(kept)).encode())
+
+
+def _shown(study: Study, condition: str) -> Shown:
+    cells = tables.scores(study, condition)
+    return Shown(
+        cells=cells,
+        terms=figures.curves(study, condition),
+        norms=figures.curves(study, condition, "gradient_norms"),
+        scores=figures.scores(study, cells, _plotted(study)),
+        shares=scatter.panels(study, condition),
+        responses=figures.responses(study, condition),
+    )
 
 
 def _plotted(study: Study) -> list[Row]:
@@ -72,38 +103,36 @@ def _plotted(study: Study) -> list[Row]:
 _OUR_FIGURE = re.compile(r"(curves|scores|responses|shares|samples|reconstructions)(_\d+)?\.pdf")
 
 
-def _remove_figures(folder: Path) -> None:
-    """Remove the figures of an earlier report, which would show other numbers, and no other files."""
-    for old in list(folder.iterdir()) if folder.is_dir() else ():
-        if _OUR_FIGURE.fullmatch(old.name):
-            old.unlink()
+def _our_figures(folder: Path) -> set[Path]:
+    """The figures of an earlier report, and no other files."""
+    return {path for path in folder.iterdir() if _OUR_FIGURE.fullmatch(path.name)} if folder.is_dir() else set()
 
 
-def _figures(study: Study, cells: dict[str, Cells], folder: Path) -> None:
-    """One PDF per kind of figure and condition."""
+def _figures(study: Study, shown: dict[str, Shown], folder: Path, draw: bool) -> set[Path]:
+    """One PDF per kind of figure and condition; the paths of those that are there then and true."""
     folder.mkdir(exist_ok=True)
-    for number, condition in enumerate(study.conditions, start=1):
+    made: set[Path] = set()
+    for number, (condition, each) in enumerate(shown.items(), start=1):
         tail = f"_{number}" if len(study.conditions) > 1 else ""
-        sheets = {
-            "curves": figures.curves(study, condition),
-            "scores": figures.scores(study, cells[condition], _plotted(study)),
-            "shares": scatter.panels(study, condition),
-            "responses": [panel for group in figures.responses(study, condition).values() for panel in group],
-        }
+        responses = [panel for group in each.responses.values() for panel in group]
+        sheets = {"curves": each.terms, "scores": each.scores, "shares": each.shares, "responses": responses}
         for name, panels in sheets.items():
-            if panels:
-                figures.pdf(panels, folder / f"{name}{tail}.pdf", study.frameworks)
+            path = folder / f"{name}{tail}.pdf"
+            if panels and pdf.panels(panels, path, study.frameworks, draw):
+                made.add(path)
         for name in ("samples", "reconstructions"):
             first = [r for r in study.of(condition) if r.seed == study.seeds[0]]
             grids = [(display(r.framework), last[1]) for r in first if (last := pictures.final(getattr(r, name)))]
-            if grids:
-                figures.pictures_pdf(grids, folder / f"{name}{tail}.pdf")
+            path = folder / f"{name}{tail}.pdf"
+            if grids and pdf.pictures(grids, path, draw):
+                made.add(path)
+    return made
 
 
-def _section(study: Study, condition: str, cells: Cells, album: pictures.Album) -> dict[str, Any]:
+def _section(study: Study, condition: str, drawn: Shown, album: pictures.Album) -> dict[str, Any]:
     """All that the page shows of one condition."""
+    cells = drawn.cells
     orders = rankings.rankings(study, condition, cells)
-    responses = figures.responses(study, condition)
     shown = lines.groups(study, cells)
     certificate = matched.certificate(study, condition)
     return {
@@ -115,6 +144,12 @@ def _section(study: Study, condition: str, cells: Cells, album: pictures.Album) 
             topic: [(m, study.verdicts_of(m["metric"], condition)) for m in metrics]
             for topic, metrics in topics.by_topic(study).items()
         },
+        "matrix": [
+            (topic, m, {(v["a"], v["b"]): v for v in study.verdicts_of(m["metric"], condition)})
+            for topic, metrics in topics.by_topic(study, "primary").items()
+            for m in metrics
+            if study.verdicts_of(m["metric"], condition)
+        ],
         "cells": cells,
         "groups": shown,
         "lines": {line.metric["metric"]: line for group in shown for line in group.primary},
@@ -123,13 +158,13 @@ def _section(study: Study, condition: str, cells: Cells, album: pictures.Album) 
         "ranking": rankings.summary(orders) if orders else "",
         "stability": stability.stability(study, condition, cells),
         "scatter": scatter.scatter(study, condition),
-        "shares": figures.svgs(scatter.panels(study, condition), f"{condition}/shares"),
+        "shares": drawing.svgs(drawn.shares),
         "pictures": _pictures(study, condition, album),
         "development": pictures.development(study, condition, album),
-        "curves": figures.svgs(figures.curves(study, condition), f"{condition}/terms"),
-        "gradients": figures.svgs(figures.curves(study, condition, "gradient_norms"), f"{condition}/norms"),
-        "dots": figures.svgs(figures.scores(study, cells, _plotted(study)), f"{condition}/scores"),
-        "responses": {t: figures.svgs(panels, f"{condition}/{t.name}") for t, panels in responses.items()},
+        "curves": drawing.svgs(drawn.terms),
+        "gradients": drawing.svgs(drawn.norms),
+        "dots": drawing.svgs(drawn.scores),
+        "responses": {topic: drawing.svgs(panels) for topic, panels in drawn.responses.items()},
         "costs": matched.costs(study, condition),
         "certificate": certificate,
         "shares_latents": matched.shares_latents(certificate),
@@ -183,13 +218,13 @@ def _pictures(study: Study, condition: str, album: pictures.Album) -> dict[int, 
     return by_seed
 
 
-def _page(study: Study, cells: dict[str, Cells], with_figures: bool) -> str:
+def _page(study: Study, shown: dict[str, Shown], with_figures: bool) -> str:
     """The page's HTML; every text in it is escaped by Jinja."""
     from markupsafe import Markup
 
     album = pictures.albums(study)
-    sections = [_section(study, condition, cells[condition], album) for condition in study.conditions]
-    translated = translation.translation(study, cells)
+    sections = [_section(study, condition, drawn, album) for condition, drawn in shown.items()]
+    translated = translation.translation(study, {condition: each.cells for condition, each in shown.items()})
     templates = pages.environment()
     templates.filters |= {"condition": text.condition}
     return pages.rendered(

@@ -13,7 +13,8 @@ from triptych import store
 from triptych.errors import InputError
 from triptych.report import facts, pages, tables, topics
 from triptych.report.collect import Row, Study, collect
-from triptych.report.plotting import MARKERS, Ink, Panel, style_axes, svgs
+from triptych.report.drawing import svg
+from triptych.report.plotting import MARKERS, Axis, Mark, Panel, Shown, Words
 from triptych.text import count, listed, number
 from triptych.verdicts.ranks import Ranking, rank
 from triptych.verdicts.wording import declared_names, display
@@ -148,33 +149,33 @@ def _diagram(measure: Measure, frameworks: list[str]) -> Panel:
     ranking = measure.ranking
     label = str(measure.metric.get("label") or measure.metric["metric"])
 
-    def draw(axes: Any, ink: Ink) -> None:
-        k = len(ranking.frameworks)
-        style_axes(axes, ink)
-        for level, place in enumerate(ranking.order):
-            series = frameworks.index(ranking.frameworks[place]) % len(MARKERS)
-            x, y = ranking.mean_ranks[place], -1.0 - level
-            axes.plot([x, x], [0, y], color=ink.line, linewidth=0.8)
-            axes.plot([x], [0], MARKERS[series], color=ink.series[series], markersize=6, clip_on=False)
-            axes.text(x, y, display(ranking.frameworks[place]), color=ink.text, ha="center", va="top", fontsize=9)
-        for level, group in enumerate(ranking.groups):
-            ends = [ranking.mean_ranks[group[0]], ranking.mean_ranks[group[-1]]]
-            height = 0.55 + 0.4 * level
-            axes.plot(ends, [height, height], color=ink.text, linewidth=3, solid_capstyle="round")
-        axes.set_xlim(0.7, k + 0.3)
-        axes.set_ylim(-1.6 - k, 1.2 + 0.4 * len(ranking.groups))
-        axes.set_xticks([float(place) for place in range(1, k + 1)])
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
-        axes.set_xlabel("mean rank, 1 is best", color=ink.muted)
-
-    return Panel(title=label, alt=f"{label}. {measure.sentence}", draw=draw, height=1.5 + 0.25 * len(frameworks))
+    k = len(ranking.frameworks)
+    shown: list[Shown] = []
+    for level, place in enumerate(ranking.order):
+        series = frameworks.index(ranking.frameworks[place])
+        x, y = ranking.mean_ranks[place], -1.0 - level
+        shown += [
+            Mark([x, x], [0, y], "line", width=0.8),
+            Mark([x], [0], series, marker=MARKERS[series % len(MARKERS)], size=6),
+            Words(x, y, display(ranking.frameworks[place])),
+        ]
+    for level, group in enumerate(ranking.groups):
+        ends, height = [ranking.mean_ranks[group[0]], ranking.mean_ranks[group[-1]]], 0.55 + 0.4 * level
+        shown.append(Mark(ends, [height, height], "ink", width=3))
+    return Panel(
+        title=label,
+        alt=f"{label}. {measure.sentence}",
+        shown=shown,
+        x=Axis("mean rank, 1 is best", low=0.7, high=k + 0.3, ticks={place: str(place) for place in range(1, k + 1)}),
+        y=Axis(low=-1.6 - k, high=1.2 + 0.4 * len(ranking.groups), ticks={}),
+        height=1.5 + 0.25 * len(frameworks),
+    )
 
 
 def _page(
     read: list[Study], studies: Sequence[Path], names: list[str], frameworks: list[str], measures: list[Measure]
 ) -> str:
-    diagrams = [drawing for _, drawing in svgs([_diagram(m, frameworks) for m in measures], "ranks")]
+    diagrams = [svg(_diagram(measure, frameworks)) for measure in measures]
     return pages.rendered(
         pages.environment().get_template("across.html.j2"),
         frameworks=frameworks,

@@ -7,8 +7,9 @@ A report may be asked for while runs are still going, so any file may be absent,
 from __future__ import annotations
 
 import itertools
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,31 +55,49 @@ class Study:
 
     def of(self, condition: str, framework: str | None = None) -> list[RunRecord]:
         """The runs that left a directory, of one condition and, if named, one framework, by seed."""
-        return [
-            r
-            for r in self.runs
-            if self._is_at(condition, r.condition) and framework in (None, r.framework) and r.status != "missing"
-        ]
+        return [run for run in self._runs_at.get(condition, []) if framework in (None, run.framework)]
 
     def scores_of(self, condition: str) -> dict[tuple[str, str], list[Row]]:
         """(metric, framework) to its lines of scores.jsonl under one condition, by seed."""
-        found: dict[tuple[str, str], list[Row]] = {}
-        for row in sorted(self.scores, key=lambda s: s.get("seed", 0)):
-            if self._is_at(condition, _point(row)):
-                found.setdefault((row["metric"], row["framework"]), []).append(row)
-        return found
+        return self._scores_at.get(condition, {})
 
     def verdicts_of(self, metric: str | None, condition: str) -> list[Row]:
         """The verdicts on one metric, or on all (None), under one condition."""
-        return [v for v in self.verdicts if metric in (None, v["metric"]) and self._is_at(condition, _point(v))]
+        return self._verdicts_at.get(condition, {}).get(metric, [])
 
     def scatter_of(self, condition: str) -> list[Row]:
         """The records of variance.json under one condition; none for a study that varies no source of randomness."""
-        return [row for row in self.scatter if self._is_at(condition, _point(row))]
+        return self._by_condition(self.scatter, _point).get(condition, [])
 
-    def _is_at(self, condition: str, point: Row) -> bool:
-        """Whether a point of the grid is the one that goes by this text."""
-        return condition in self.points and condition_key(point) == condition_key(self.points[condition])
+    @cached_property
+    def _runs_at(self) -> dict[str, list[RunRecord]]:
+        return self._by_condition([run for run in self.runs if run.status != "missing"], lambda run: run.condition)
+
+    @cached_property
+    def _scores_at(self) -> dict[str, dict[tuple[str, str], list[Row]]]:
+        found: dict[str, dict[tuple[str, str], list[Row]]] = {}
+        for condition, rows in self._by_condition(self.scores, _point).items():
+            for row in sorted(rows, key=lambda row: row.get("seed", 0)):
+                found.setdefault(condition, {}).setdefault((row["metric"], row["framework"]), []).append(row)
+        return found
+
+    @cached_property
+    def _verdicts_at(self) -> dict[str, dict[str | None, list[Row]]]:
+        found: dict[str, dict[str | None, list[Row]]] = {}
+        for condition, rows in self._by_condition(self.verdicts, _point).items():
+            found[condition] = {None: rows}
+            for row in rows:
+                found[condition].setdefault(row["metric"], []).append(row)
+        return found
+
+    def _by_condition(self, items: list[Any], point_of: Callable[[Any], Row]) -> dict[str, list[Any]]:
+        """What is at a point of the grid, by the point's text, in the given order."""
+        texts = {condition_key(point): text for text, point in self.points.items()}
+        found: dict[str, list[Any]] = {}
+        for item in items:
+            if (key := condition_key(point_of(item))) in texts:
+                found.setdefault(texts[key], []).append(item)
+        return found
 
 
 def collect(study_dir: Path, complete: Set[str] = frozenset()) -> Study:

@@ -19,19 +19,20 @@ LARGE_BYTES, LARGE_SIDE = 90_000, 640
 
 @dataclass
 class Album:
-    """Hands out grids as data URIs until the budget is spent; then None, and `left_out` counts."""
+    """Hands out grids as data URIs until one does not fit into what is left; then None, and `left_out` counts."""
 
     left: int = BUDGET_BYTES
     left_out: int = 0
+    full: bool = False
     known: dict[tuple[Path, int], str | None] = field(default_factory=dict)
 
     def get(self, path: Path, rows: int = ROWS) -> str | None:
-        """The grid's first `rows` rows as a data URI; large grids are made smaller and stored as WebP."""
+        """The grid's first `rows` rows as a data URI; a small one is as its file is, a large one a smaller WebP."""
         if (path, rows) not in self.known:
-            kind, content = _encoded(path, rows)
+            kind, content = ("", b"") if self.full else _encoded(path, rows)
             uri = f"data:image/{kind};base64,{base64.b64encode(content).decode()}" if content else None
             if uri and len(uri) > self.left:
-                uri = None
+                uri, self.full = None, True
             self.left_out += uri is None
             self.left -= len(uri or "")
             self.known[path, rows] = uri
@@ -45,12 +46,15 @@ def _encoded(path: Path, rows: int) -> tuple[str, bytes]:
     try:
         with imagefile.open_image(path) as file:
             image = file.convert("L" if file.mode in ("1", "L", "LA") else "RGB")
+            as_it_is = file.format == "PNG" and file.mode in ("L", "RGB") and rows == ROWS
+            if as_it_is and path.stat().st_size <= LARGE_BYTES:  # encoding it again takes long and saves nothing
+                return "png", path.read_bytes()
     except (OSError, InputError):
         return "", b""
     if rows < ROWS:
         image = image.crop((0, 0, image.width, round(image.height * rows / ROWS)))
     sheet = io.BytesIO()
-    image.save(sheet, format="PNG", optimize=True)
+    image.save(sheet, format="PNG")
     if sheet.tell() <= LARGE_BYTES:
         return "png", sheet.getvalue()
     image.thumbnail((LARGE_SIDE, LARGE_SIDE), Image.Resampling.LANCZOS)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from triptych.report.collect import Row, Study
-from triptych.report.plotting import MARKERS, Draw, Ink, Panel, style_axes
+from triptych.report.plotting import LINE, MARKERS, Axis, Mark, Panel, Shown, rows_axis
 from triptych.verdicts.wording import display
 
 
@@ -43,35 +42,27 @@ def panels(study: Study, condition: str) -> list[Panel]:
         Panel(
             title=str(rows[0].get("label") or metric),
             alt=" ".join(str(row.get("sentence")) for row in rows),
-            draw=_shares(study, rows),
+            shown=_shares(study, rows),
+            x=Axis("share of the variance, %", low=-3, high=103),
+            y=rows_axis([str(source["title"]).removeprefix("the ") for source in rows[0]["sources"]]),
             height=0.7 + 0.2 * (len(rows) + 1) * len(rows[0]["sources"]),
         )
         for metric, rows in found.items()
     ]
 
 
-def _shares(study: Study, rows: list[Row]) -> Draw:
+def _shares(study: Study, rows: list[Row]) -> list[Shown]:
     """Shares in per cent with their intervals; a source that moves nothing has its mark at 0 and no interval."""
-
-    def draw(axes: Any, ink: Ink) -> None:
-        sources = [str(source["title"]).removeprefix("the ") for source in rows[0]["sources"]]
-        step = 0.8 / len(rows)
-        for place, row in enumerate(rows):
-            index = study.frameworks.index(row["framework"]) if row["framework"] in study.frameworks else place
-            colour, marker = ink.series[index % len(ink.series)], MARKERS[index % len(MARKERS)]
-            for line, source in enumerate(row["sources"]):
-                y = line + (place - (len(rows) - 1) / 2) * step
-                if source["share"] is None:
-                    continue
-                if source["low"] is not None and source["high"] is not None:
-                    ends = [100 * source["low"], 100 * source["high"]]
-                    axes.plot(ends, [y, y], color=colour, linewidth=1.6)
-                axes.plot([100 * source["share"]], [y], marker, color=colour, markersize=6, mew=0)
-        style_axes(axes, ink)
-        axes.set_yticks(range(len(sources)), sources)
-        axes.set_ylim(len(sources) - 0.5, -0.5)
-        axes.grid(visible=False, axis="y")
-        axes.set_xlim(-3, 103)
-        axes.set_xlabel("share of the variance, %", color=ink.muted)
-
-    return draw
+    found: list[Shown] = []
+    step = 0.8 / len(rows)
+    for place, row in enumerate(rows):
+        index = study.frameworks.index(row["framework"]) if row["framework"] in study.frameworks else place
+        for line, source in enumerate(row["sources"]):
+            y = line + (place - (len(rows) - 1) / 2) * step
+            if source["share"] is None:
+                continue
+            if source["low"] is not None and source["high"] is not None:
+                found.append(Mark([100 * source["low"], 100 * source["high"]], [y, y], index, width=LINE))
+            marker = MARKERS[index % len(MARKERS)]
+            found.append(Mark([100 * source["share"]], [y], index, marker=marker, size=6))
+    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
 from dataclasses import dataclass, field
 
@@ -138,14 +140,15 @@ def as_csv(study: Study, cells: dict[str, Cells]) -> str:
 
     `cells` are the scores by condition.
     """
-    import pandas
-
     numbers = ("mean", "low", "high", "error", "real_baseline", "noise_baseline")
-    rows = []
+    known = ["condition", "metric", "label", "unit", "better", "framework", "n"]
+    sheet = io.StringIO()
+    table = csv.DictWriter(sheet, [*known, *numbers, "images", "features", "undefined"], lineterminator="\n")
+    table.writeheader()
     for condition in study.conditions:
         for m, f in itertools.product(study.metrics, study.frameworks):
             c = cells[condition][m["metric"], f]
-            rows.append(
+            table.writerow(
                 {
                     "condition": condition,
                     **{key: m.get(key, "") for key in ("metric", "label", "unit", "better")},
@@ -157,15 +160,11 @@ def as_csv(study: Study, cells: dict[str, Cells]) -> str:
                     "undefined": c.why,
                 }
             )
-    known = ["condition", "metric", "label", "unit", "better", "framework", "n"]
-    columns = [*known, *numbers, "images", "features", "undefined"]
-    return pandas.DataFrame(rows, columns=columns, dtype=object).to_csv(index=False, lineterminator="\n")
+    return sheet.getvalue()
 
 
 def as_tex(study: Study, cells: dict[str, Cells]) -> str:
     """The score table for a paper, one tabular per condition; needs the package booktabs."""
-    import pandas
-
     parts = [
         "% Typical values over seeds (geometric means of distances), 95 % intervals. Needs \\usepackage{booktabs}.\n"
     ]
@@ -176,10 +175,9 @@ def as_tex(study: Study, cells: dict[str, Cells]) -> str:
             for m in study.metrics
         ]
         parts += [f"% {condition}".replace("\n", " ") + "\n"] if condition else []
-        table = pandas.DataFrame(rows, columns=range(len(header)), dtype=object)  # names need not be unique
-        # pandas takes each header for a format string.
-        doubled = [name.replace("{", "{{").replace("}", "}}") for name in header]
-        parts.append(table.to_latex(index=False, escape=False, header=doubled, column_format="l" * len(header)))
+        lines = [" & ".join(row) + r" \\" for row in [header, *rows]]
+        body = "\n".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"])
+        parts.append(f"\\begin{{tabular}}{{{'l' * len(header)}}}\n{body}\n\\end{{tabular}}\n")
     return "".join(parts)
 
 

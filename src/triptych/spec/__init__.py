@@ -115,6 +115,9 @@ class OptimiserSpec(Frozen):
         return values
 
 
+Precision = Literal["float32", "bf16"]
+
+
 class TrainingSpec(Frozen):
     """The budget, counted in images, and the order in which the players move.
 
@@ -122,7 +125,8 @@ class TrainingSpec(Frozen):
     sees the networks as the ones before it left them. `translate` shifts each training image by up to that share of
     the side in both directions; the free area is filled with `translate_fill` (from -1, black, to 1, white), by
     default the images' median border value. The weights at `snapshots` evenly spaced moments, the last of them the
-    end, are kept in the run's directory; metrics over the course of training need them.
+    end, are kept in the run's directory; metrics over the course of training need them. `precision` is what the
+    networks are trained in (`triptych.training.precision`).
     """
 
     images: int = Field(default=20_000, ge=1)
@@ -133,7 +137,8 @@ class TrainingSpec(Frozen):
     translate_fill: float | None = Field(default=None, ge=-1, le=1)
     log_images: int = Field(default=640, ge=1)
     snapshots: int = Field(default=0, ge=0, le=100)
-    omit_when_default: ClassVar[tuple[str, ...]] = ("translate_fill", "snapshots")
+    precision: Precision = "float32"
+    omit_when_default: ClassVar[tuple[str, ...]] = ("translate_fill", "snapshots", "precision")
 
     def steps(self, batches: int = 1) -> int:
         """The number of steps of so many batches each; a budget that is no whole number of steps is rounded up."""

@@ -56,6 +56,8 @@ def all_runs(study: StudySpec) -> list[RunSpec]:
 
 def varied_runs(study: StudySpec) -> list[RunSpec]:
     """The further runs of a study that varies single sources of randomness: `groups` without the ordinary runs."""
+    if not study.vary:
+        return []
     varied = [
         run
         for point in study.conditions()

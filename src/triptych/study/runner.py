@@ -69,10 +69,8 @@ class Outcome:
         return [self.directory.run(name) for name, result in self.results.items() if result == "failed"]
 
 
-def run_study(
-    spec: StudySpec, folder: Path, observer: Observer = SILENT, until: int | None = None, figures: bool = True
-) -> Outcome:
-    """Run a study in a directory, or resume it, and summarise it, with `figures` as files of their own, too.
+def run_study(spec: StudySpec, folder: Path, observer: Observer = SILENT, until: int | None = None) -> Outcome:
+    """Run a study in a directory, or resume it, and summarise it.
 
     A study with looks ends at the first at which all is decided, or at the look of `until` seeds. Each run is announced
     once; one that fails is tried again the next time.
@@ -88,7 +86,7 @@ def run_study(
         there = reached(spec, study.directory)
         for before, look in pairwise((0, *(look for look in judged_at(spec) if look >= there))):
             results |= compute(study.of_seeds(spec.seeds[before:look]), observer)
-            outcome = conclude(study, results, figures, look)
+            outcome = conclude(study, results, look)
             settled = outcome.verdicts is None or is_settled(outcome.verdicts)
             if outcome.verdicts is None or (settled if until is None else look >= until):
                 break
@@ -105,9 +103,9 @@ def is_settled(verdicts: list[dict[str, Any]]) -> bool:
     return not any(row["verdict"] == "undecided" for row in primary(verdicts))
 
 
-def conclude(study: PreparedStudy, results: dict[str, str], figures: bool = True, look: int | None = None) -> Outcome:
+def conclude(study: PreparedStudy, results: dict[str, str], look: int | None = None) -> Outcome:
     """Summarise a study whose runs have ended so, unless one was stopped; for who holds the study's lock."""
-    verdicts = None if "stopped" in results.values() else _summarise(study.directory, figures, look)
+    verdicts = None if "stopped" in results.values() else _summarise(study.directory, look)
     return Outcome(directory=study.directory, results=results, verdicts=verdicts)
 
 
@@ -305,8 +303,9 @@ def job_of(study: PreparedStudy, run: RunSpec) -> Job:
     }
 
 
-def summarise(folder: Path) -> list[dict[str, Any]]:
-    """Collect the scores of the complete runs, judge every comparison, and write the report; returns the verdicts.
+def summarise(folder: Path, figures: bool = False) -> list[dict[str, Any]]:
+    """Collect the scores of the complete runs, judge every comparison, and write the report, with `figures` as PDF too;
+    returns the verdicts.
 
     Reads the directory alone. Raises InputError, and touches nothing, where no run is one of the study, where another
     process is at work in the directory, and where anything in it is a symbolic link.
@@ -314,10 +313,10 @@ def summarise(folder: Path) -> list[dict[str, Any]]:
     store.refuse_links(folder)
     load(folder)
     with study_lock(folder):
-        return _summarise(StudyDirectory(folder))
+        return _summarise(StudyDirectory(folder), figures=figures)
 
 
-def _summarise(directory: StudyDirectory, figures: bool = True, look: int | None = None) -> list[dict[str, Any]]:
+def _summarise(directory: StudyDirectory, look: int | None = None, figures: bool = False) -> list[dict[str, Any]]:
     """As `summarise`, for who holds the study's lock; with `look`, verdicts are made from so many first seeds."""
     store.refuse_links(directory.path)
     study = directory.load()

@@ -27,6 +27,7 @@ from triptych.spec import RunSpec
 from triptych.training import cost, grids
 from triptych.training.environment import environment, make_exact
 from triptych.training.model import Model
+from triptych.training.precision import train_in
 from triptych.training.state import content_of, digest, fingerprint, from_files, initial, is_finite, to_files, weights
 from triptych.training.step import Diverged, Examples, StepValues, batches_per_step, step
 
@@ -66,6 +67,7 @@ class Training:
         self.folder, self.spec, self.dataset = folder, spec, dataset
         self.files = RunDirectory(folder)
         self.state = initial(spec, dataset.channels, device, dataset.classes)
+        train_in(spec.training.precision, self.state.nets)
         self.batch, self.batches = spec.training.batch_size, batches_per_step(self.state.framework)
         self.step_images = self.batch * self.batches
         self.steps = spec.training.steps(self.batches)

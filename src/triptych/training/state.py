@@ -7,6 +7,7 @@ generator or iterator whose state could be forgotten.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -113,13 +114,28 @@ def optimisers(spec: OptimiserSpec, players: dict[str, list[nn.Parameter]]) -> d
             value=sorted(unknown),
             hint=f"Its players: {', '.join(players)}.",
         )
+    kind = known[spec.name]
     try:
         return {
-            player: known[spec.name](parameters, lr=spec.rates.get(player, spec.rate), **spec.options)
+            player: kind(
+                parameters, lr=spec.rates.get(player, spec.rate), **_in_one_loop(kind, parameters, spec), **spec.options
+            )
             for player, parameters in players.items()
         }
     except (TypeError, ValueError) as error:
         raise InputError(f"{spec.name} refuses its options ({error})", where="optimiser.options") from error
+
+
+def _in_one_loop(kind: Any, parameters: list[nn.Parameter], spec: OptimiserSpec) -> dict[str, bool]:
+    """PyTorch's fused form of an optimiser that has one: a single loop over all numbers in place of ten.
+
+    It takes parameters and gradients as they lie in memory, so both must lie alike (`triptych.training.step` sees to
+    that). Who asks for another form gets it.
+    """
+    asked = {"fused", "foreach", "differentiable", "capturable"} & spec.options.keys()
+    known = "fused" in inspect.signature(kind).parameters
+    plain = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
+    return {"fused": True} if known and plain and not asked else {}
 
 
 def _is_usable(kind: Any) -> bool:
@@ -212,7 +228,11 @@ def from_files(state: State, files: dict[str, bytes]) -> dict[str, Any]:
 def is_finite(state: State) -> bool:
     """Whether every parameter and buffer is a finite number."""
     values = [*state.nets.parameters(), *(buffer for buffer in state.nets.buffers() if buffer.is_floating_point())]
-    return bool(torch.nn.utils.get_total_norm(values, torch.inf).isfinite())  # one transfer from a GPU for all
+    with torch.no_grad():
+        # A sum is not finite if one of its numbers is not. It is the fastest look at all of them, and one transfer from
+        # a GPU; numbers so large that only their sum is infinite are looked at one by one.
+        sums = torch.stack([value.sum() for value in values])
+        return bool(sums.isfinite().all()) or all(bool(value.isfinite().all()) for value in values)
 
 
 def fingerprint(value: Tensor) -> str:

@@ -188,6 +188,8 @@ def _move(state: State, batch: Batch, measured: StepValues) -> None:
 
 def _update(optimiser: torch.optim.Optimizer, parameters: list[torch.nn.Parameter], gradients: list[Tensor]) -> None:
     for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
+        # A fused optimiser goes through both as they lie in memory, without a look at their strides.
+        is_alike = gradient.stride() == parameter.stride()
+        parameter.grad = gradient if is_alike else torch.empty_like(parameter).copy_(gradient)
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)

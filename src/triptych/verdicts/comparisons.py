@@ -145,7 +145,7 @@ def judge(
         runs: dict[tuple[str, str], set[int]] = {}
         for (_, point, framework), lines in stage.items():
             runs.setdefault((framework, point), set()).update(lines)
-        latest = [_draft(c, stage, alpha, _risks(c, runs, failed), failed, tuple(looks), design) for c in comparisons]
+        latest = [_draft(c, stage, alpha, runs, failed, tuple(looks), design) for c in comparisons]
         drafts = [_smallest(*both) for both in zip(drafts, latest, strict=True)] if drafts else latest
         before = judged or drafts
         judged = [_dated(*both) for both in zip(before, _adjusted(drafts), strict=True)]
@@ -234,12 +234,15 @@ def _draft(
     c: Comparison,
     table: Table,
     alpha: float,
-    risks: dict[str, Risk],
+    runs: Mapping[tuple[str, str], set[int]],
     failed: Mapping,
     looks: tuple[int, ...],
     design: Design,
 ) -> Verdict:
-    """The verdict of one comparison before adjustment of its p-values."""
+    """The verdict of one comparison before adjustment of its p-values.
+
+    `runs` are the seeds that left any score, by framework and condition.
+    """
     point = condition_key(c.condition)
     sides = [table.get((c.metric, point, f), {}) for f in (c.a, c.b)]
     names = (wording.display(c.a), wording.display(c.b))
@@ -247,6 +250,7 @@ def _draft(
     lines = [side[s] for side, own in zip(sides, values, strict=True) for s in own]
     c = _agreed(c, lines)
     undefined = {f: _reasons(sides[i]) for i, f in enumerate((c.a, c.b)) if not values[i]}
+    risks = _risks(c, runs, failed)
     draft = Verdict(
         metric=c.metric,
         a=c.a,
@@ -269,7 +273,7 @@ def _draft(
         look=sum(look <= max((risk.runs for risk in risks.values()), default=0) for look in looks),
     )
     gap = _gap(c, table, point)
-    here = {seed for (_, p, f), own in table.items() if p == point and f in (c.a, c.b) for seed in own}
+    here = runs.get((c.a, point), set()) | runs.get((c.b, point), set())
     question = Question(
         scale=c.scale,
         better=cast(Any, c.better),

@@ -117,12 +117,17 @@ def sign_flip_p(differences: ArrayLike) -> float:
     if extreme <= 0:
         return 1.0
     if len(d) > EXACT:
-        flips = np.random.default_rng(0).integers(0, 2, (100_000, len(d)), dtype=np.int8) * 2 - 1
-        return float(np.mean(np.abs(np.concatenate([[d.sum()], flips @ d])) >= extreme))
+        return float(np.mean(np.abs(np.concatenate([[d.sum()], _random_flips(len(d)) @ d])) >= extreme))
     one, other = _flipped(d[: len(d) // 2]), np.sort(_flipped(d[len(d) // 2 :]))
     above = len(other) - np.searchsorted(other, extreme - one, side="left")
     below = np.searchsorted(other, -extreme - one, side="right")
     return float((above + below).sum() / 2 ** len(d))
+
+
+@lru_cache(maxsize=1)
+def _random_flips(n: int) -> np.ndarray:
+    """Random signs [100 000, n], the same for all comparisons of n seeds."""
+    return np.random.default_rng(0).integers(0, 2, (100_000, n), dtype=np.int8) * 2 - 1
 
 
 def _flipped(d: np.ndarray) -> np.ndarray:

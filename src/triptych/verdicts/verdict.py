@@ -126,5 +126,12 @@ class Verdict:
     def to_dict(self) -> dict:
         """The record for verdicts.json: strings, finite numbers and null."""
         words = {"sentence": self.sentence, **wording.effect(self)}
-        record = asdict(self) | {"names": list(self.names), "looks": list(self.looks)}
+        record = vars(self) | {
+            "condition": dict(self.condition),
+            "names": list(self.names),
+            "undefined": dict(self.undefined),
+            "left_out": dict(self.left_out),
+            "risks": {framework: asdict(risk) for framework, risk in self.risks.items()},
+            "looks": list(self.looks),
+        }
         return {"verdict": self.verdict, "rests_on": self.rests_on} | words | record

@@ -12,7 +12,7 @@ the normal chance of each class to pass its threshold.
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
@@ -45,7 +45,7 @@ def are_shown(shares: np.ndarray, expected: np.ndarray) -> np.ndarray:
 def shown(shares: np.ndarray, n: int, expected: np.ndarray) -> Measured:
     """The number of classes whose share among n images is at least a tenth of the expected one."""
     errors = np.sqrt(shares * (1 - shares) / n).clip(1e-12)
-    chance = norm.cdf((shares - RARE * expected) / errors) * (expected > 0)
+    chance = ndtr((shares - RARE * expected) / errors) * (expected > 0)
     return Measured(float(are_shown(shares, expected).sum()), float(np.sqrt((chance * (1 - chance)).sum())))
 
 

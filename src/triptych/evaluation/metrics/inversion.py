@@ -36,7 +36,7 @@ def _compute(observed: Observations, options: Options) -> Values:
     budget = options.restarts, options.steps, options.rate
     latents = invert(decode, images, observed.latent, observed.seed, *budget)
     made = observed.decoded(latents)
-    x, y = observed.extractor(images), observed.extractor(made)
+    x, y = observed.features_of_shared(images), observed.extractor(made)
     agreement = value_or_reason(lambda: mean_of(observed.classified(x).argmax(1) == observed.classified(y).argmax(1)))
     length = float(latents.double().square().mean())
     note = f"{len(images)} images, best of {options.restarts} starts, {options.steps} steps; |z|^2/L {length:.2f}"

@@ -9,8 +9,7 @@ always naming the most frequent class, is in the note.
 from __future__ import annotations
 
 import numpy as np
-import scipy.optimize
-import scipy.special
+from scipy import special
 
 from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
@@ -21,6 +20,8 @@ MOST_TRAINING = 10_000
 
 def fit(codes: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """Weights [L + 1, classes], the last row the intercepts, for codes [N, L] and labels [N] in 0 ... classes - 1."""
+    from scipy import optimize  # imported late, since it takes a quarter of a second
+
     count, dimension = codes.shape
     inputs = np.column_stack([codes, np.ones(count)])
     wanted = np.eye(classes)[labels]
@@ -28,15 +29,13 @@ def fit(codes: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights = flat.reshape(dimension + 1, classes)
         penalised = np.concatenate([weights[:-1], np.zeros((1, classes))])
-        log_probabilities = scipy.special.log_softmax(inputs @ weights, axis=1)
+        log_probabilities = special.log_softmax(inputs @ weights, axis=1)
         loss = -(wanted * log_probabilities).sum() + (penalised**2).sum() / 2
         gradient = inputs.T @ (np.exp(log_probabilities) - wanted) + penalised
         return loss / count, gradient.ravel() / count
 
     start = np.zeros((dimension + 1) * classes)
-    found = scipy.optimize.minimize(
-        objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "gtol": 1e-5}
-    )
+    found = optimize.minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "gtol": 1e-5})
     return found.x.reshape(dimension + 1, classes)
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from scipy.stats import rankdata
 
 from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values
@@ -44,6 +43,8 @@ def nearest(x: np.ndarray, training: np.ndarray) -> np.ndarray:
 
 def data_copying(samples: np.ndarray, test: np.ndarray) -> Measured | Undefined:
     """The z-score of the distances [M] of samples against those [N] of test images: negative for copying."""
+    from scipy.stats import rankdata  # imported late, since it takes a second
+
     m, n = len(samples), len(test)
     both = np.concatenate([samples, test])
     ranks, total = rankdata(both), m + n

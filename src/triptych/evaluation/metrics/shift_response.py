@@ -68,7 +68,7 @@ def _compute(observed: Observations) -> Values:
     images, fill = observed.real[chosen], background(observed.real)
     moved = [corrupted(images, "translation", share, observed.seed, fill) for share in (0.0, *SHIFTS)]
     partner = partners(None if observed.labels is None else observed.labels[chosen], len(chosen))
-    features = (torch.from_numpy(observed.extractor(each)) for each in moved)
+    features = (torch.from_numpy(observed.features_of_shared(each)) for each in moved)
     dis_l = (observed.dis_l_of(each) for each in moved)  # where there is no discriminator, it fails when asked
     seen: dict[str, tuple[Iterable[Tensor], Distance]] = {
         "pixel_response": (moved, squared_errors),

@@ -19,7 +19,6 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.signal import detrend
 
 from triptych import topics
 from triptych.evaluation.metrics import Metric, Output, Values, value_or_reason
@@ -36,6 +35,8 @@ def swing(losses: np.ndarray) -> float:
 
     From 0 to 1/2; raises ValueError if there are too few, or any that is not finite.
     """
+    from scipy.signal import detrend  # imported late, since it takes a second
+
     late = losses[len(losses) // 2 :]
     if len(late) < FEWEST:
         raise ValueError(f"the last half of the log has fewer than {FEWEST} lines")

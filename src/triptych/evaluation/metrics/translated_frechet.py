@@ -32,7 +32,7 @@ def _compute(observed: Observations, options: Options) -> Values:
     order, fill = subset(observed, len(observed.real)), background(observed.real)  # all, in an order of their own
     generator = stream(observed.seed, "probe/anywhere")
     shifted = (random_translate(observed.real[part], options.share, generator, fill) for part in order.split(PART))
-    features = np.concatenate([observed.extractor(part) for part in shifted])
+    features = np.concatenate([observed.features_of_shared(part) for part in shifted])
     return {"translated_frechet": corrected(features, observed.features("samples"))}
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -54,14 +55,14 @@ def _code_distance(observed: Observations, moved: list[Tensor], labels: Tensor |
     return _over_shifts(torch.stack([(code - codes[0]).square().sum(1) for code in codes]) / scale)
 
 
-def _classes(observed: Observations, images: Tensor) -> Tensor:
-    return torch.from_numpy(observed.classified(observed.extractor(images)).argmax(1))
+def _classes(observed: Observations, features: np.ndarray) -> Tensor:
+    return torch.from_numpy(observed.classified(features).argmax(1))
 
 
 def _agreement(observed: Observations, moved: list[Tensor], made: list[Tensor]) -> Measured:
-    shown, *seen = (_classes(observed, images) for images in moved)
+    shown, *seen = (_classes(observed, observed.features_of_shared(images)) for images in moved)
     attainable = (torch.stack(seen) == shown).double().mean()
-    agreed = torch.stack([_classes(observed, images) for images in made]) == shown
+    agreed = torch.stack([_classes(observed, observed.extractor(images)) for images in made]) == shown
     return _over_shifts(agreed.double(), f"of the shifted images themselves {float(attainable):.3f}")
 
 

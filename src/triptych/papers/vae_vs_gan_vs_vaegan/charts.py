@@ -1,12 +1,9 @@
 """The reproduction's charts: the response to the rate, learning curves, and the ablation.
 
-Drawn as the figures of a study's report are (triptych.report.plotting): frameworks differ by colour, dash and marker.
+As in the figures of a study's report (triptych.report.plotting), frameworks differ by colour, dash and marker.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 from triptych.claims.quantities import points
 from triptych.claims.results import Results
@@ -14,8 +11,7 @@ from triptych.papers.vae_vs_gan_vs_vaegan import ablation
 from triptych.papers.vae_vs_gan_vs_vaegan.ablation import Effect
 from triptych.papers.vae_vs_gan_vs_vaegan.rates import FRAMEWORKS, OPTIMISERS, PAPER_RATE, Point, centred
 from triptych.papers.vae_vs_gan_vs_vaegan.speed import LABELS, SCORES
-from triptych.report import plotting
-from triptych.report.plotting import Ink, Panel
+from triptych.report.plotting import Axis, Bars, Mark, Panel, Shown, rows_axis, track_of, tracked
 from triptych.text import capital, number
 from triptych.verdicts.stats import Estimate
 from triptych.verdicts.wording import display
@@ -35,23 +31,6 @@ def panels(results: Results, surface: list[Point], effects: list[Effect]) -> dic
     }
 
 
-def _style(ink: Ink, framework: str) -> dict[str, Any]:
-    """A framework's colour, dash and marker."""
-    place = _PLACE[framework]
-    return {"color": ink.series[place], "linestyle": plotting.dash(place), "marker": plotting.MARKERS[place]}
-
-
-def _line(axes: Any, ink: Ink, framework: str, track: list[tuple[float, float, float, float]]) -> None:
-    """A framework's line through points (x, y, low, high), and the band between its lows and highs."""
-    style, (x, y, low, high) = _style(ink, framework), zip(*track, strict=True)
-    axes.fill_between(x, low, high, color=style["color"], alpha=0.16, linewidth=0)
-    axes.plot(x, y, **style, linewidth=plotting.LINE, markersize=4.5, mew=0, label=display(framework))
-
-
-def _legend(axes: Any, ink: Ink) -> None:
-    axes.legend(frameon=False, fontsize=7.5, labelcolor=ink.text, handlelength=2.6, borderaxespad=0.2)
-
-
 def _responses(points: list[Point]) -> dict[str, Panel]:
     """One panel per optimiser, all on one scale: the score over the rate, with crosses for runs that collapsed."""
     scored = [p for p in points if p.estimate and p.estimate.point > 0]
@@ -64,7 +43,14 @@ def _responses(points: list[Point]) -> dict[str, Panel]:
         if own:
             title = f"Fréchet distance over the learning rate, {optimiser}"
             alt = f"{title}: {'; '.join(map(_in_words, own.values()))}."
-            found[f"response-{optimiser.lower()}"] = Panel(title, alt, _response(own, *limits), height=2.7)
+            found[f"response-{optimiser.lower()}"] = Panel(
+                title=title,
+                alt=alt,
+                shown=_response(own, limits[0]),
+                x=_rates(own),
+                y=Axis(log=True, low=limits[0], high=limits[1]),
+                height=2.7,
+            )
     return found
 
 
@@ -77,25 +63,23 @@ def _in_words(line: list[Point]) -> str:
     )
 
 
-def _response(own: dict[str, list[Point]], lowest: float, highest: float) -> Callable[[Any, Ink], None]:
-    def draw(axes: Any, ink: Ink) -> None:
-        for framework, line in own.items():
-            _line(axes, ink, framework, [_with_band(p.rate, p.estimate, lowest) for p in line if p.estimate])
-            collapsed = [(p.rate, p.estimate.point) for p in line if p.collapsed and p.estimate]
-            if collapsed:
-                colour = _style(ink, framework)["color"]
-                axes.plot(*zip(*collapsed, strict=True), "x", color=colour, markersize=9, mew=1.8)
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        plotting.style_axes(axes, ink)
-        ticks = sorted({p.rate for line in own.values() for p in line})
-        axes.set_xticks(ticks, [f"{1000 * rate:g}" for rate in ticks])
-        axes.set_ylim(lowest, highest)
-        _few_ticks(axes.yaxis)
-        axes.set_xlabel("learning rate, in thousandths", color=ink.muted)
-        _legend(axes, ink)
+def _response(own: dict[str, list[Point]], lowest: float) -> list[Shown]:
+    """Each framework's line with its band, and a cross where runs collapsed."""
+    shown: list[Shown] = []
+    for framework, line in own.items():
+        track = [_with_band(p.rate, p.estimate, lowest) for p in line if p.estimate]
+        shown += tracked(track, _PLACE[framework], label=display(framework))
+        collapsed = [(p.rate, p.estimate.point) for p in line if p.collapsed and p.estimate]
+        if collapsed:
+            x, y = zip(*collapsed, strict=True)
+            shown.append(Mark(x, y, _PLACE[framework], marker="x", size=9))
+    return shown
 
-    return draw
+
+def _rates(own: dict[str, list[Point]]) -> Axis:
+    """The learning rates that were tried, each with a tick."""
+    rates = sorted({p.rate for line in own.values() for p in line})
+    return Axis("learning rate, in thousandths", log=True, ticks={rate: f"{1000 * rate:g}" for rate in rates})
 
 
 def _with_band(x: float, e: Estimate, lowest: float) -> tuple[float, float, float, float]:
@@ -103,37 +87,27 @@ def _with_band(x: float, e: Estimate, lowest: float) -> tuple[float, float, floa
     return x, e.point, max(lowest, e.point if e.low is None else e.low), e.point if e.high is None else e.high
 
 
-def _few_ticks(axis: Any) -> None:
-    """Ticks at 1, 2 and 5 of every decade, or at 1 of many: a log axis of one decade would otherwise lack them."""
-    low, high = axis.axes.get_xlim() if axis.axis_name == "x" else axis.axes.get_ylim()
-    axis.set_major_locator(plotting.ticker().LogLocator(base=10, subs=(1,) if high > 200 * low else (1, 2, 5)))
-
-
 def _learning(results: Results, score: str) -> Panel | None:
     """The three frameworks' curves at the paper's setting: mean and range over seeds."""
     tracks = {}
     for framework in FRAMEWORKS:
         runs = centred(results, framework, OPTIMISERS[0], PAPER_RATE)
-        if track := plotting.track_of([points(score, run) for run in runs]):
+        if track := track_of([points(score, run) for run in runs]):
             tracks[framework] = track
     if not tracks:
         return None
     last = ", ".join(f"{display(f)} ends at {number(track[-1][1], 3)}" for f, track in tracks.items())
     label = capital(LABELS[score])
 
-    def draw(axes: Any, ink: Ink) -> None:
-        for framework, track in tracks.items():
-            _line(axes, ink, framework, track)
-        axes.set_yscale("log")
-        plotting.style_axes(axes, ink)
-        _few_ticks(axes.yaxis)
-        axes.set_xlim(left=0)
-        axes.xaxis.set_major_locator(plotting.ticker().MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]))
-        axes.set_xlabel("training images", color=ink.muted)
-        _legend(axes, ink)
-
     title = f"{label} over training, Adam at {PAPER_RATE:g}"
-    return Panel(title=title, alt=f"{title}, mean and range over seeds: {last}.", draw=draw, height=2.7)
+    return Panel(
+        title=title,
+        alt=f"{title}, mean and range over seeds: {last}.",
+        shown=[mark for f, track in tracks.items() for mark in tracked(track, _PLACE[f], label=display(f))],
+        x=Axis("training images", low=0, whole=True),
+        y=Axis(log=True),
+        height=2.7,
+    )
 
 
 def _ablations(effects: list[Effect]) -> dict[str, Panel]:
@@ -150,46 +124,39 @@ def _ablations(effects: list[Effect]) -> dict[str, Panel]:
         own = [effect for effect in own if effect.scale == own[0].scale]  # an axis has one scale
         quirks = list(dict.fromkeys(effect.quirk for effect in own))
         title = f"What each quirk does to the {measure.label} of {base}"
+        log = own[0].scale == "log2"
         found[f"ablation-{base}-{measure.metric.replace('_', '-')}"] = Panel(
-            title=title, alt=f"{title}: {'; '.join(added)}.", draw=_bars(own, quirks), height=0.8 + 0.3 * len(quirks)
+            title=title,
+            alt=f"{title}: {'; '.join(added)}.",
+            shown=_bars(own, quirks, log),
+            x=Axis(f"{'factor' if log else 'difference'} (diamond: significant)", log=log),
+            y=rows_axis(quirks),
+            height=1.1 + 0.3 * len(quirks),
         )
     return found
 
 
-def _bars(own: list[Effect], quirks: list[str]) -> Callable[[Any, Ink], None]:
-    log = own[0].scale == "log2"
+def _bars(own: list[Effect], quirks: list[str], log: bool) -> list[Shown]:
+    """A row for each quirk: what it adds by either comparison, with the interval, and a diamond if that is significant.
+
+    On a `log` axis it is a factor.
+    """
     none = 1.0 if log else 0.0
 
     def shown_at(x: float) -> float:
         return 2**x if log else x
 
-    def draw(axes: Any, ink: Ink) -> None:
-        names = {"fix": "published against it fixed", "keep": "it alone against all fixed"}
-        for place, kind in enumerate(names):
-            colour, shift = ink.series[place], -0.19 if kind == "fix" else 0.19
-            shown = [(quirks.index(e.quirk) + shift, e.estimate, e) for e in own if e.kind == kind and e.estimate]
-            solid = {"color": colour, "alpha": 0.75} if kind == "fix" else {"fill": False, "edgecolor": colour}
-            widths = [shown_at(e.point) - none for _, e, _ in shown]
-            axes.barh([y for y, _, _ in shown], widths, 0.3, left=none, label=names[kind], **solid)
-            for y, added, effect in shown:
-                if added.low is not None and added.high is not None:
-                    ends = [shown_at(added.low), shown_at(added.high)]
-                    axes.plot(ends, [y, y], color=ink.text, linewidth=1.4)
-                if effect.verdict in ("makes it", "weakens it"):
-                    axes.plot([shown_at(added.point)], [y], "D", color=ink.text, markersize=3.5, mew=0)
-        axes.axvline(none, color=ink.muted, linewidth=0.8)
-        if log:
-            axes.set_xscale("log")
-        plotting.style_axes(axes, ink)
-        axes.set_yticks(range(len(quirks)), quirks)  # a row for each quirk, downwards
-        axes.set_ylim(len(quirks) - 0.5, -0.5)
-        axes.grid(visible=False, axis="y")
-        if log:
-            _few_ticks(axes.xaxis)
-        else:
-            axes.xaxis.set_major_locator(plotting.ticker().MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-        by = "factor" if log else "difference"
-        axes.set_xlabel(f"{by} (diamond: significant)", color=ink.muted)
-        _legend(axes, ink)
-
-    return draw
+    shown: list[Shown] = []
+    names = {"fix": "published against it fixed", "keep": "it alone against all fixed"}
+    for place, kind in enumerate(names):
+        shift = -0.19 if kind == "fix" else 0.19
+        known = [(quirks.index(e.quirk) + shift, e.estimate, e) for e in own if e.kind == kind and e.estimate]
+        ends = [shown_at(estimate.point) for _, estimate, _ in known]
+        shown.append(Bars([y for y, _, _ in known], ends, none, place, filled=kind == "fix", label=names[kind]))
+        for y, added, effect in known:
+            if added.low is not None and added.high is not None:
+                shown.append(Mark([shown_at(added.low), shown_at(added.high)], [y, y], "ink", width=1.4))
+            if effect.verdict in ("makes it", "weakens it"):
+                shown.append(Mark([shown_at(added.point)], [y], "ink", marker="D", size=3.5))
+    shown.append(Mark([none, none], [-0.5, len(quirks) - 0.5], "muted", width=0.8))
+    return shown

@@ -21,7 +21,7 @@ from triptych.papers.vae_vs_gan_vs_vaegan.designs import SCALES
 from triptych.papers.vae_vs_gan_vs_vaegan.rates import Elasticity, Point, Tuned
 from triptych.papers.vae_vs_gan_vs_vaegan.speed import Time
 from triptych.papers.vae_vs_gan_vs_vaegan.table1 import Row, Spread
-from triptych.report import pages, plotting
+from triptych.report import drawing, pages
 from triptych.text import number
 from triptych.verdicts import scales
 from triptych.verdicts.stats import Estimate
@@ -157,7 +157,7 @@ def collect_content(results: Results, claims: list[Claim], folder: Path) -> Cont
         effects=effects,
         findings=ablation.findings(results, effects),
         charts={
-            name: Chart(panel.title, panel.alt, str(plotting.svg(panel, f"paper/{name}")))
+            name: Chart(panel.title, panel.alt, str(drawing.svg(panel)))
             for name, panel in charts.panels(results, points, effects).items()
         },
         pictures={name: Picture(path, **TEXTS["pictures"][name]) for name, path in drawn.items()},

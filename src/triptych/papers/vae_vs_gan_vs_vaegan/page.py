@@ -8,7 +8,6 @@ with its pictures next to it.
 from __future__ import annotations
 
 import base64
-import re
 from pathlib import Path
 
 from markupsafe import Markup
@@ -19,7 +18,7 @@ from triptych.claims.results import Results
 from triptych.directory import ReproductionDirectory
 from triptych.papers.vae_vs_gan_vs_vaegan import page_text
 from triptych.papers.vae_vs_gan_vs_vaegan.content import Content, collect_content
-from triptych.report import pages, plotting
+from triptych.report import drawing, pages
 
 PICTURES = {
     "C1": ("samples",),
@@ -62,7 +61,7 @@ def write(results: Results, claims: list[Claim], folder: Path, docs: Path | None
 def _write_markdown(content: Content, directory: ReproductionDirectory) -> None:
     """Write paper.md and, in paper/, its pictures and charts."""
     for name, chart in content.charts.items():
-        store.write(directory.pictures / f"{name}.svg", (plotting.standalone(chart.svg).strip() + "\n").encode())
+        store.write(directory.pictures / f"{name}.svg", (drawing.standalone(chart.svg).strip() + "\n").encode())
     for picture in content.pictures.values():
         path = directory.pictures / picture.path.name
         if path != picture.path:
@@ -81,7 +80,7 @@ def render(content: Content) -> str:
         charted={c.id: _charts(content, *CHARTS[c.id]) for c in content.claims if c.id in CHARTS},
         more=MORE,
         effects=lambda base: _charts(content, f"ablation-{base}-"),
-        chart=lambda name, place: Markup(_with_ids(content.charts[name].svg, place)),
+        chart=lambda name: Markup(content.charts[name].svg),
     )
 
 
@@ -94,11 +93,6 @@ def render_markdown(content: Content) -> str:
 
 def _charts(content: Content, *prefixes: str) -> list[str]:
     return [name for name in content.charts if name.startswith(prefixes)]
-
-
-def _with_ids(svg: str, place: str) -> str:
-    """The drawing with ids of its own, since a page may show one chart in two places."""
-    return re.sub(r'(\bid="|\burl\(#|\bhref="#)', rf"\g<1>{place}-", svg)
 
 
 def uri(path: Path) -> str:

@@ -173,7 +173,7 @@ def run(console: Console, planned: list[PlannedStudy]) -> list[RunDirectory] | N
         if study.left:
             study.directory.report_html.unlink(missing_ok=True)
         observer = running.Terminal(console, show_plan=False)
-        outcome = runner.run_study(study.spec, study.directory.path, observer, figures=False)
+        outcome = runner.run_study(study.spec, study.directory.path, observer)
         if outcome.is_stopped:
             return None
         failed += outcome.failed
