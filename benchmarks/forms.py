@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,8 @@ from torch.nn.functional import binary_cross_entropy, softplus
 from benchmarks import pythae_form
 from triptych.errors import InputError
 from triptych.plugins import suggest
-from triptych.spec import RunSpec
+from triptych.spec import Precision, RunSpec
+from triptych.training.precision import train_in
 from triptych.training.state import State, initial, is_finite
 from triptych.training.step import Diverged, Examples, step
 
@@ -77,9 +79,10 @@ class Form:
     missing: Callable[[], str | None] = lambda: None
 
 
-def ours(setting: Setting) -> Prepared:
+def ours(setting: Setting, precision: Precision = "float32") -> Prepared:
     """The step as `triptych.training.loop.Training.advance` makes it, without the data and the log."""
     state = setting.state()
+    train_in(precision, state.nets)
     examples = [Examples(setting.images)]
 
     def play() -> None:
@@ -226,6 +229,7 @@ def pythae(setting: Setting) -> Prepared:
 
 OURS: dict[str, Form] = {
     "float32": Form("Triptych", ours),
+    "bf16": Form("Triptych, bf16", partial(ours, precision="bf16"), torch.bfloat16),
 }
 """Our step by precision. A mode that training gains is one more entry."""
 

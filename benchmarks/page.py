@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.forms import PREFIX
 from triptych import store
 from triptych.errors import InputError
-from triptych.report import plotting
+from triptych.report import drawing, plotting
 from triptych.text import number
 
 Record = dict[str, Any]
@@ -203,27 +203,21 @@ def figure(presets: dict[str, Record]) -> str:
             f"{preset}: " + ", ".join(f"{titles[name]} {spread(own[name])}" for name in own)
             for preset, own in ratios.items()
         ),
-        draw=lambda axes, ink: _draw(axes, ink, ratios, list(titles)),
+        shown=list(_marks(ratios, names)),
+        x=plotting.Axis("processor time of a step, ours = 1", low=0),
+        y=plotting.rows_axis(names),
         height=0.9 + 0.35 * len(names),
     )
-    return plotting.standalone(str(plotting.svg(panel, "speed"))).strip()
+    return drawing.standalone(str(drawing.svg(panel))).strip()
 
 
-def _draw(axes: Any, ink: plotting.Ink, ratios: dict[str, dict[str, dict[str, float]]], names: list[str]) -> None:
-    plotting.style_axes(axes, ink)
-    axes.axvline(1, color=ink.muted, linewidth=0.9)
-    step = 0.5 / len(ratios)
+def _marks(ratios: dict[str, dict[str, dict[str, float]]], names: list[str]) -> Iterator[plotting.Mark]:
+    """A line at 1, and for each preset and form a mark with its quartiles."""
+    yield plotting.Mark([1, 1], [-0.5, len(names) - 0.5], "muted", width=0.9)
     for series, (preset, own) in enumerate(ratios.items()):
-        colour, marker = ink.series[series % len(ink.series)], plotting.MARKERS[series % len(plotting.MARKERS)]
-        axes.plot([], [], marker, color=colour, markersize=5.5, mew=0, label=preset)
-        for name, ratio in own.items():
-            y = names.index(name) + (series - (len(ratios) - 1) / 2) * step
-            axes.plot([ratio["low"], ratio["high"]], [y, y], color=colour, linewidth=plotting.LINE)
-            axes.plot([ratio["median"]], [y], marker, color=colour, markersize=5.5, mew=0)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlim(left=0)
-    axes.set_xlabel("processor time of a step, ours = 1", color=ink.muted)
-    axes.legend(
-        frameon=False, labelcolor=ink.text, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, handletextpad=0.2
-    )
+        marker = plotting.MARKERS[series % len(plotting.MARKERS)]
+        heights = [names.index(name) + (series - (len(ratios) - 1) / 2) * 0.5 / len(ratios) for name in own]
+        for y, ratio in zip(heights, own.values(), strict=True):
+            yield plotting.Mark([ratio["low"], ratio["high"]], [y, y], series, width=plotting.LINE)
+        medians = [ratio["median"] for ratio in own.values()]
+        yield plotting.Mark(medians, heights, series, marker=marker, size=5.5, label=preset)
