@@ -1,0 +1,1 @@
+"""How fast a training step and whole jobs are, next to the forms that others use. `python -m benchmarks --help`."""
