@@ -18,6 +18,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from triptych.networks.convolution import as_pytorch
+
 READS = {"item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__", "__index__", "__array__"}
 """Calls from Python that need a tensor's value: on a GPU each waits for all work before it."""
 READING_OPERATORS = {"_local_scalar_dense", "equal", "nonzero"}
@@ -73,7 +75,7 @@ class _Reads(TorchFunctionMode):
 
 
 def count(step: Callable[[], object], optimisers: Iterable[torch.optim.Optimizer] = ()) -> Counts:
-    """What one call of `step` takes; call it once before, so that optimisers have made their moments.
+    """What one of two calls of `step` takes; call it once before, so that optimisers have made their moments.
 
     Adam reads its own step counters, which PyTorch keeps on the CPU so that nothing waits: reads of what is in the
     state of `optimisers` are not counted as reads.
@@ -81,7 +83,9 @@ def count(step: Callable[[], object], optimisers: Iterable[torch.optim.Optimizer
     states = (entry for optimiser in optimisers for entry in optimiser.state.values())
     known = {id(value) for entry in states for value in entry.values() if isinstance(value, torch.Tensor)}
     reads = _Reads(known)
-    calls = _Calls(lambda: reads.is_reading)
+    calls, arithmetic = _Calls(lambda: reads.is_reading), _Calls(lambda: False)
+    with as_pytorch(), arithmetic:  # the arithmetic of the networks, whatever form computes it
+        step()
     with reads, calls:
         step()
-    return Counts(flops=calls.flops, operators=calls.operators.total(), host_reads=reads.reads + calls.reads)
+    return Counts(flops=arithmetic.flops, operators=calls.operators.total(), host_reads=reads.reads + calls.reads)

@@ -4,10 +4,10 @@ All forms get the same networks, the same initial weights, the same batch and th
 the same losses, and so the same gradients:
 
 - `ours`: `triptych.training.step.step` and the check of the weights after it, as training calls them.
-- `minimal`: plain PyTorch by hand: the fewest forward and backward passes, no checks, no log.
+- `minimal`: by hand: the fewest forward and backward passes, no checks, no log, and the same layers as ours.
 - `three-gradients`: plain PyTorch as one would write it first: one graph, and each player's gradient through all of it.
 
-The others have losses and an order of their own:
+All but `minimal` have PyTorch's own convolutions, as others have. Two have losses and an order of their own:
 
 - `course`: what the code of "VAE vs GAN vs VAE-GAN" (University of Toronto, 2021) computes: one player after another,
   each after a backward pass through everything. `course-anomaly` has PyTorch's anomaly detection on, as published.
@@ -28,6 +28,7 @@ from torch.nn.functional import binary_cross_entropy, softplus
 
 from benchmarks import pythae_form
 from triptych.errors import InputError
+from triptych.networks.convolution import as_pytorch
 from triptych.plugins import suggest
 from triptych.spec import Precision, RunSpec
 from triptych.training.precision import train_in
@@ -140,6 +141,18 @@ def minimal(setting: Setting) -> Prepared:
     return Prepared(state, play)
 
 
+def with_pytorchs_layers(make: Callable[[Setting], Prepared], setting: Setting) -> Prepared:
+    """A form whose convolutions are PyTorch's own, as those of others are."""
+    with as_pytorch():
+        prepared = make(setting)
+
+    def play() -> None:
+        with as_pytorch():
+            prepared.step()
+
+    return Prepared(prepared.state, play)
+
+
 def three_gradients(setting: Setting) -> Prepared:
     """One graph, and for each player the gradient of its own loss, through all that lies between."""
     state = setting.state()
@@ -235,10 +248,10 @@ OURS: dict[str, Form] = {
 
 OTHERS: dict[str, Form] = {
     "minimal": Form("minimal, plain PyTorch", minimal),
-    "three-gradients": Form("three gradients, plain PyTorch", three_gradients),
-    "pythae": Form("pythae 0.1.2", pythae, missing=pythae_form.missing),
-    "course": Form("course code's arithmetic", course),
-    "course-anomaly": Form("course code's, anomaly detection on", course_anomaly),
+    "three-gradients": Form("three gradients, plain PyTorch", partial(with_pytorchs_layers, three_gradients)),
+    "pythae": Form("pythae 0.1.2", partial(with_pytorchs_layers, pythae), missing=pythae_form.missing),
+    "course": Form("course code's arithmetic", partial(with_pytorchs_layers, course)),
+    "course-anomaly": Form("course code's, anomaly detection on", partial(with_pytorchs_layers, course_anomaly)),
 }
 
 

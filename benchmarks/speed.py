@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import random
 import resource
 import subprocess
@@ -30,10 +31,11 @@ import numpy as np
 import torch
 
 from benchmarks.counting import Counts, count
-from benchmarks.forms import Form, Prepared, Setting
+from benchmarks.forms import PREFIX, Form, Prepared, Setting
 from benchmarks.machine import ROOT
 from triptych.rng import stream
 from triptych.spec import RunSpec
+from triptych.study.executors.local import ALLOCATOR
 from triptych.study.presets import PRESETS
 
 PRODUCT = 2048
@@ -143,7 +145,15 @@ class Worker:
     def __init__(self, spec: RunSpec, form: str) -> None:
         self.form = form
         command = [sys.executable, "-m", "benchmarks.worker"]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        settings = ALLOCATOR if form.startswith(PREFIX) or form == "minimal" else {}
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**settings, **os.environ},
+        )
         self._asked = {"spec": spec.model_dump(mode="json"), "form": form, "threads": torch.get_num_threads()}
 
     def __enter__(self) -> Worker:

@@ -14,6 +14,7 @@ from rich.console import Console
 from block_features import EXTRACTOR
 from triptych import plugins, topics
 from triptych.evaluation import metrics
+from triptych.evaluation.likelihood import PILOT_CHAINS
 from triptych.evaluation.metrics import Metric, Output
 from triptych.evaluation.pricing import ROWS, MeasuredMetric, Prices
 from triptych.evaluation.standin import Call, Shape, stand_in
@@ -81,7 +82,8 @@ def test_annealing_is_counted_with_its_chains_temperatures_and_leapfrog_steps():
     expected: dict[int, int] = {}
     for images, runs in ((2, 1), (4, 1), (3, 2)):  # validation, test, and simulated ones forwards and back
         expected[2 * images] = expected.get(2 * images, 0) + runs * (1 + moves)
-        expected[4 * images] = expected.get(4 * images, 0) + 1 + pilot
+        pilots = PILOT_CHAINS * images
+        expected[pilots] = expected.get(pilots, 0) + 1 + pilot
     assert gradients == expected
 
 

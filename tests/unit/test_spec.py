@@ -226,6 +226,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "translate_fill": 0.0,
         "log_images": 1,
         "snapshots": 2,
+        "precision": "bf16",
     },
 }
 

@@ -14,6 +14,9 @@ float32, an equal sum is computed in another order (docs/performance.md has the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -55,10 +58,26 @@ def _shape(layer: nn.Conv2d | nn.ConvTranspose2d) -> Shape | None:
     return None if any(a != b for a, b in sizes) else (layer.stride[0], layer.padding[0])  # type: ignore[return-value]
 
 
+_left_to_pytorch: ContextVar[bool] = ContextVar("_left_to_pytorch", default=False)
+
+
+@contextmanager
+def as_pytorch() -> Iterator[None]:
+    """Let the layers compute as PyTorch's own in the block: to count FLOPs, of which the fast forms take a few more, or
+    to see what they gain.
+    """
+    token = _left_to_pytorch.set(True)
+    try:
+        yield
+    finally:
+        _left_to_pytorch.reset(token)
+
+
 def _is_plain(x: Tensor, weight: Tensor) -> bool:
     """Whether these are square images in float32 on a CPU, with nothing around that changes what is computed."""
     return (
-        x.device.type == "cpu"
+        not _left_to_pytorch.get()
+        and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and x.ndim == 4
         and x.shape[-1] == x.shape[-2]

@@ -18,6 +18,7 @@ from torch.utils.flop_counter import flop_registry
 
 from triptych import networks
 from triptych.frameworks import Framework, framework_of
+from triptych.networks.convolution import as_pytorch
 from triptych.plugins import is_outside
 from triptych.spec import NetworkSpec, RunSpec
 from triptych.training.state import initial
@@ -122,7 +123,7 @@ def count_step(spec: RunSpec, channels: int, classes: int, device: Literal["cpu"
     for progress, percents in phases(framework).values():
         turns = update_groups(spec, framework, progress)
         set_modes(state, turns)
-        with FlopCounter() as counter:
+        with as_pytorch(), FlopCounter() as counter:
             for index, turn in enumerate(turns):
                 if turn.players:
                     play(state, batch_of(state, spec, Examples(images, labels), turn.players, index, progress))
