@@ -16,6 +16,7 @@ from benchmarks.counting import Counts, count
 from benchmarks.speed import Turn, images_of, measure, spec_of, summary
 from triptych.errors import InputError
 from triptych.frameworks import Noise
+from triptych.frameworks.vaegan import VAEGAN
 from triptych.spec import RunSpec
 from triptych.training import cost
 from triptych.training.state import initial
@@ -302,13 +303,7 @@ def test_pythaes_form_applies_what_its_trainer_applies(monkeypatch: pytest.Monke
     """
     spec = tiny(
         optimiser=SGD | {"rate": 0.1},
-        options={
-            "gamma": 0.2,
-            "adversarial_weight": 0.8,
-            "adversarial": "leaked",
-            "dis_sees_reconstructions": False,
-            "encoder_weight": 1.2,
-        },
+        options={**VAEGAN.presets["pythae"]["options"], "equilibrium": 0.0},
     )
     setting = in_float64(spec, monkeypatch)
     drawn = iter([setting.noise("z"), setting.noise("z_p")])

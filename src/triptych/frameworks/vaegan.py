@@ -81,6 +81,7 @@ class VAEGAN(Framework):
         "pythae": {
             "options": {
                 "gamma": 0.2,
+                "encoder_weight": 1.2,  # its code adds what Dec's backward pass leaves in Enc's gradient, 1 - 0.8
                 "adversarial_weight": 0.8,
                 "adversarial": "leaked",
                 "dis_sees_reconstructions": False,
