@@ -181,9 +181,28 @@ def test_paces_are_measured_once_for_each_kind_of_run_and_kept(
     )
     notes: list[str] = []
     first = costing.kept_paces(many, tmp_path, [EXTRACTOR], notes.append)
-    assert sorted(timed) == ["gan", "vae"] and len(notes) == 1
+    assert sorted(timed) == ["gan", "gan", "vae"] and len(notes) == 1  # the dearer one in bf16, too
+    assert first.bf16_gain is not None and first.bf16_gain > 0
     assert costing.kept_paces(many, tmp_path, [EXTRACTOR], notes.append) == first and len(notes) == 1
     assert all(pace > 0 for pace in (*first.flop.values(), *first.scoring.values())) and not first.unknown
+
+
+@pytest.mark.parametrize(("gain", "proposed"), [(1.8, True), (1.1, False), (None, False)])
+def test_bf16_is_proposed_where_it_pays(many: costing.CostedPlan, gain: float | None, proposed: bool):
+    estimate = many.estimate(paces=dataclasses.replace(paces_for(many), bf16_gain=gain))
+    console = Console(file=io.StringIO(), width=160)
+    tables.plan(console, many, estimate)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert ("1.8 times as fast here in bf16: --precision bf16" in said) == proposed
+
+
+def test_what_is_trained_in_bf16_is_timed_in_bf16_and_not_compared(many: costing.CostedPlan):
+    [run, *_] = many.runs
+    low = run.model_copy(update={"training": run.training.model_copy(update={"precision": "bf16"})})
+    calibration = Calibration(many.spec, many.facts, "cpu", 1, [EXTRACTOR])
+    assert pace_of(low) != pace_of(run)
+    assert calibration._bf16_gain(low, 1.0, 1) is None
+    assert calibration._seconds_per_image(low, 1) > 0
 
 
 def test_an_extractor_that_cannot_be_had_here_leaves_scoring_uncounted(many: costing.CostedPlan):

@@ -63,7 +63,8 @@ class Paces:
     """What was measured, in seconds: for each kind of run (`pace_of`) a training FLOP and the scoring of a run; what a
     study pays once for its runs' scores, and for what is fitted to its data; the start of a worker.
 
-    `unknown` says which scores are not counted, and why.
+    `unknown` says which scores are not counted, and why. `bf16_gain` is how many times as fast the dearest training
+    step would be in bf16; None if it is in bf16.
     """
 
     flop: dict[str, float]
@@ -72,6 +73,7 @@ class Paces:
     fitting: float
     start: float
     unknown: dict[str, str] = field(default_factory=dict)
+    bf16_gain: float | None = None
 
 
 def pace_of(run: RunSpec) -> str:
@@ -106,10 +108,18 @@ class Calibration:
                 state = initial(run, self.facts.channels, self.device, self.facts.classes)
                 scoring[pace] = prices.scoring(self._observed(run, state, extractors[0])) if prices else 0.0
                 steps[pace] = self._seconds_per_image(run, flops[run.id]) / max(flops[run.id], 1)
+            dearest = max(runs, key=lambda run: flops[run.id])
+            gain = self._bf16_gain(dearest, steps[pace_of(dearest)], flops[dearest.id])
             shared = prices.shared() if prices else 0.0
             unknown |= prices.unknown if prices else {}
             return Paces(
-                flop=steps, scoring=scoring, shared=shared, fitting=fitting, start=self._start(), unknown=unknown
+                flop=steps,
+                scoring=scoring,
+                shared=shared,
+                fitting=fitting,
+                start=self._start(),
+                unknown=unknown,
+                bf16_gain=gain,
             )
 
     def _start(self) -> float:
@@ -119,6 +129,13 @@ class Calibration:
             [sys.executable, "-c", f"import {', '.join(worker.IMPORTS)}"], check=False, stdin=subprocess.DEVNULL
         )
         return time.perf_counter() - began
+
+    def _bf16_gain(self, run: RunSpec, pace: float, flops: int) -> float | None:
+        """The time of a run's training step, whose seconds per FLOP are `pace`, over that of the same in bf16."""
+        if run.training.precision == "bf16":
+            return None
+        training = run.training.model_copy(update={"precision": "bf16"})
+        return pace * max(flops, 1) / self._seconds_per_image(run.model_copy(update={"training": training}), flops)
 
     def _seconds_per_image(self, run: RunSpec, flops: int) -> float:
         """Training steps on noise, spread over the phases of the framework, after one to warm up."""

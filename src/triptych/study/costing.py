@@ -44,7 +44,7 @@ class Estimate:
 
     `seconds` is the time from the start to the last score; `training` and `scoring` are of all runs together, `once` of
     what is done once for all of them, `shared` of that for their scores. The report is not in it. `unknown` names the
-    scores that are not counted.
+    scores that are not counted, `bf16_gain` how many times as fast training would be in bf16.
     """
 
     flops: int
@@ -55,6 +55,7 @@ class Estimate:
     shared: float
     runs: dict[str, RunTime]
     unknown: dict[str, str]
+    bf16_gain: float | None
     memory_bytes: int
     disk_bytes: int
 
@@ -96,6 +97,7 @@ class CostedPlan(Plan):
             shared=paces.shared,
             runs=times,
             unknown=paces.unknown,
+            bf16_gain=paces.bf16_gain,
             memory_bytes=self._memory_bytes(list(runs)),
             disk_bytes=self._disk_bytes(list(runs)),
         )

@@ -111,7 +111,14 @@ def plan(console: Console, study: CostedPlan, estimate: Estimate) -> None:
         soft_wrap=True,
     )
     notes(console, [f"not counted: {name}, since {why}" for name, why in estimate.unknown.items()])
+    if estimate.bf16_gain and estimate.bf16_gain >= WORTH_IT:
+        gain = f"training would be about {number(estimate.bf16_gain, 2)} times as fast here in bf16"
+        notes(console, [f"{gain}: --precision bf16, or training.precision in a study. It changes the numbers."])
     decidable(console, study, estimate)
+
+
+WORTH_IT = 1.2
+"""From this gain on, another precision is proposed."""
 
 
 def seconds(value: float) -> str:
