@@ -195,11 +195,15 @@ def step_time(check: Check, result: Result) -> None:
     for spec in check.specs("paper", ["vae", "gan", "vaegan"]):
         training = check.training(spec)
         seconds = median_seconds(training.play, check.device)
+        low = spec.training.model_copy(update={"precision": "bf16"})
+        low_seconds = median_seconds(check.training(spec.model_copy(update={"training": low})).play, check.device)
         tflops = training.step_images * flops_per_image(spec, 1) / seconds / 1e12
         result["frameworks"][spec.framework] = {
             "seconds": seconds,
             "iteration_seconds": median_seconds(training.advance, check.device),
             "tflops": tflops,
+            "bf16_seconds": low_seconds,
+            "bf16_gain": seconds / low_seconds,
             "share_of_float32": tflops / products["float32"]["tflops"],
             "peak_memory": torch.cuda.max_memory_allocated(check.device) if check.cuda else None,
         }

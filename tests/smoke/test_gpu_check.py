@@ -42,7 +42,10 @@ def test_every_part_has_its_numbers(tmp_path):
 
     assert all(product["tflops"] > 0 for product in parts["step_time"]["matrix_products"].values())
     assert set(parts["step_time"]["frameworks"]) == {"vae", "gan", "vaegan"}
-    assert all(row["seconds"] > 0 and row["tflops"] > 0 for row in parts["step_time"]["frameworks"].values())
+    assert all(
+        row["seconds"] > 0 and row["tflops"] > 0 and row["bf16_gain"] > 0
+        for row in parts["step_time"]["frameworks"].values()
+    )
 
     runs = parts["as_published"]["runs"]
     assert [(run["rate"], run["seed"]) for run in runs] == [(0.0003, 0), (0.00015, 0), (0.0006, 0)]
