@@ -71,6 +71,10 @@ def baseline_file(baseline: str, key: str) -> str:
     return f"{baseline}-{key}.json"
 
 
+BASELINES = "*_baseline-*.json"
+"""The pattern of these names."""
+
+
 def paces_file(key: str) -> str:
     """The name of the file with the paces that were measured on this machine, next to the features."""
     return f"paces-{key}.json"

@@ -81,7 +81,8 @@ def _is_plugin(kind: str, file: Path) -> bool:
 def _is_built_in(kind: str, name: str) -> bool:
     """Whether `name` is one of `names(kind)`, without a look at all the others."""
     files = [folder / f"{name}.py" for folder in _folders(kind)] if name.isidentifier() and name[0] != "_" else []
-    return any(file.is_file() and _is_plugin(kind, file) for file in files)
+    # A disk that does not tell "VAE.py" from "vae.py" has both if asked for one.
+    return any(file.is_file() and file.name in os.listdir(file.parent) and _is_plugin(kind, file) for file in files)
 
 
 @functools.cache

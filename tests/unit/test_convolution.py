@@ -131,3 +131,14 @@ def test_a_weight_that_changes_before_backward_is_an_error() -> None:
         layer.weight.add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         total.backward()
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script.:DeprecationWarning")  # of torch.func.jvp itself
+def test_torch_func_works_with_few_channels() -> None:
+    layer, x = Conv2d(1, 4, 5, 1, 2).requires_grad_(False), torch.randn(2, 1, 8, 8)
+    slopes = torch.func.grad(lambda images: layer(images).square().sum())(x)
+    images = x.clone().requires_grad_()
+    torch.testing.assert_close(slopes, torch.autograd.grad(layer(images).square().sum(), images)[0])
+    _, forward = torch.func.jvp(layer, (x,), (torch.ones_like(x),))
+    torch.testing.assert_close(forward, F.conv2d(torch.ones_like(x), layer.weight, padding=2), rtol=1e-4, atol=1e-5)
+    assert torch.equal(torch.vmap(layer)(x[None])[0], F.conv2d(x, layer.weight, layer.bias, padding=2))

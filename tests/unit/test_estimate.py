@@ -221,3 +221,17 @@ def test_a_stand_in_answers_with_the_shapes_of_a_run():
     assert observed.decoded(torch.zeros(3, 4)).shape == (3, 1, 16, 16)
     assert observed.asked.calls == {Call("decode", 250): 1}
     assert observed.asked.shared >= {("sample", ""), ("blocks", "training")}
+
+
+def test_a_framework_that_does_not_work_in_bf16_is_timed_all_the_same(
+    many: costing.CostedPlan, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(self: Calibration, run: Any, *rest: Any) -> float:
+        if run.training.precision == "bf16":
+            raise RuntimeError("index_add_(): self (Float) and source (BFloat16)")
+        return 1.0
+
+    monkeypatch.setattr(Calibration, "_seconds_per_image", refuse)
+    monkeypatch.setattr(Calibration, "_start", lambda self: 0.0)
+    paces = many.paces(extractors=[EXTRACTOR])
+    assert paces.bf16_gain is None and all(paces.flop.values())

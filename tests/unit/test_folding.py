@@ -60,3 +60,41 @@ def test_a_norm_without_a_layer_before_it_stays(foldable: bool) -> None:
     network.foldable = foldable
     fold(network)
     assert norms(network) == (2 if foldable else 3)
+
+
+class Doubled(nn.Module):
+    """A layer, an activation that is used twice, and a norm: the norm does not follow the layer."""
+
+    foldable = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        act = nn.Tanh()
+        self.body = nn.Sequential(nn.Linear(3, 3), act, nn.Linear(3, 3), act, nn.BatchNorm1d(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x)
+
+
+def sequential(*layers: nn.Module) -> nn.Module:
+    network = nn.Sequential(*layers)
+    network.foldable = True
+    return network
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        Doubled(),
+        sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(3, 3)), nn.BatchNorm1d(3)),
+        sequential(nn.Linear(3, 3), nn.BatchNorm1d(3, track_running_stats=False)),
+        sequential(nn.Unflatten(1, (3, 1, 1)), nn.ConvTranspose2d(3, 3, 1, groups=3), nn.BatchNorm2d(3), nn.Flatten()),
+    ],
+    ids=["an activation between", "spectral norm", "no running statistics", "groups"],
+)
+def test_what_cannot_be_folded_stays_as_it_is(network: nn.Module) -> None:
+    network.eval()
+    x = torch.randn(4, 3)
+    before = network(x)
+    fold(network)
+    assert norms(network) == 1 and torch.equal(network(x), before)

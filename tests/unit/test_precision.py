@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -79,3 +81,15 @@ def test_precision_is_part_of_a_runs_identity_and_its_default_is_not(tiny_run):
     assert low.id != plain.id
     with pytest.raises(InputError, match="precision"):
         checked(TrainingSpec, {"precision": "fp16"}, "the study")
+
+
+def test_a_deep_copy_of_a_network_computes_with_its_own_weights(tiny_run):
+    state = initial(tiny_run("gan"), 1)
+    train_in("bf16", state.nets)
+    copied = copy.deepcopy(state.nets["dec"])
+    with torch.no_grad():
+        for value in copied.parameters():
+            value.zero_()
+    latents = torch.randn(4, 8)
+    assert not copied(latents).any() and state.nets["dec"](latents).any()
+    assert type(state.nets["dec"]).__name__ == "Decoder"

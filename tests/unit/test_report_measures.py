@@ -309,3 +309,23 @@ def test_what_is_nearer_to_noise_than_to_real_images_is_never_just_equal(copy: P
     put(copy / "verdicts.json", equal)
     answer = answered(copy)["Who samples best?"]
     assert answer.headline == "No relevant difference, all nearer to noise than to real images"
+
+
+def test_noise_does_not_change_what_the_measures_say_together(copy: Path) -> None:
+    """Two primary measures of one question, both equal, of which one is near noise: still no relevant difference."""
+    path = copy / "metrics.json"
+    listed = json.loads(path.read_text())
+    for metric in listed if isinstance(listed, list) else listed["metrics"]:
+        if metric["metric"] == "frechet_distance@pixels":
+            metric["role"] = "primary"
+    put(path, listed)
+    rows = read_scores(copy)
+    write_scores(copy, [row | {"value": 390.0} if row["metric"] == "frechet_distance" else row for row in rows])
+    pairs = (("vae", "gan"), ("vae", "vaegan"), ("gan", "vaegan"))
+    equal = [
+        {"metric": metric, "a": a, "b": b, "verdict": "equivalent"}
+        for metric in ("frechet_distance", "frechet_distance@pixels")
+        for a, b in pairs
+    ]
+    put(copy / "verdicts.json", equal)
+    assert answered(copy)["Who samples best?"].headline == "No relevant difference"

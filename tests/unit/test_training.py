@@ -22,10 +22,10 @@ from triptych.data import dataset
 from triptych.errors import InputError
 from triptych.evaluation import features, scoring
 from triptych.evaluation.run import Run
-from triptych.spec import DataSpec, RunSpec, ScoringSpec
+from triptych.spec import DataSpec, OptimiserSpec, RunSpec, ScoringSpec
 from triptych.training import grids, loop
 from triptych.training import step as engine
-from triptych.training.state import initial, is_finite
+from triptych.training.state import initial, is_finite, optimisers
 from triptych.training.step import Diverged
 
 pytestmark = pytest.mark.slow
@@ -410,3 +410,24 @@ def test_weights_are_finite_if_each_of_them_is(numbers, finite, where, tiny_run)
     with torch.no_grad():
         next(v for v in values if v.numel() > 1).view(-1)[:2] = torch.tensor(numbers)
     assert is_finite(state) == finite
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels last", "with gaps"])
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD", "Adagrad"])
+def test_an_optimiser_is_fused_only_where_numbers_lie_in_order(name, layout):
+    """Fused loops go through memory, so with another order they would mix up numbers after a resume."""
+    weight = torch.randn(4, 3, 5, 5)
+    weight = {
+        "contiguous": weight,
+        "channels last": weight.to(memory_format=torch.channels_last),
+        "with gaps": torch.randn(8, 3, 5, 5)[::2],
+    }[layout]
+    spec = OptimiserSpec(name=name, rate=0.1, options={})
+    made = optimisers(spec, {"dec": [torch.nn.Parameter(weight)]})["dec"]
+    assert bool(made.defaults["fused"]) == (layout == "contiguous")
+
+
+def test_who_asks_for_another_form_of_an_optimiser_gets_it():
+    spec = OptimiserSpec(name="Adam", options={"foreach": True})
+    made = optimisers(spec, {"dec": [torch.nn.Parameter(torch.zeros(3))]})["dec"]
+    assert made.defaults["foreach"] and not made.defaults["fused"]

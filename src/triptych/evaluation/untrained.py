@@ -18,4 +18,5 @@ class Untrained(Run):
         self.outcome = {"channels": channels, "classes": [1] * classes}
         set_evaluation(state.nets, state.framework.batchnorm_mode)
         state.nets.requires_grad_(False)
+        self.__dict__["networks"] = state.nets
         self.__dict__["model"] = Model.of(spec, state, channels, classes)  # in the place of that from the disk

@@ -21,10 +21,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import Function
+from torch.autograd import Function, forward_ad
 from torch.nn import functional as F
 
-Shape = tuple[int, int]
+Geometry = tuple[int, int]
 """Stride and padding, the same in both directions."""
 
 
@@ -50,7 +50,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         return convolved(input, self.weight, self.bias, shape, side)
 
 
-def _shape(layer: nn.Conv2d | nn.ConvTranspose2d) -> Shape | None:
+def _shape(layer: nn.Conv2d | nn.ConvTranspose2d) -> Geometry | None:
     """Stride and padding of a layer without groups, dilation or other padding than zeros, the same both ways."""
     if layer.groups != 1 or layer.dilation != (1, 1) or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
         return None
@@ -82,20 +82,23 @@ def _is_plain(x: Tensor, weight: Tensor) -> bool:
         and x.ndim == 4
         and x.shape[-1] == x.shape[-2]
         and not torch.is_autocast_enabled("cpu")
+        and not torch._C._get_tracing_state()
+        and not torch._C._are_functorch_transforms_active()
+        and forward_ad._current_level < 0
     )
 
 
-def _gains(weight: Tensor, shape: Shape) -> bool:
+def _gains(weight: Tensor, shape: Geometry) -> bool:
     return _spreads_by_phases(weight, shape) or _spreads_in_blocks(weight, shape) or _is_last_faster(weight)
 
 
-def _spreads_by_phases(weight: Tensor, shape: Shape) -> bool:
+def _spreads_by_phases(weight: Tensor, shape: Geometry) -> bool:
     """Of weights [N, W, k, k], with N channels on the narrow side and W on the wide one: measured, not derived."""
     narrow, wide, kernel, _ = weight.shape
     return shape == (2, 2) and kernel in (5, 6) and wide <= 8 and narrow * wide <= (256 if kernel == 6 else 128)
 
 
-def _spreads_in_blocks(weight: Tensor, shape: Shape) -> bool:
+def _spreads_in_blocks(weight: Tensor, shape: Geometry) -> bool:
     narrow, wide, kernel, _ = weight.shape
     return wide == 1 and narrow <= 16 and shape == (1, kernel // 2) and kernel % 2 == 1
 
@@ -104,7 +107,7 @@ def _is_last_faster(weight: Tensor) -> bool:
     return weight.shape[1] in (1, 4) and weight.shape[0] <= 32
 
 
-def spread(y: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, side: int) -> Tensor:
+def spread(y: Tensor, weight: Tensor, bias: Tensor | None, shape: Geometry, side: int) -> Tensor:
     """[B, N, s, s] to [B, W, S, S] with S = `side`, by weights [N, W, k, k]: the transpose of a convolution."""
     stride, padding = shape
     if _spreads_by_phases(weight, shape) and side == 2 * y.shape[-1]:
@@ -139,7 +142,7 @@ def _in_blocks(y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.pixel_shuffle(pixels, BLOCK).contiguous()
 
 
-def weight_gradient(x: Tensor, y: Tensor, weight: Tensor, shape: Shape) -> Tensor:
+def weight_gradient(x: Tensor, y: Tensor, weight: Tensor, shape: Geometry) -> Tensor:
     """The gradient [N, W, k, k] of sum(conv2d(x, weight) * y), from x [B, W, S, S] and y [B, N, s, s]."""
     stride, padding = shape
     if _is_last_faster(weight):
@@ -151,27 +154,34 @@ def weight_gradient(x: Tensor, y: Tensor, weight: Tensor, shape: Shape) -> Tenso
     return found[1].contiguous()
 
 
-def convolved(x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, side: int | None) -> Tensor:
+def convolved(x: Tensor, weight: Tensor, bias: Tensor | None, shape: Geometry, side: int | None) -> Tensor:
     """The convolution of x [B, W, S, S] with weights [N, W, k, k]; with a `side`, what `spread` gives of [B, N, s, s].
 
     Two nodes of the graph add up to it, one for the input and one for weights and bias: a backward pass that asks for
     one of the gradients alone then computes one alone, as with PyTorch's own node, which a `Function` cannot be told.
     """
-    if not torch.is_grad_enabled() or not (weight.requires_grad or (bias is not None and bias.requires_grad)):
+    learns = weight.requires_grad or (bias is not None and bias.requires_grad)
+    if not torch.is_grad_enabled() or not (learns or x.requires_grad):
+        return _value(x, weight, bias, shape, side)
+    if not learns:
         return _ByInput.apply(x, (weight, bias), shape, side)
     values = _ByInput.apply(x, (weight, None), shape, side)
     return values.add_(_ByWeights.apply(weight, bias, (x,), shape, side is not None, values.shape))
+
+
+def _value(x: Tensor, weight: Tensor, bias: Tensor | None, shape: Geometry, side: int | None) -> Tensor:
+    return F.conv2d(x, weight, bias, *shape) if side is None else spread(x, weight, bias, shape, side)
 
 
 class _ByInput(Function):
     """The whole value; its gradient goes to the input, and is differentiable again by the weights, too."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, held: tuple[Tensor, Tensor | None], shape: Shape, side: int | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, held: tuple[Tensor, Tensor | None], shape: Geometry, side: int | None) -> Tensor:
         weight, bias = held
         ctx.held, ctx.shape, ctx.side = weight, shape, x.shape[-1] if side is None else None
         ctx.save_for_backward(weight.detach())  # which shares its version: a change before backward is an error
-        return F.conv2d(x, weight, bias, *shape) if side is None else spread(x, weight, bias, shape, side)
+        return _value(x, weight, bias, shape, side)
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
@@ -188,7 +198,7 @@ class _ByWeights(Function):
         weight: Tensor,
         bias: Tensor | None,
         held: tuple[Tensor],
-        shape: Shape,
+        shape: Geometry,
         spreads: bool,
         size: torch.Size,
     ) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from triptych.report.collect import Row, Study
@@ -44,6 +45,10 @@ def headlines(study: Study, condition: str, cells: Cells) -> list[Headline]:
             )
         else:
             headline, leaders = "The measures disagree" if decided else "Not decided", []
+        scored = [{f: cells[m["metric"], f] for f in study.frameworks} for m in metrics]
+        valued = [{f: cell for f, cell in own.items() if cell.mean is not None} for own in scored]
+        if not leaders and all(own and len(_noisy(list(own), own)) == len(own) for own in valued):
+            headline += ", all nearer to noise than to real images"
         question = topic.question or topic.title
         found.append(Headline(question=question, headline=headline, leaders=leaders, lines=lines))
     return found
@@ -65,13 +70,14 @@ def _standing(study: Study, metric: Row, condition: str, cells: Cells) -> tuple[
     parts += [f"{_pair(v)} are equivalent{_how(v)}" for v in verdicts if v["verdict"] == "equivalent"]
     parts += _undecided([v for v in verdicts if v["verdict"] == "undecided"], alone=not parts)
     parts += [f"{display(f)} cannot be compared" + _because(by_framework.get(f)) for f in outside]
-    headline, leaders = _headline(verdicts, comparable, front, won)
-    noisy = [f for f in comparable if by_framework[f].nearer_to_noise]
-    if noisy:
+    if noisy := _noisy(comparable, by_framework):
         parts.append(f"{listed([display(f) for f in noisy])} {NOISY[len(noisy) > 1]}")
-    if not leaders and noisy == comparable:
-        headline += ", all nearer to noise than to real images"
-    return headline, leaders, "; ".join(parts) + "."
+    return *_headline(verdicts, comparable, front, won), "; ".join(parts) + "."
+
+
+def _noisy(frameworks: Sequence[str], cells: Mapping[str, Cell]) -> list[str]:
+    """The frameworks whose value is nearer to that of noise than to that of real images."""
+    return [f for f in frameworks if f in cells and cells[f].nearer_to_noise]
 
 
 def _wins(framework: str, verdicts: list[Row]) -> str:

@@ -79,7 +79,7 @@ class CostedPlan(Plan):
         return sum(self.costs[run.id].flops for run in (self.runs if runs is None else runs))
 
     def paces(self, clock: Clock = time.perf_counter, extractors: Sequence[Extractor] | None = None) -> Paces:
-        """The paces of its runs on this machine; measuring them takes about ten seconds."""
+        """The paces of its runs on this machine, measured."""
         execution = self.execution
         calibration = Calibration(self.spec, self.facts, execution.device_here, execution.threads, extractors, clock)
         return calibration.paces(self.runs, {run.id: self.costs[run.id].flops_per_image for run in self.runs})

@@ -28,7 +28,7 @@ FeaturesOption = Annotated[
 ]
 VaryOption = Annotated[str | None, typer.Option(help="Sources of randomness to vary alone, e.g. initial,order.")]
 BrokenOption = Annotated[str, typer.Option(help="Images that cannot be read: error or skip.")]
-PrecisionOption = Annotated[str | None, typer.Option(help="What is trained in: float32 or bf16.")]
+PrecisionOption = Annotated[str | None, typer.Option(help="Numbers in training: float32, or bf16 (faster on some).")]
 PresetOption = Annotated[str, typer.Option(help="quick, small or paper.")]
 RunArgument = Annotated[Path, typer.Argument(help="A run's directory: DIR/runs/<id>.")]
 PictureOption = Annotated[Path, typer.Option("--out", help="The PNG to write.")]

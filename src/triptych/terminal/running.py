@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from triptych.directory import RunDirectory
+from triptych.directory import BASELINES, RunDirectory
 from triptych.terminal import tables
 from triptych.terminal.progress import Display, stop_on_signals
 
@@ -32,6 +33,7 @@ class Terminal:
     def __init__(self, console: Console, show_plan: bool = True, notes: Sequence[str] = ()) -> None:
         self.console, self.show_plan, self.notes = console, show_plan, notes
         self.estimate: Estimate | None = None
+        self.features: Path | None = None
 
     def note(self, text: str) -> None:
         self.console.print(text)
@@ -42,7 +44,7 @@ class Terminal:
     def prepared(self, study: PreparedStudy) -> None:
         tables.data(self.console, study)
         if self.show_plan:
-            self.estimate = study.kept_estimate(self.note)
+            self.estimate, self.features = study.kept_estimate(self.note), study.directory.features
             tables.plan(self.console, study, self.estimate)
             tables.notes(self.console, self.notes)
 
@@ -50,7 +52,10 @@ class Terminal:
     def computing(
         self, costs: dict[str, Cost]
     ) -> Iterator[tuple[Callable[[dict[str, Any]], None], Callable[[], bool]]]:
-        with stop_on_signals(self.console) as caught, Display(self.console, costs, self.estimate) as display:
+        estimate = self.estimate
+        if estimate and self.features and any(self.features.glob(BASELINES)):  # from earlier runs of the study
+            estimate = replace(estimate, shared=0.0)
+        with stop_on_signals(self.console) as caught, Display(self.console, costs, estimate) as display:
             yield display.on_event, lambda: bool(caught)
 
 

@@ -70,8 +70,8 @@ def notes(console: Console, texts: Sequence[str]) -> None:
 
 
 def preview(console: Console, study: CostedPlan) -> None:
-    """The runs of a study that is not begun, and what it will cost; measuring that takes about ten seconds."""
-    console.print("Timing training steps and every metric on noise, for about ten seconds ...")
+    """The runs of a study that is not begun, and what it will cost, which is measured."""
+    console.print("Timing training steps and every metric on noise, to say how long it will take ...")
     estimate = study.estimate()
     runs(console, study, estimate)
     plan(console, study, estimate)

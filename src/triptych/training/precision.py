@@ -10,7 +10,6 @@ A run is scored in float32 whatever it was trained in.
 
 from __future__ import annotations
 
-from functools import wraps
 from typing import Any
 
 import torch
@@ -24,19 +23,19 @@ def train_in(precision: Precision, nets: nn.ModuleDict) -> None:
     if precision == "float32":
         return
     for network in nets.values():
-        network.forward = _lower(network.forward)
+        network.__class__ = _lowered(type(network))  # of the class, so that a deep copy computes with its own weights
 
 
-def _lower(forward: Any) -> Any:
-    """The forward of a network in bfloat16, from and to tensors of float32."""
+def _lowered(kind: type[nn.Module]) -> type[nn.Module]:
+    """A network's class whose forward computes in bfloat16, from and to tensors of float32."""
 
-    @wraps(forward)
-    def lowered(*inputs: Any, **options: Any) -> Any:
-        device = next((value.device.type for value in inputs if isinstance(value, Tensor)), "cpu")
+    def forward(self: Any, *inputs: Any, **options: Any) -> Any:
+        given = [*inputs, *options.values(), *self.parameters()]
+        device = next((value.device.type for value in given if isinstance(value, Tensor)), "cpu")
         with torch.autocast(device, torch.bfloat16):
-            return _float32(forward(*inputs, **options))
+            return _float32(kind.forward(self, *inputs, **options))
 
-    return lowered
+    return type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
 
 
 def _float32(outputs: Any) -> Any:

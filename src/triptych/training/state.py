@@ -129,12 +129,13 @@ def optimisers(spec: OptimiserSpec, players: dict[str, list[nn.Parameter]]) -> d
 def _in_one_loop(kind: Any, parameters: list[nn.Parameter], spec: OptimiserSpec) -> dict[str, bool]:
     """PyTorch's fused form of an optimiser that has one: a single loop over all numbers in place of ten.
 
-    It takes parameters and gradients as they lie in memory, so both must lie alike (`triptych.training.step` sees to
-    that). Who asks for another form gets it.
+    It goes through parameters, gradients and moments as they lie in memory, so all must lie alike: parameters that are
+    contiguous, as moments from a checkpoint are (`triptych.training.step` sees to the gradients). Who asks for another
+    form gets it.
     """
     asked = {"fused", "foreach", "differentiable", "capturable"} & spec.options.keys()
     known = "fused" in inspect.signature(kind).parameters
-    plain = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
+    plain = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() and p.is_contiguous() for p in parameters)
     return {"fused": True} if known and plain and not asked else {}
 
 
@@ -228,6 +229,8 @@ def from_files(state: State, files: dict[str, bytes]) -> dict[str, Any]:
 def is_finite(state: State) -> bool:
     """Whether every parameter and buffer is a finite number."""
     values = [*state.nets.parameters(), *(buffer for buffer in state.nets.buffers() if buffer.is_floating_point())]
+    if not values:
+        return True
     with torch.no_grad():
         # A sum is not finite if one of its numbers is not. It is the fastest look at all of them, and one transfer from
         # a GPU; numbers so large that only their sum is infinite are looked at one by one.

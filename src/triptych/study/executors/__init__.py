@@ -34,7 +34,10 @@ def ahead(name: str) -> AbstractContextManager[object]:
 
 @runtime_checkable
 class Executor(Protocol):
-    """Computes jobs somewhere, and returns when all have ended."""
+    """Computes jobs somewhere, and returns when all have ended.
+
+    It may have a method `ready()`, too: a context manager in which it makes ready for jobs (`ahead`).
+    """
 
     on_this_machine: bool
     """Whether jobs run here, so that a device that is missing here is missing for them."""

@@ -98,6 +98,7 @@ class _WorkerPool:
 
     def assign(self, job: Job) -> None:
         """Assign a job to a free worker, or to a new one."""
+        self.free = [worker for worker in self.free if worker.poll() is None]
         if not self.free:
             self.start()
         worker = self.free.pop()
