@@ -245,6 +245,7 @@ def test_a_directory_where_another_process_is_at_work_is_refused(command, home, 
 def test_a_report_takes_away_what_a_killed_one_left(home, typed):
     left = [home / "out" / "report.html.0a1b2c3d.partial", home / "out" / "figures" / "curves.pdf.0a1b2c3d.partial"]
     kept = home / "out" / "thesis.partial"
+    (home / "out" / "figures").mkdir(exist_ok=True)
     for path in (*left, kept):
         path.write_text("half a page")
     assert typed("report", home / "out").returncode == 0

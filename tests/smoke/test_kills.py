@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -30,7 +31,7 @@ training = {{ images = 1920, batch_size = 16, log_images = 320 }}
 scoring = {{ images = 100, metrics = ["frechet", "pixel_error", "sharpness"] }}
 execution = {{ device = "cpu", workers = 2, threads = 1, checkpoint_seconds = 0.2 }}
 """
-MEASURED = ("timing.jsonl", "report.html", ".pdf")
+MEASURED = re.compile(r"timing\.jsonl|report\.html|paces-\w+\.json|.*\.pdf")
 """What a repetition may write otherwise: measured times, and what shows them."""
 
 
@@ -60,7 +61,7 @@ class Study:
 
     def files(self) -> dict[str, bytes]:
         """All that a repetition of the study has to write again, bit for bit."""
-        paths = [path for path in sorted(self.out.rglob("*")) if path.is_file() and not str(path).endswith(MEASURED)]
+        paths = [path for path in sorted(self.out.rglob("*")) if path.is_file() and not MEASURED.fullmatch(path.name)]
         return {str(path.relative_to(self.out)): path.read_bytes() for path in paths}
 
 
