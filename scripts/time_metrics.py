@@ -1,6 +1,6 @@
 """What each metric costs: processor seconds for one finished run, on one thread.
 
-    python scripts/time_metrics.py STUDY/runs/ID [IMAGES]
+    OPENBLAS_NUM_THREADS=1 python scripts/time_metrics.py STUDY/runs/ID [IMAGES]
 
 What metrics share (samples, features) is made first and timed by itself; what a study keeps (the features of real
 and training images) is made again in an empty folder.

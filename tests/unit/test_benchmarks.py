@@ -125,9 +125,9 @@ def test_a_lower_precision_is_that_of_products_and_not_of_losses():
     assert 0 < (lower - exact).abs().max() < 0.05 * exact.abs().max()
 
 
-MOST_OPERATORS = 1075
+MOST_OPERATORS = 1046
 MOST_HOST_READS = 1
-MOST_OPERATORS_WITH_CHECK = 1164
+MOST_OPERATORS_WITH_CHECK = 1135
 MOST_HOST_READS_WITH_CHECK = 2
 
 
