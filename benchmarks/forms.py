@@ -247,7 +247,7 @@ OURS: dict[str, Form] = {
 """Our step by precision. A mode that training gains is one more entry."""
 
 OTHERS: dict[str, Form] = {
-    "minimal": Form("minimal, plain PyTorch", minimal),
+    "minimal": Form("minimal, by hand", minimal),
     "three-gradients": Form("three gradients, plain PyTorch", partial(with_pytorchs_layers, three_gradients)),
     "pythae": Form("pythae 0.1.2", partial(with_pytorchs_layers, pythae), missing=pythae_form.missing),
     "course": Form("course code's arithmetic", partial(with_pytorchs_layers, course)),
