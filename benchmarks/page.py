@@ -24,8 +24,8 @@ A ratio compares a form with ours **in the same round**: the median over the rou
 than 1 is slower than ours. It is given by the clock and by processor time; on a busy machine the second is the
 steadier. Each form was timed in a process of its own, as it would train, and once more with all forms in one process.
 What differs is the memory allocator; page faults are pages of memory that the system had to give out, per step. In a
-process of its own, Triptych and the minimal form have the allocator settings of a worker of Triptych. They also have its
-convolutions for few channels; the other forms have those of PyTorch.
+process of its own, Triptych and the minimal form have the allocator settings of a worker of Triptych. They also have
+its convolutions for few channels; the other forms have those of PyTorch.
 """
 
 

@@ -437,7 +437,7 @@ def test_import_needs_neither_torch_nor_matplotlib() -> None:
 
 def test_figures_are_made_on_request_and_stay_as_long_as_they_are_true(copy: Path) -> None:
     shutil.rmtree(copy / "figures")
-    assert "triptych report --figures" in report.write(copy).read_text(encoding="utf-8")
+    assert "triptych report DIR --figures" in report.write(copy).read_text(encoding="utf-8")
     assert not (copy / "figures").exists()
     report.write(copy, with_figures=True)
     names = {path.name for path in (copy / "figures").iterdir()}
